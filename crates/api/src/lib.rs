@@ -1,0 +1,1 @@
+//! The contract both ends share: wire types, error codes, paths, the typed client.

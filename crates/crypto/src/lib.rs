@@ -1,0 +1,1 @@
+//! The only crate that touches secret bytes: keyring, sealing, tokens, passwords, signatures.

@@ -1,0 +1,1 @@
+//! The rules of money and access: pure, no I/O, no clock, no luck.

@@ -1,0 +1,1 @@
+//! Defence at the edge: load shedding and limits as tower layers.

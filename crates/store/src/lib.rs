@@ -1,0 +1,1 @@
+//! The only crate with SQL: entities, migrations, the ledger lanes of both engines.

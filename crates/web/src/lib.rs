@@ -1,0 +1,1 @@
+//! HTTP: JSON handlers, extractors, problem documents, OpenAPI.
