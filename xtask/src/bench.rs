@@ -1,0 +1,62 @@
+//! `cargo xtask bench`: the release build of server and load generator, side by side with a private PostgreSQL.
+
+use std::env;
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::outcome::Outcome;
+use crate::postgres::Cluster;
+use crate::run;
+
+/// What a database of a small bank would be given on a machine of its own. Durability stays as it is everywhere:
+/// everything that is compared runs on this one cluster, so that the comparison is about Strongroom.
+const SETTINGS: [&str; 4] = [
+    "shared_buffers=512MB",
+    "max_wal_size=4GB",
+    "checkpoint_timeout=15min",
+    "wal_compression=off",
+];
+
+/// Builds, starts the database, and hands over to the benchmark with the arguments as they came.
+pub(crate) fn verb(args: &[String]) -> Outcome<()> {
+    eprintln!("bench: building strongroom and bench for release");
+    run::succeed(run::cargo().args([
+        "build",
+        "--release",
+        "--package",
+        "strongroom",
+        "--package",
+        "bench",
+    ]))?;
+    let built = target_folder()?.join("release");
+    let cluster = Cluster::start(&SETTINGS)?;
+    eprintln!(
+        "bench: PostgreSQL {} runs in {}",
+        cluster.major(),
+        cluster.folder().display()
+    );
+    let mut command = Command::new(built.join("bench"));
+    command.current_dir(run::root());
+    command
+        .arg("--postgres")
+        .arg(cluster.url())
+        .arg("--server")
+        .arg(built.join("strongroom"))
+        .args(args);
+    cluster.export_to(&mut command);
+    run::succeed(&mut command)
+}
+
+/// Where cargo puts what it builds.
+fn target_folder() -> Outcome<PathBuf> {
+    if let Some(folder) = env::var_os("CARGO_TARGET_DIR") {
+        return Ok(run::root().join(folder));
+    }
+    let metadata = run::stdout_of(run::cargo().args(["metadata", "--format-version", "1", "--no-deps"]))?;
+    let metadata: serde_json::Value =
+        serde_json::from_str(&metadata).map_err(|e| format!("`cargo metadata` cannot be read: {e}"))?;
+    let folder = metadata["target_directory"]
+        .as_str()
+        .ok_or("`cargo metadata` names no target directory")?;
+    Ok(PathBuf::from(folder))
+}

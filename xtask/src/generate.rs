@@ -1,0 +1,167 @@
+//! `cargo xtask gen`: the files that are written by the program itself, committed, and compared in every test run.
+//!
+//! Each comes from the standard output of one verb of the binary, so that what is published is what runs.
+
+use std::fs;
+
+use crate::outcome::Outcome;
+use crate::run;
+
+/// A generated file and the verb of `strongroom` that prints it.
+struct Generated {
+    file: &'static str,
+    verb: &'static [&'static str],
+}
+
+/// Every generated file of the repository.
+const GENERATED: [Generated; 1] = [Generated {
+    file: "openapi.json",
+    verb: &["openapi"],
+}];
+
+/// Lines of a difference that are shown per file.
+const SHOWN_LINES_MAX: usize = 60;
+/// Unchanged lines around a difference.
+const CONTEXT_LINES: usize = 3;
+
+/// Writes the files, or with `--check` fails when one differs from what would be written.
+pub(crate) fn verb(args: &[String]) -> Outcome<()> {
+    match args {
+        [] => write_all(),
+        [flag] if flag == "--check" => check_all(),
+        _ => Err("`gen` takes `--check` or nothing".into()),
+    }
+}
+
+/// Fails, with a difference to read, when a committed file is not what the program prints.
+pub(crate) fn check_all() -> Outcome<()> {
+    build()?;
+    let mut stale = Vec::new();
+    for generated in &GENERATED {
+        let now = print(generated)?;
+        let committed = fs::read_to_string(run::root().join(generated.file)).unwrap_or_default();
+        if let Some(difference) = difference(&committed, &now) {
+            eprintln!(
+                "--- {0} as committed\n+++ {0} as generated\n{difference}",
+                generated.file
+            );
+            stale.push(generated.file);
+        }
+    }
+    if stale.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("out of date: {}; run `cargo xtask gen`", stale.join(", ")).into())
+    }
+}
+
+fn write_all() -> Outcome<()> {
+    build()?;
+    for generated in &GENERATED {
+        fs::write(run::root().join(generated.file), print(generated)?)?;
+        println!("wrote {}", generated.file);
+    }
+    Ok(())
+}
+
+fn build() -> Outcome<()> {
+    run::succeed(run::cargo().args(["build", "--quiet", "--package", "strongroom"]))
+}
+
+fn print(generated: &Generated) -> Outcome<String> {
+    let mut command = run::cargo();
+    command
+        .args(["run", "--quiet", "--package", "strongroom", "--"])
+        .args(generated.verb);
+    let text = run::stdout_of(&mut command)?;
+    if text.trim().is_empty() {
+        return Err(format!("`strongroom {}` printed nothing", generated.verb.join(" ")).into());
+    }
+    Ok(format!("{}\n", text.trim_end()))
+}
+
+/// What differs between two texts: the lines between their common beginning and their common end, with a little of both;
+/// `None` when they are equal.
+fn difference(old: &str, new: &str) -> Option<String> {
+    if old == new {
+        return None;
+    }
+    let (old, new): (Vec<&str>, Vec<&str>) = (old.lines().collect(), new.lines().collect());
+    let same_before = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
+    let rest = old.len().min(new.len()) - same_before;
+    let same_after = old
+        .iter()
+        .rev()
+        .zip(new.iter().rev())
+        .take(rest)
+        .take_while(|(a, b)| a == b)
+        .count();
+    let first = same_before.saturating_sub(CONTEXT_LINES);
+    let mut shown = vec![format!("@@ from line {} @@", first + 1)];
+    shown.extend(old[first..same_before].iter().map(|line| format!(" {line}")));
+    shown.extend(
+        old[same_before..old.len() - same_after]
+            .iter()
+            .map(|line| format!("-{line}")),
+    );
+    shown.extend(
+        new[same_before..new.len() - same_after]
+            .iter()
+            .map(|line| format!("+{line}")),
+    );
+    let after = &new[new.len() - same_after..];
+    shown.extend(after.iter().take(CONTEXT_LINES).map(|line| format!(" {line}")));
+    let more = shown.len().saturating_sub(SHOWN_LINES_MAX);
+    shown.truncate(SHOWN_LINES_MAX);
+    if more > 0 {
+        shown.push(format!("… and {more} more lines"));
+    }
+    Some(shown.join("\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_texts_have_no_difference() {
+        assert_eq!(difference("a\nb\n", "a\nb\n"), None);
+    }
+
+    #[test]
+    fn a_changed_line_is_shown_with_its_neighbours() {
+        let shown = difference("1\n2\n3\n4\n5\n6\n7\n", "1\n2\n3\n4\nfive\n6\n7\n").expect("they differ");
+        assert_eq!(shown, "@@ from line 2 @@\n 2\n 3\n 4\n-5\n+five\n 6\n 7");
+    }
+
+    #[test]
+    fn a_missing_file_differs_in_every_line() {
+        assert_eq!(
+            difference("", "a\n").expect("they differ"),
+            "@@ from line 1 @@\n+a"
+        );
+    }
+
+    #[test]
+    fn repeated_lines_are_not_counted_twice() {
+        assert_eq!(
+            difference("a\na\n", "a\na\na\n").expect("they differ"),
+            "@@ from line 1 @@\n a\n a\n+a"
+        );
+    }
+
+    #[test]
+    fn a_trailing_newline_is_a_difference() {
+        assert!(difference("a", "a\n").is_some());
+    }
+
+    #[test]
+    fn a_long_difference_is_cut() {
+        let long: String = (0..500).map(|n| format!("{n}\n")).collect();
+        let shown = difference("", &long).expect("they differ");
+        assert!(
+            shown.lines().count() == SHOWN_LINES_MAX + 1 && shown.ends_with("more lines"),
+            "{shown}"
+        );
+    }
+}
