@@ -1,1 +1,12 @@
 //! The contract both ends share: wire types, error codes, paths, the typed client.
+//!
+//! Nothing here knows a status code, a handler or a table: `web` turns a [`codes::Kind`] into a status,
+//! the client matches on [`Problem::code`].
+
+pub mod codes;
+mod problem;
+
+pub use problem::{FieldError, Problem};
+
+/// The media type of every refusal (RFC 9457, section 3).
+pub const PROBLEM_JSON: &str = "application/problem+json";

@@ -1,0 +1,177 @@
+//! The table of stable error codes. The error reference, the problem documents and the typed client all
+//! read it; a code that is not here does not exist.
+
+/// What sort of refusal a code is. `web` holds the one translation into status codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// The request itself is wrong: fix it.
+    Invalid,
+    /// Nobody, or nobody any more, is logged in.
+    Unauthenticated,
+    /// Logged in, but this needs a fresh factor.
+    StepUp,
+    /// Logged in and not allowed.
+    Forbidden,
+    /// Not there, or not yours: the two look the same.
+    NotFound,
+    /// The resource exists and does not know this method.
+    MethodNotAllowed,
+    /// The state of the resource is in the way.
+    Conflict,
+    /// The body is larger than this route takes.
+    TooLarge,
+    /// The body is not in a form that this route reads.
+    UnsupportedMedia,
+    /// A well-formed request that the bank's rules decide against.
+    Rejected,
+    /// Too many requests.
+    Throttled,
+    /// Not now.
+    Unavailable,
+    /// Our fault.
+    Internal,
+}
+
+/// One stable error code.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Code {
+    /// The name on the wire.
+    pub name: &'static str,
+    /// What sort of refusal it is.
+    pub kind: Kind,
+    /// The title of its problem documents.
+    pub title: &'static str,
+    /// What the client should do, for the error reference.
+    pub action: &'static str,
+}
+
+impl Code {
+    /// The `type` member of its problem documents.
+    pub fn urn(&self) -> String {
+        format!("urn:strongroom:error:{}", self.name)
+    }
+}
+
+/// The code of that name, or `None` where the table has no such code.
+pub fn find(name: &str) -> Option<&'static Code> {
+    ALL.iter().copied().find(|code| code.name == name)
+}
+
+macro_rules! codes {
+    ($($ident:ident = $name:literal, $kind:ident, $title:literal, $action:literal;)*) => {
+        $(
+            #[doc = concat!("`", $name, "`: ", $title, ".")]
+            pub static $ident: Code =
+                Code { name: $name, kind: Kind::$kind, title: $title, action: $action };
+        )*
+        /// Every code, in the order of the error reference.
+        pub static ALL: &[&Code] = &[$(&$ident),*];
+    };
+}
+
+codes! {
+    VALIDATION_FAILED = "validation_failed", Invalid, "The request is not valid",
+        "Correct the fields that `errors` names.";
+    IDEMPOTENCY_KEY_MISSING = "idempotency_key_missing", Invalid, "An idempotency key is needed",
+        "Send `Idempotency-Key` with 1 to 255 printable characters, new for each intent.";
+
+    UNAUTHENTICATED = "unauthenticated", Unauthenticated, "Authentication is needed",
+        "Log in and send the access token.";
+    INVALID_CREDENTIALS = "invalid_credentials", Unauthenticated, "The credentials are not valid",
+        "Ask for the credentials again; nothing says which part was wrong.";
+    TOKEN_EXPIRED = "token_expired", Unauthenticated, "The token has expired",
+        "Refresh the token set, else log in.";
+    STEP_UP_REQUIRED = "step_up_required", StepUp, "A fresh factor is needed",
+        "Prove a factor for `challenge` at `/api/v1/auth/step-up`, then repeat the same request.";
+
+    FORBIDDEN = "forbidden", Forbidden, "Not allowed",
+        "Ask an administrator for the right.";
+    MAKER_IS_CHECKER = "maker_is_checker", Forbidden, "Maker and checker must be two people",
+        "Let somebody else decide.";
+
+    NOT_FOUND = "not_found", NotFound, "There is nothing here",
+        "Check the address and the id; what belongs to somebody else looks the same.";
+    ACCOUNT_NOT_FOUND = "account_not_found", NotFound, "There is no such account",
+        "Check the id; an account of somebody else looks the same.";
+    METHOD_NOT_ALLOWED = "method_not_allowed", MethodNotAllowed, "This method is not known here",
+        "Use one of the methods in `Allow`.";
+
+    IDEMPOTENCY_IN_PROGRESS = "idempotency_in_progress", Conflict, "The first request still runs",
+        "Wait a moment and repeat with the same key.";
+    DUPLICATE_SUSPECTED = "duplicate_suspected", Conflict, "This looks like a payment made before",
+        "Ask the customer; repeat with `X-Confirm-Duplicate: <confirmation>` if it is meant.";
+    HOLD_NOT_OPEN = "hold_not_open", Conflict, "The hold is no longer open",
+        "Read the hold.";
+    ALREADY_REVERSED = "already_reversed", Conflict, "It was reversed before",
+        "Read the transfer.";
+    APPROVAL_CLOSED = "approval_closed", Conflict, "The approval is decided or expired",
+        "Read the approval.";
+
+    BODY_TOO_LARGE = "body_too_large", TooLarge, "The body is too large",
+        "Send less: 64 KiB, for batches 512 KiB.";
+    UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type", UnsupportedMedia, "The body is in an unknown form",
+        "Send JSON with `Content-Type: application/json` and no content encoding.";
+
+    INSUFFICIENT_FUNDS = "insufficient_funds", Rejected, "The available balance does not suffice",
+        "Tell the customer.";
+    LIMIT_EXCEEDED = "limit_exceeded", Rejected, "A limit would be exceeded",
+        "Tell the customer; `GET /api/v1/limits` shows the limits.";
+    ACCOUNT_FROZEN = "account_frozen", Rejected, "The account is frozen",
+        "Tell the customer.";
+    ACCOUNT_CLOSED = "account_closed", Rejected, "The account is closed",
+        "Use another account.";
+    SAME_ACCOUNT = "same_account", Rejected, "Both sides are the same account",
+        "Choose two accounts.";
+    CURRENCY_MISMATCH = "currency_mismatch", Rejected, "The currencies differ",
+        "Use accounts and an amount of one currency.";
+    PAYEE_UNAVAILABLE = "payee_unavailable", Rejected, "The payee cannot be paid",
+        "Check the account with the payee; nothing says more about it.";
+    IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused", Rejected, "The key was used for something else",
+        "Take a new key for a new intent; `errors` names the fields that differ.";
+
+    RATE_LIMITED = "rate_limited", Throttled, "Too many requests",
+        "Wait as long as `Retry-After` says.";
+
+    OVERLOADED = "overloaded", Unavailable, "Too much at once",
+        "Repeat after `Retry-After`, with the same idempotency key.";
+    TIMED_OUT = "timed_out", Unavailable, "It took too long",
+        "Repeat with the same idempotency key: the outcome is not known.";
+    COMMIT_UNKNOWN = "commit_unknown", Unavailable, "The outcome is not known",
+        "Repeat with the same idempotency key: it happens once at most.";
+    RECEIPT_PENDING = "receipt_pending", Unavailable, "The receipt is not sealed yet",
+        "Ask again after `Retry-After`.";
+    UNAVAILABLE = "unavailable", Unavailable, "Not available at the moment",
+        "Repeat after `Retry-After`, with the same idempotency key.";
+
+    INTERNAL = "internal", Internal, "Something went wrong here",
+        "Report it with `request_id`; repeating needs the same idempotency key.";
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_in_snake_case() {
+        let names: BTreeSet<_> = ALL.iter().map(|code| code.name).collect();
+        assert_eq!(names.len(), ALL.len());
+        for name in names {
+            assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{name}");
+        }
+    }
+
+    #[test]
+    fn every_code_of_the_contract_is_in_the_table() {
+        let contract = "validation_failed invalid_credentials token_expired step_up_required forbidden \
+             rate_limited insufficient_funds limit_exceeded account_frozen account_closed same_account \
+             currency_mismatch idempotency_key_missing idempotency_key_reused idempotency_in_progress \
+             duplicate_suspected payee_unavailable receipt_pending hold_not_open already_reversed \
+             approval_closed maker_is_checker overloaded commit_unknown";
+        for name in contract.split_whitespace() {
+            assert_eq!(find(name).map(|code| code.name), Some(name));
+        }
+        assert_eq!(find("no_such_code"), None);
+    }
+}
