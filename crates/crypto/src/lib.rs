@@ -1,1 +1,25 @@
 //! The only crate that touches secret bytes: keyring, sealing, tokens, passwords, signatures.
+//!
+//! Rules of the crate:
+//! * Luck comes from [`random`], time is an argument (`i64`, Unix microseconds).
+//! * A secret type has no readable `Debug` ([`secret`]).
+//! * Every key has one purpose and a number (kid) that everything made with it names ([`keyring`]).
+//! * Secrets are compared in constant time; refusals say little and the same for every cause.
+//! * Primitives come from AWS-LC (and Argon2 from RustCrypto); nothing is invented except the composition, which the
+//!   module pages and `docs/security/cryptography.md` spell out.
+
+pub mod keyring;
+pub mod mac;
+pub mod random;
+pub mod seal;
+pub mod secret;
+
+mod xaes;
+
+pub use keyring::{
+    DocumentError, EnvProvider, FileProvider, KeyCheck, KeyInfo, KeyProvider, KeyState, Keyring,
+    KeyringError, ProviderError, Purpose,
+};
+pub use mac::{AuditMac, Idempotency};
+pub use seal::{OpenError, Place};
+pub use secret::{ExposeSecret, SecretBytes, SecretString};
