@@ -1,1 +1,22 @@
-//! The rules of money and access: pure, no I/O, no clock, no luck.
+//! The rules of money and access: pure functions over plain values, no I/O, no clock, no luck.
+//!
+//! What lives here can be run in property tests, fuzzers and simulations at memory speed. Time and
+//! identifiers come in as arguments; keys never come in at all.
+//!
+//! * [`id`], [`money`], [`time`], [`text`], [`iban`]: values that cannot be wrong once they exist
+//! * [`principal`]: who acts, with which assurance
+//! * [`account`], [`transaction`]: the nouns of the books
+//! * [`ledger`]: the one decision about money, [`ledger::apply`]
+//! * [`audit`]: the record of every decision, its canonical bytes and the tree over them
+
+pub mod account;
+pub mod action;
+pub mod audit;
+pub mod iban;
+pub mod id;
+pub mod ledger;
+pub mod money;
+pub mod principal;
+pub mod text;
+pub mod time;
+pub mod transaction;

@@ -1,0 +1,407 @@
+//! An audit record and its canonical bytes: version 1, big-endian, every variable part with its length.
+
+use crate::{
+    audit::tree::{Hash, leaf_hash},
+    id::{AccountId, RequestId, TransactionId, UserId},
+    principal::Caller,
+    time::Timestamp,
+};
+
+/// What a record is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Object {
+    /// The bank as a whole.
+    Bank,
+    /// An account.
+    Account(AccountId),
+    /// A transaction.
+    Transaction(TransactionId),
+    /// A user.
+    User(UserId),
+    /// Anything else that has an id: a session, a grant, a key. The name says which.
+    Other(&'static str, [u8; 16]),
+}
+
+impl Object {
+    /// The stable name of the kind of object.
+    pub const fn kind(self) -> &'static str {
+        match self {
+            Self::Bank => "bank",
+            Self::Account(_) => "account",
+            Self::Transaction(_) => "transaction",
+            Self::User(_) => "user",
+            Self::Other(kind, _) => kind,
+        }
+    }
+
+    /// The 16 bytes of its id; zeros for the bank.
+    pub const fn id_bytes(self) -> [u8; 16] {
+        match self {
+            Self::Bank => [0; 16],
+            Self::Account(id) => *id.as_bytes(),
+            Self::Transaction(id) => *id.as_bytes(),
+            Self::User(id) => *id.as_bytes(),
+            Self::Other(_, id) => id,
+        }
+    }
+}
+
+/// What changed, as canonical bytes: a first byte that says which form, then the form's content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Details(Vec<u8>);
+
+impl Details {
+    const NONE: u8 = 0;
+    const TRANSACTION: u8 = 1;
+    const ACCOUNT: u8 = 2;
+    const JSON: u8 = 3;
+
+    /// Nothing beyond the action itself.
+    pub fn none() -> Self {
+        Self(vec![Self::NONE])
+    }
+
+    /// A booked transaction, by its digest (see [`crate::transaction::Transaction::digest`]).
+    pub fn transaction(digest: &[u8; 32]) -> Self {
+        let mut bytes = vec![Self::TRANSACTION];
+        bytes.extend_from_slice(digest);
+        Self(bytes)
+    }
+
+    /// An account's state after the change: freezes, closed, floor.
+    pub fn account(freezes: u8, closed: bool, floor: Option<i64>) -> Self {
+        let mut bytes = vec![
+            Self::ACCOUNT,
+            freezes,
+            u8::from(closed),
+            u8::from(floor.is_some()),
+        ];
+        bytes.extend_from_slice(&floor.unwrap_or(0).to_be_bytes());
+        Self(bytes)
+    }
+
+    /// Canonical JSON (keys sorted, no spaces). Ids and commitments only, never personal data.
+    pub fn json(text: &str) -> Self {
+        let mut bytes = vec![Self::JSON];
+        bytes.extend_from_slice(text.as_bytes());
+        Self(bytes)
+    }
+
+    /// The digest of the transaction, where the record is about one.
+    pub fn transaction_digest(&self) -> Option<[u8; 32]> {
+        match self.0.split_first() {
+            Some((&Self::TRANSACTION, digest)) => digest.try_into().ok(),
+            _ => None,
+        }
+    }
+
+    /// The account state, where the record carries one: freezes, closed, floor.
+    pub fn account_state(&self) -> Option<(u8, bool, Option<i64>)> {
+        match self.0.as_slice() {
+            [Self::ACCOUNT, freezes, closed, has_floor, floor @ ..] => {
+                let floor = i64::from_be_bytes(floor.try_into().ok()?);
+                Some((*freezes, *closed == 1, (*has_floor == 1).then_some(floor)))
+            }
+            _ => None,
+        }
+    }
+
+    /// The JSON text, where the record carries one.
+    pub fn json_text(&self) -> Option<&str> {
+        match self.0.split_first() {
+            Some((&Self::JSON, text)) => std::str::from_utf8(text).ok(),
+            _ => None,
+        }
+    }
+
+    /// The stored bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Takes stored bytes back.
+    pub const fn from_bytes(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+}
+
+/// One audit record, before it is signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Ascending id, unique in the log's database.
+    pub id: i64,
+    /// When it happened.
+    pub at: Timestamp,
+    /// The request that caused it.
+    pub request: RequestId,
+    /// Who acted, from where.
+    pub caller: Caller,
+    /// What was done or refused, as the authorization names it (`transfer.create`).
+    pub action: &'static str,
+    /// To what.
+    pub object: Object,
+    /// `ok`, or the stable code of the refusal.
+    pub outcome: &'static str,
+    /// Version of the policy that allowed or refused.
+    pub policy: i32,
+    /// What changed.
+    pub details: Details,
+}
+
+const VERSION: u8 = 1;
+
+impl Record {
+    /// The canonical bytes that are signed and hashed.
+    pub fn canonical(&self) -> Vec<u8> {
+        canonical(&Canonical {
+            id: self.id,
+            at: self.at.micros(),
+            request: self.request.as_bytes(),
+            principal_kind: self.caller.principal.tag(),
+            principal_id: &self.caller.principal.id_bytes(),
+            session: self.caller.session.as_ref().map_or(&[0; 16], |id| id.as_bytes()),
+            origin: self.caller.origin.tag(),
+            action: self.action,
+            object_kind: self.object.kind(),
+            object_id: &self.object.id_bytes(),
+            outcome: self.outcome,
+            policy: self.policy,
+            details: self.details.as_bytes(),
+        })
+    }
+}
+
+/// A record as it stands in the log: what its row says, with the HMAC of the node that wrote it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedRecord {
+    /// Ascending id.
+    pub id: i64,
+    /// Microseconds since the epoch.
+    pub at: i64,
+    /// The request's id.
+    pub request: [u8; 16],
+    /// [`crate::principal::Principal::tag`].
+    pub principal_kind: u8,
+    /// Who.
+    pub principal_id: [u8; 16],
+    /// The session, zeros where there was none.
+    pub session: [u8; 16],
+    /// [`crate::principal::Origin::tag`].
+    pub origin: u8,
+    /// What was done or refused.
+    pub action: String,
+    /// Kind of object.
+    pub object_kind: String,
+    /// The object's id.
+    pub object_id: [u8; 16],
+    /// `ok` or the code of the refusal.
+    pub outcome: String,
+    /// Version of the policy.
+    pub policy: i32,
+    /// What changed.
+    pub details: Details,
+    /// Key id of the HMAC.
+    pub mac_key: i64,
+    /// HMAC-SHA256 over the canonical bytes.
+    pub mac: [u8; 32],
+}
+
+impl SignedRecord {
+    /// Joins a record with its HMAC.
+    pub fn new(record: Record, mac_key: i64, mac: [u8; 32]) -> Self {
+        Self {
+            id: record.id,
+            at: record.at.micros(),
+            request: *record.request.as_bytes(),
+            principal_kind: record.caller.principal.tag(),
+            principal_id: record.caller.principal.id_bytes(),
+            session: record.caller.session.map_or([0; 16], |id| *id.as_bytes()),
+            origin: record.caller.origin.tag(),
+            action: record.action.to_owned(),
+            object_kind: record.object.kind().to_owned(),
+            object_id: record.object.id_bytes(),
+            outcome: record.outcome.to_owned(),
+            policy: record.policy,
+            details: record.details,
+            mac_key,
+            mac,
+        }
+    }
+
+    /// The canonical bytes, from what the row says.
+    pub fn canonical(&self) -> Vec<u8> {
+        canonical(&Canonical {
+            id: self.id,
+            at: self.at,
+            request: &self.request,
+            principal_kind: self.principal_kind,
+            principal_id: &self.principal_id,
+            session: &self.session,
+            origin: self.origin,
+            action: &self.action,
+            object_kind: &self.object_kind,
+            object_id: &self.object_id,
+            outcome: &self.outcome,
+            policy: self.policy,
+            details: self.details.as_bytes(),
+        })
+    }
+
+    /// The leaf of the tree: over the canonical bytes, the key id and the HMAC.
+    pub fn leaf(&self) -> Hash {
+        self.leaf_of(self.canonical())
+    }
+
+    /// As [`Self::leaf`], where the canonical bytes are at hand.
+    pub fn leaf_of(&self, mut canonical: Vec<u8>) -> Hash {
+        canonical.extend_from_slice(&self.mac_key.to_be_bytes());
+        canonical.extend_from_slice(&self.mac);
+        leaf_hash(&canonical)
+    }
+}
+
+struct Canonical<'a> {
+    id: i64,
+    at: i64,
+    request: &'a [u8; 16],
+    principal_kind: u8,
+    principal_id: &'a [u8; 16],
+    session: &'a [u8; 16],
+    origin: u8,
+    action: &'a str,
+    object_kind: &'a str,
+    object_id: &'a [u8; 16],
+    outcome: &'a str,
+    policy: i32,
+    details: &'a [u8],
+}
+
+fn canonical(record: &Canonical<'_>) -> Vec<u8> {
+    let mut out = Vec::with_capacity(256);
+    out.push(VERSION);
+    out.extend_from_slice(&record.id.to_be_bytes());
+    out.extend_from_slice(&record.at.to_be_bytes());
+    out.extend_from_slice(record.request);
+    out.push(record.principal_kind);
+    out.extend_from_slice(record.principal_id);
+    out.extend_from_slice(record.session);
+    out.push(record.origin);
+    part(&mut out, record.action.as_bytes());
+    part(&mut out, record.object_kind.as_bytes());
+    out.extend_from_slice(record.object_id);
+    part(&mut out, record.outcome.as_bytes());
+    out.extend_from_slice(&record.policy.to_be_bytes());
+    part(&mut out, record.details);
+    out
+}
+
+/// A part of variable length: four bytes of length, then the bytes, so that no two records have equal bytes.
+fn part(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_be_bytes());
+    out.extend_from_slice(bytes);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        id::SessionId,
+        principal::{Origin, Principal},
+    };
+
+    fn sample() -> Record {
+        Record {
+            id: 7,
+            at: Timestamp::from_micros(1_700_000_000_000_001),
+            request: RequestId::from_bytes([1; 16]),
+            caller: Caller {
+                principal: Principal::User(UserId::from_bytes([2; 16])),
+                session: Some(SessionId::from_bytes([3; 16])),
+                origin: Origin::Api,
+            },
+            action: "transfer.create",
+            object: Object::Transaction(TransactionId::from_bytes([4; 16])),
+            outcome: "ok",
+            policy: 1,
+            details: Details::transaction(&[5; 32]),
+        }
+    }
+
+    #[test]
+    fn canonical_bytes_never_change() {
+        let hex: String = sample().canonical().iter().map(|b| format!("{b:02x}")).collect();
+        let expected = [
+            "01",
+            "0000000000000007",
+            "00060a24181e4001",
+            &"01".repeat(16),
+            "01",
+            &"02".repeat(16),
+            &"03".repeat(16),
+            "01",
+            "0000000f",
+            "7472616e736665722e637265617465",
+            "0000000b",
+            "7472616e73616374696f6e",
+            &"04".repeat(16),
+            "00000002",
+            "6f6b",
+            "00000001",
+            "00000021",
+            "01",
+            &"05".repeat(32),
+        ]
+        .concat();
+        assert_eq!(hex, expected);
+    }
+
+    #[test]
+    fn a_signed_record_has_the_bytes_of_the_record_it_was_made_from() {
+        let record = sample();
+        let signed = SignedRecord::new(record.clone(), 9, [8; 32]);
+        assert_eq!(signed.canonical(), record.canonical());
+    }
+
+    #[test]
+    fn every_field_changes_the_leaf() {
+        let base = SignedRecord::new(sample(), 9, [8; 32]);
+        let changes: Vec<fn(&mut SignedRecord)> = vec![
+            |r| r.id += 1,
+            |r| r.at += 1,
+            |r| r.request[0] ^= 1,
+            |r| r.principal_kind ^= 1,
+            |r| r.principal_id[0] ^= 1,
+            |r| r.session[0] ^= 1,
+            |r| r.origin ^= 1,
+            |r| r.action.push('x'),
+            |r| r.object_kind.push('x'),
+            |r| r.object_id[0] ^= 1,
+            |r| r.outcome.push('x'),
+            |r| r.policy += 1,
+            |r| r.details = Details::none(),
+            |r| r.mac_key += 1,
+            |r| r.mac[0] ^= 1,
+        ];
+        for (number, change) in changes.into_iter().enumerate() {
+            let mut other = base.clone();
+            change(&mut other);
+            assert_ne!(other.leaf(), base.leaf(), "change {number}");
+        }
+    }
+
+    #[test]
+    fn details_come_back_as_they_went_in() {
+        assert_eq!(Details::transaction(&[5; 32]).transaction_digest(), Some([5; 32]));
+        assert_eq!(
+            Details::account(3, true, Some(-5)).account_state(),
+            Some((3, true, Some(-5)))
+        );
+        assert_eq!(
+            Details::account(0, false, None).account_state(),
+            Some((0, false, None))
+        );
+        assert_eq!(Details::json("{}").json_text(), Some("{}"));
+        assert_eq!(Details::none().transaction_digest(), None);
+        assert_eq!(Details::from_bytes(vec![]).account_state(), None);
+    }
+}

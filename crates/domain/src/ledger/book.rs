@@ -1,0 +1,105 @@
+//! What a batch knows, and what it changes.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use crate::{
+    account::Account,
+    audit::{CompactRange, SignedRecord, StoredNode},
+    iban::Iban,
+    id::{AccountId, TransactionId, UserId},
+    ledger::command::{Fingerprint, IdempotencyTag},
+    time::{Date, Timestamp},
+    transaction::{Entry, Transaction},
+};
+
+/// What became of an idempotency key, as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredOutcome {
+    /// The key.
+    pub tag: IdempotencyTag,
+    /// The request it stands for.
+    pub fingerprint: Fingerprint,
+    /// 0, or [`crate::ledger::Refusal::number`].
+    pub code: i16,
+    /// The transaction or account that came of it.
+    pub resource: Option<[u8; 16]>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Everything that the decisions of one batch may look at: loaded after the locks were taken.
+#[derive(Debug, Clone)]
+pub struct Book {
+    /// The accounts that the commands name, where they exist.
+    pub accounts: HashMap<AccountId, Account>,
+    /// What is known of the commands' idempotency keys.
+    pub outcomes: HashMap<IdempotencyTag, StoredOutcome>,
+    /// Account numbers to be opened that already exist.
+    pub taken_numbers: HashSet<Iban>,
+    /// The revocation epoch that is in force.
+    pub epoch: i64,
+    /// When this batch is booked: not before any entry of its accounts.
+    pub booked_at: Timestamp,
+    /// The day of `booked_at` in the bank's time zone.
+    pub today: Date,
+    /// Id of the next entry.
+    pub next_entry: i64,
+    /// Id of the next audit record.
+    pub next_record: i64,
+    /// The log's right edge, where the batch itself appends leaves (SQLite); `None` where a sealer does (PostgreSQL).
+    pub log: Option<CompactRange>,
+}
+
+/// An account that the batch opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenedAccount {
+    /// Its id; the state is in [`Book::accounts`].
+    pub id: AccountId,
+    /// Its number; the bank's own accounts have none.
+    pub number: Option<Iban>,
+    /// Sealed name, for customers' accounts.
+    pub sealed_name: Option<Vec<u8>>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A sealed text that belongs to a transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealedText {
+    /// Which transaction.
+    pub transaction: TransactionId,
+    /// Whose data key seals it.
+    pub person: UserId,
+    /// The sealed bytes.
+    pub sealed: Vec<u8>,
+}
+
+/// Everything that a batch writes, in the order in which it is appended.
+#[derive(Debug, Clone, Default)]
+pub struct Changes {
+    /// New accounts.
+    pub opened: Vec<OpenedAccount>,
+    /// Accounts whose row changed; the new state is in [`Book::accounts`].
+    pub touched: BTreeSet<AccountId>,
+    /// New transactions.
+    pub transactions: Vec<Transaction>,
+    /// New entries, contiguous by transaction.
+    pub entries: Vec<Entry>,
+    /// New sealed texts.
+    pub memos: Vec<SealedText>,
+    /// New outcomes of idempotency keys.
+    pub outcomes: Vec<StoredOutcome>,
+    /// New audit records.
+    pub records: Vec<SignedRecord>,
+    /// Their leaves, where the batch appends them itself: (leaf, record id, hash).
+    pub leaves: Vec<(u64, i64, crate::audit::Hash)>,
+    /// Inner nodes that became full.
+    pub nodes: Vec<StoredNode>,
+}
+
+impl Changes {
+    /// Whether there is nothing to commit.
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty() && self.outcomes.is_empty()
+    }
+}

@@ -1,0 +1,67 @@
+//! Why the books refuse a command.
+
+macro_rules! refusals {
+    ($($(#[$doc:meta])* $variant:ident = $number:literal, $code:literal;)*) => {
+        /// A refusal: stable number in the idempotency table, stable code in the API and the log.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+        pub enum Refusal { $($(#[$doc])* #[error($code)] $variant,)* }
+
+        impl Refusal {
+            /// All refusals.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The number that is stored; never reused, never 0 (which stands for success).
+            pub const fn number(self) -> i16 {
+                match self { $(Self::$variant => $number,)* }
+            }
+
+            /// The stable code.
+            pub const fn code(self) -> &'static str {
+                match self { $(Self::$variant => $code,)* }
+            }
+        }
+    };
+}
+
+refusals! {
+    /// The money is not there.
+    InsufficientFunds = 1, "insufficient_funds";
+    /// The caller's own account is frozen.
+    AccountFrozen = 2, "account_frozen";
+    /// The caller's own account is closed.
+    AccountClosed = 3, "account_closed";
+    /// Both sides are the same account.
+    SameAccount = 4, "same_account";
+    /// The amount is in another currency than the account.
+    CurrencyMismatch = 5, "currency_mismatch";
+    /// The other side cannot take the money; why is the other side's affair.
+    PayeeUnavailable = 6, "payee_unavailable";
+    /// The account cannot hold that much.
+    BalanceOverflow = 7, "balance_overflow";
+    /// Only an account at zero, with nothing held, can be closed.
+    AccountNotEmpty = 8, "account_not_empty";
+    /// There is no such account for this caller.
+    AccountNotFound = 9, "account_not_found";
+    /// The freeze was set by the other side, or there is none.
+    NotFrozenByYou = 10, "not_frozen_by_you";
+    /// The drawn account number is taken: draw again.
+    NumberTaken = 11, "number_taken";
+}
+
+impl Refusal {
+    /// Reads the stored number.
+    pub fn from_number(number: i16) -> Option<Self> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|refusal| refusal.number() == number)
+    }
+
+    /// Whether the refusal is kept under its idempotency key and repeated to every retry: the decisions about money.
+    pub const fn is_frozen(self) -> bool {
+        !matches!(
+            self,
+            Self::AccountNotFound | Self::NotFrozenByYou | Self::AccountNotEmpty | Self::NumberTaken
+        )
+    }
+}
