@@ -80,8 +80,8 @@ fn print(generated: &Generated) -> Outcome<String> {
     Ok(format!("{}\n", text.trim_end()))
 }
 
-/// What differs between two texts: the lines between their common beginning and their common end, with a little of both;
-/// `None` when they are equal.
+/// What differs between two texts: the lines between their common beginning and their common end, with a little of
+/// both; `None` when they are equal.
 fn difference(old: &str, new: &str) -> Option<String> {
     if old == new {
         return None;

@@ -1,7 +1,7 @@
 //! `cargo xtask test`: everything that has to pass, step by step, with all the news of one run at its end.
 //!
-//! A failed step does not hide the next one. A step whose program is missing is named as not run; with `CI=true` it fails,
-//! except the one that is documented as optional.
+//! A failed step does not hide the next one. A step whose program is missing is named as not run; with `CI=true` it
+//! fails, except the one that is documented as optional.
 
 use std::env;
 use std::time::{Duration, Instant};
@@ -81,7 +81,9 @@ impl Plan {
                 "-p" | "--package" => plan.packages.push(value()?),
                 "--" => plan.filters.extend(args.by_ref().cloned()),
                 other => {
-                    return Err(format!("`{other}` is no argument of `test`; filters come after `--`").into());
+                    return Err(
+                        format!("`{other}` is no argument of `test`; filters come after `--`").into(),
+                    );
                 }
             }
         }

@@ -38,8 +38,9 @@ const SOCKET_PATH_BYTES_MAX: usize = 100;
 const GRACE_TENTHS: &str = "100";
 
 /// What the keeper does. `$0` is its name; arguments: folder, tenths of a second of grace, program, its arguments.
-/// It ignores Ctrl-C and hang-up (they end its parent, which closes the pipe), tells the server's process id, waits for the
-/// pipe to close, and stops the server at once (SIGQUIT: its data is thrown away in the next line), at last by force.
+/// It ignores Ctrl-C and hang-up (they end its parent, which closes the pipe), tells the server's process id, waits for
+/// the pipe to close, and stops the server at once (SIGQUIT: its data is thrown away in the next line), at last by
+/// force.
 const KEEPER: &str = r#"
 trap '' INT HUP TERM
 folder=$1; grace=$2; shift 2
