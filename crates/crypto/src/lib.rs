@@ -8,18 +8,27 @@
 //! * Primitives come from AWS-LC (and Argon2 from RustCrypto); nothing is invented except the composition, which the
 //!   module pages and `docs/security/cryptography.md` spell out.
 
+pub mod api_key;
+pub mod data_key;
+pub mod device;
 pub mod keyring;
 pub mod mac;
 pub mod random;
+pub mod refresh;
 pub mod seal;
 pub mod secret;
+pub mod totp;
 
 mod xaes;
 
+pub use api_key::{ApiKey, ApiKeyHash, KeyEnvironment};
+pub use data_key::DataKey;
+pub use device::DeviceMark;
 pub use keyring::{
     DocumentError, EnvProvider, FileProvider, KeyCheck, KeyInfo, KeyProvider, KeyState, Keyring,
     KeyringError, ProviderError, Purpose,
 };
 pub use mac::{AuditMac, Idempotency};
+pub use refresh::RefreshToken;
 pub use seal::{OpenError, Place};
 pub use secret::{ExposeSecret, SecretBytes, SecretString};
