@@ -13,10 +13,12 @@ pub mod data_key;
 pub mod device;
 pub mod keyring;
 pub mod mac;
+pub mod note;
 pub mod random;
 pub mod refresh;
 pub mod seal;
 pub mod secret;
+pub mod token;
 pub mod totp;
 
 mod xaes;
@@ -29,6 +31,8 @@ pub use keyring::{
     KeyringError, ProviderError, Purpose,
 };
 pub use mac::{AuditMac, Idempotency};
+pub use note::{Checkpoint, NoteError, NoteSigner, VerifierKey};
 pub use refresh::RefreshToken;
 pub use seal::{OpenError, Place};
 pub use secret::{ExposeSecret, SecretBytes, SecretString};
+pub use token::{AccessTokens, Claims, NewToken, TokenError};

@@ -5,6 +5,7 @@ use std::fmt;
 use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Salt};
 use aws_lc_rs::hmac;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
+use jsonwebtoken::{DecodingKey, EncodingKey};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -107,10 +108,32 @@ impl fmt::Display for Purpose {
     }
 }
 
-/// An Ed25519 key pair in both forms that are used.
+/// An Ed25519 key pair in every form that is used.
 pub(crate) struct Signing {
     pub(crate) pair: Ed25519KeyPair,
     pub(crate) public: [u8; 32],
+    pub(crate) encoding: EncodingKey,
+    pub(crate) decoding: DecodingKey,
+}
+
+impl Signing {
+    fn new(seed: &[u8; MATERIAL_LEN]) -> Self {
+        let pair = Ed25519KeyPair::from_seed_unchecked(seed).expect("any 32 bytes are an Ed25519 seed");
+        let public = pair
+            .public_key()
+            .as_ref()
+            .try_into()
+            .expect("Ed25519 keys have 32 bytes");
+        let document = pair.to_pkcs8v1().expect("an Ed25519 key has a PKCS#8 form");
+        let encoding = EncodingKey::from_ed_der(document.as_ref());
+        let decoding = DecodingKey::from_ed_der(pair.public_key().as_ref());
+        Self {
+            pair,
+            public,
+            encoding,
+            decoding,
+        }
+    }
 }
 
 /// The working form, computed once when the key enters memory.
@@ -157,16 +180,7 @@ impl Key {
         );
         let prepared = match purpose {
             Purpose::Seal => Prepared::Seal(Box::new(Sealer::new(&working))),
-            Purpose::AccessToken | Purpose::Checkpoint => {
-                let pair =
-                    Ed25519KeyPair::from_seed_unchecked(&*working).expect("any 32 bytes are an Ed25519 seed");
-                let public = pair
-                    .public_key()
-                    .as_ref()
-                    .try_into()
-                    .expect("Ed25519 keys have 32 bytes");
-                Prepared::Sign(Box::new(Signing { pair, public }))
-            }
+            Purpose::AccessToken | Purpose::Checkpoint => Prepared::Sign(Box::new(Signing::new(&working))),
             Purpose::Pepper => Prepared::Pepper(SecretBytes::copy_of(&*working)),
             Purpose::BlindIndex
             | Purpose::AuditMac
