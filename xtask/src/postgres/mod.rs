@@ -16,7 +16,7 @@ use crate::outcome::Outcome;
 use crate::run;
 
 /// Where the tests find the superuser's URL.
-const URL_VARIABLE: &str = "STRONGROOM_TEST_POSTGRES";
+pub(crate) const URL_VARIABLE: &str = "STRONGROOM_TEST_POSTGRES";
 /// Where they find `initdb`, `postgres` and the like, for a cluster of their own.
 const PROGRAMS_VARIABLE: &str = "STRONGROOM_TEST_POSTGRES_PROGRAMS";
 

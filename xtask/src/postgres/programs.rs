@@ -107,7 +107,7 @@ fn install() -> Outcome<()> {
         "-qq",
         "--no-install-recommends",
         "-o",
-        "Dpkg::Options::=--force-confold",
+        "Dpkg::Use-Pty=0",
         "postgresql",
     ])
     .map_err(|failure| failure.during(&format!("apt-get could not install PostgreSQL ({by_hand})")))

@@ -7,6 +7,8 @@ use super::repo::Repo;
 const FILE_LINES_MAX: usize = 600;
 /// Columns of a line of Rust; rustfmt breaks code long before, this is for comments and texts.
 const LINE_COLUMNS_MAX: usize = 120;
+/// Columns of a line with a literal in it: a statement or a sentence that is broken can no longer be found.
+const LITERAL_COLUMNS_MAX: usize = 160;
 
 /// Files that are longer for now, with the lines that they have. A number may only go down, and an entry goes when its
 /// file fits.
@@ -38,11 +40,17 @@ fn check_with(repo: &Repo, longer: &[(&str, usize)]) -> Vec<Finding> {
             _ => None,
         };
         findings.extend(advice.map(|advice| Finding::new(&file.path, 0, advice)));
-        for (at, line) in file.text.lines().enumerate() {
+        let literals = file.source.strings.lines().map(|line| !line.trim().is_empty());
+        for (at, (line, literal)) in file.text.lines().zip(literals).enumerate() {
             let columns = line.chars().count();
+            let columns_max = if literal {
+                LITERAL_COLUMNS_MAX
+            } else {
+                LINE_COLUMNS_MAX
+            };
             // A link cannot be broken.
-            if columns > LINE_COLUMNS_MAX && !line.contains("://") {
-                let advice = format!("{columns} columns, at most {LINE_COLUMNS_MAX}");
+            if columns > columns_max && !line.contains("://") {
+                let advice = format!("{columns} columns, at most {columns_max}");
                 findings.push(Finding::new(&file.path, at + 1, advice));
             }
         }
@@ -80,6 +88,16 @@ mod tests {
             check_with(&repo(500), &[("a.rs", 500)])[0]
                 .advice
                 .contains("fits now")
+        );
+    }
+
+    #[test]
+    fn a_line_with_a_literal_may_be_longer_but_not_endless() {
+        let literal = |columns| format!("q(\"{}\");", "x".repeat(columns - 6));
+        assert_eq!(check(&Repo::of(&[("a.rs", &*literal(LITERAL_COLUMNS_MAX))])), []);
+        assert_eq!(
+            check(&Repo::of(&[("a.rs", &*literal(LITERAL_COLUMNS_MAX + 1))])).len(),
+            1
         );
     }
 
