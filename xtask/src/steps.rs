@@ -7,7 +7,7 @@ use std::env;
 use std::time::{Duration, Instant};
 
 use crate::outcome::Outcome;
-use crate::postgres::Cluster;
+use crate::postgres::{Cluster, URL_VARIABLE};
 use crate::{generate, run, tidy};
 
 /// How a step came out when it did not fail.
@@ -195,13 +195,21 @@ fn deny(_: &Plan) -> Outcome<Done> {
 }
 
 fn tests(plan: &Plan) -> Outcome<Done> {
-    let cluster = Cluster::start(&[])?;
-    eprintln!(
-        "xtask: PostgreSQL {} runs in {}",
-        cluster.major(),
-        cluster.folder().display()
-    );
     let mut command = run::cargo();
+    // Kept until the tests have ended; dropping it stops the server.
+    let _cluster = if env::var_os(URL_VARIABLE).is_some() {
+        eprintln!("xtask: using the PostgreSQL that {URL_VARIABLE} names");
+        None
+    } else {
+        let cluster = Cluster::start(&[])?;
+        eprintln!(
+            "xtask: PostgreSQL {} runs in {}",
+            cluster.major(),
+            cluster.folder().display()
+        );
+        cluster.export_to(&mut command);
+        Some(cluster)
+    };
     command.args(["test", "--no-fail-fast"]);
     if plan.packages.is_empty() {
         command.arg("--workspace");
@@ -212,7 +220,6 @@ fn tests(plan: &Plan) -> Outcome<Done> {
     if !plan.filters.is_empty() {
         command.arg("--").args(&plan.filters);
     }
-    cluster.export_to(&mut command);
     // Here a missing engine is a failure: half of the tests would otherwise be silent.
     command.env("STRONGROOM_REQUIRE_POSTGRES", "1");
     run::succeed(&mut command).map(|()| Done::Passed)
