@@ -1,1 +1,24 @@
-//! HTTP: JSON handlers, extractors, problem documents, OpenAPI.
+//! HTTP: the server loop, the layers in front of every handler, extractors, problem documents, OpenAPI.
+//!
+//! The way of a request: [`server`] accepts the connection and speaks HTTP/1.1 or HTTP/2 over it;
+//! [`layers::Front`] gives it a number, a place, a time limit and the headers of its answer; the router
+//! finds the handler; [`extract`] turns bytes into wire types; [`Problem`] is the one way to refuse.
+//!
+//! [`site`] puts the pieces together from the routes that the caller passes in.
+
+pub mod docs;
+pub mod extract;
+pub mod health;
+pub mod layers;
+pub mod openapi;
+mod problem;
+pub mod server;
+mod site;
+
+pub use problem::{Problem, RETRY_AFTER_DEFAULT, error_reference, status_of};
+pub use site::{Site, SiteSettings, metrics_site, site};
+
+/// The largest body of an ordinary route, in bytes.
+pub const BODY_BYTES_MAX: usize = 64 * 1024;
+/// The largest body of a batch route, in bytes; mount with [`layers::body_limit`].
+pub const BATCH_BODY_BYTES_MAX: usize = 512 * 1024;

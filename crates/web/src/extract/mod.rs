@@ -1,0 +1,40 @@
+//! From bytes to wire types: body and query. Everything that can be wrong with them has one code and, where
+//! it can be known, a pointer; the rejected value itself never appears in an answer or a log.
+
+mod json;
+mod json_scan;
+mod json_strict;
+mod query;
+
+pub use json::{JSON_DEPTH_MAX, JsonBody, parse_json};
+pub use query::{QUERY_BYTES_MAX, QUERY_PARAMETERS_MAX, QueryParams};
+
+/// The codes of `errors[].code` that the extractors write, with their meanings for the error reference.
+pub const FIELD_CODES: &[(&str, &str)] = &[
+    ("required", "the field is missing"),
+    ("unknown_field", "there is no such field here"),
+    ("duplicate_field", "the field appears twice"),
+    ("wrong_type", "the value has another type than the field"),
+    (
+        "invalid_value",
+        "the value has the right type and is not one that the field takes",
+    ),
+    ("body_empty", "a body is needed"),
+    ("json_syntax", "the body is not JSON"),
+    ("json_depth", "arrays and objects are nested too deeply"),
+    ("invalid_utf8", "the text is not UTF-8"),
+    ("too_many", "there are more of them than this route takes"),
+];
+
+/// How long a field name from the client may be that a pointer repeats, in bytes.
+const NAME_BYTES_MAX: usize = 64;
+
+/// Whether a field name may be repeated in an answer: short, and of letters that names have. Anything else
+/// might be a value that slipped into the place of a name.
+fn is_repeatable(name: &str) -> bool {
+    !name.is_empty()
+        && name.len() <= NAME_BYTES_MAX
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
+}

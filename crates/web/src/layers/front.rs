@@ -1,0 +1,314 @@
+//! The one service in front of the router. See the module above for why it is one.
+
+use std::{
+    future::{Future, poll_fn},
+    net::IpAddr,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::HttpBody,
+    extract::DefaultBodyLimit,
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use http::{HeaderName, Request, header};
+use metrics::Gauge;
+use strongroom_api::codes;
+use strongroom_guard::{Shed, TrustedProxies};
+use tower::Service;
+
+use super::{Record, RequestId, RouteLayer, access_log::Line, route::RouteStats, security_headers};
+use crate::{BODY_BYTES_MAX, Problem};
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const X_FORWARDED_FOR: &str = "x-forwarded-for";
+/// The gauge of requests that are being served.
+const IN_FLIGHT: &str = "strongroom_http_requests_in_flight";
+/// The counter of requests that were refused because the server is full.
+const SHED: &str = "strongroom_http_requests_shed_total";
+/// The counter of handlers that panicked.
+const PANICS: &str = "strongroom_http_handler_panics_total";
+
+/// The bounds of a front.
+#[derive(Clone, Debug)]
+pub struct FrontSettings {
+    /// How long a request may take from its head to the head of its answer.
+    pub request_time_max: Duration,
+    /// How many requests are served at once; the rest is refused with `overloaded`.
+    pub concurrency_max: usize,
+    /// Whether this server speaks TLS itself or a named proxy does: then HSTS is sent.
+    pub tls: bool,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: TrustedProxies,
+}
+
+/// The front. Clones share everything.
+#[derive(Clone)]
+pub struct Front(Arc<Inner>);
+
+struct Inner {
+    router: Router,
+    settings: FrontSettings,
+    shed: Shed,
+    unmatched: Arc<RouteStats>,
+    in_flight: Gauge,
+}
+
+impl Front {
+    /// Puts the front before these routes. Whatever the router has no route for is answered here.
+    pub fn new(router: Router, settings: FrontSettings) -> Self {
+        // `with_state` turns handlers into finished services; without it the router would build the layers
+        // of a route again for every request.
+        let router = router
+            .route_layer(RouteLayer)
+            .fallback(unknown_path)
+            .with_state(());
+        let shed = Shed::new(settings.concurrency_max);
+        Self(Arc::new(Inner {
+            router,
+            settings,
+            shed,
+            unmatched: Arc::default(),
+            in_flight: metrics::gauge!(IN_FLIGHT),
+        }))
+    }
+
+    /// Serves one request that came over a connection from `peer`.
+    pub async fn serve<B>(&self, mut request: Request<B>, peer: IpAddr) -> Response
+    where
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<axum::BoxError>,
+    {
+        let inner = &*self.0;
+        let record = Record::new(RequestId::next(), inner.client(&request, peer));
+        let method = request.method().clone();
+        let line = Line::begin(&record, &inner.unmatched, &method);
+        let _in_flight = InFlight::enter(&inner.in_flight);
+
+        request.extensions_mut().insert(record.clone());
+        DefaultBodyLimit::max(BODY_BYTES_MAX).apply(&mut request);
+
+        let response = inner.answer(request, &record).await;
+        let response = inner.finish(response, &record);
+        line.end(response.status());
+        response
+    }
+}
+
+impl Inner {
+    async fn answer<B>(&self, request: Request<B>, record: &Record) -> Response
+    where
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<axum::BoxError>,
+    {
+        // Whether the process lives must be answerable while it is full.
+        let _place = match self.shed.enter() {
+            Ok(place) => Some(place),
+            Err(_) if matches!(request.uri().path(), "/livez" | "/readyz") => None,
+            Err(overloaded) => {
+                metrics::counter!(SHED).increment(1);
+                return Problem::new(&codes::OVERLOADED, "The server has all hands full.")
+                    .with_retry_after(overloaded.retry_after)
+                    .into_response();
+            }
+        };
+        let handler = caught(self.router.clone().call(request));
+        match tokio::time::timeout(self.settings.request_time_max, handler).await {
+            Ok(Some(Ok(response))) => response,
+            Ok(Some(Err(never))) => match never {},
+            Ok(None) => {
+                metrics::counter!(PANICS).increment(1);
+                Problem::internal(format!(
+                    "the handler of {} panicked",
+                    record.route().unwrap_or("no route")
+                ))
+                .into_response()
+            }
+            Err(_) => Problem::new(
+                &codes::TIMED_OUT,
+                "The request took too long and was given up here.",
+            )
+            .into_response(),
+        }
+    }
+
+    /// Gives refusals their document, and every answer its number and headers.
+    fn finish(&self, mut response: Response, record: &Record) -> Response {
+        let id = record.id();
+        if let Some(problem) = response
+            .extensions_mut()
+            .remove::<Problem>()
+            .or_else(|| foreign(&response))
+        {
+            if let Some(cause) = problem.cause() {
+                log_cause(&id, record.route(), cause);
+            }
+            // What the handler added (a cookie, a rate limit) stays; the document's own headers win.
+            response = problem.render(&id, std::mem::take(response.headers_mut()));
+        }
+        let headers = response.headers_mut();
+        security_headers::add(headers, self.settings.tls);
+        headers.insert(X_REQUEST_ID, id.header());
+        response
+    }
+
+    fn client<B>(&self, request: &Request<B>, peer: IpAddr) -> IpAddr {
+        let forwarded: Vec<&str> = request
+            .headers()
+            .get_all(X_FORWARDED_FOR)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .collect();
+        self.settings.trusted_proxies.client(peer, forwarded)
+    }
+}
+
+/// A refusal of some library: its status without its text, which may repeat input. Pages answer their
+/// errors as HTML and pass.
+fn foreign(response: &Response) -> Option<Problem> {
+    let status = response.status();
+    if !status.is_client_error() && !status.is_server_error() {
+        return None;
+    }
+    let plain = match response.headers().get(header::CONTENT_TYPE) {
+        None => true,
+        Some(value) => value.as_bytes().starts_with(b"text/plain"),
+    };
+    plain.then(|| Problem::from_foreign(status, response.headers()))
+}
+
+/// The whole chain of causes under the number of the request.
+fn log_cause(id: &RequestId, route: Option<&str>, cause: &(dyn std::error::Error + Send + Sync + 'static)) {
+    let mut text = cause.to_string();
+    let mut next = cause.source();
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    tracing::error!(target: "strongroom_web", request_id = %id, route, cause = text, "a request failed");
+}
+
+async fn unknown_path() -> Problem {
+    Problem::not_found()
+}
+
+/// `None` where the future panicked; the panic hook has written the place down.
+async fn caught<F: Future>(future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    poll_fn(
+        |cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+            Ok(poll) => poll.map(Some),
+            Err(_) => std::task::Poll::Ready(None),
+        },
+    )
+    .await
+}
+
+struct InFlight<'a>(&'a Gauge);
+
+impl<'a> InFlight<'a> {
+    fn enter(gauge: &'a Gauge) -> Self {
+        gauge.increment(1.0);
+        Self(gauge)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{body::Body, routing::get};
+    use http::StatusCode;
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    fn settings() -> FrontSettings {
+        FrontSettings {
+            request_time_max: Duration::from_secs(5),
+            concurrency_max: 1,
+            tls: true,
+            trusted_proxies: TrustedProxies::default(),
+        }
+    }
+
+    const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+    #[tokio::test]
+    async fn a_client_that_leaves_gives_its_place_back() {
+        let router = Router::new().route("/slow", get(std::future::pending::<()>));
+        let front = Front::new(router, settings());
+        {
+            let mut request = pin!(front.serve(Request::get("/slow").body(Body::empty()).unwrap(), PEER));
+            let first = poll_fn(|cx| std::task::Poll::Ready(request.as_mut().poll(cx))).await;
+            assert!(first.is_pending());
+            let refused = front
+                .serve(Request::get("/other").body(Body::empty()).unwrap(), PEER)
+                .await;
+            assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+        }
+        let served = front
+            .serve(Request::get("/other").body(Body::empty()).unwrap(), PEER)
+            .await;
+        assert_eq!(served.status(), StatusCode::NOT_FOUND);
+    }
+
+    #[tokio::test]
+    async fn text_of_a_library_never_reaches_the_client() {
+        let router = Router::new()
+            .route(
+                "/plain",
+                get(|| async { (StatusCode::BAD_REQUEST, "canary-value is no number") }),
+            )
+            .route(
+                "/page",
+                get(|| async { (StatusCode::NOT_FOUND, axum::response::Html("<h1>gone</h1>")) }),
+            );
+        let front = Front::new(router, settings());
+        let response = front
+            .serve(Request::get("/plain").body(Body::empty()).unwrap(), PEER)
+            .await;
+        assert_eq!(
+            response.headers()[header::CONTENT_TYPE],
+            "application/problem+json"
+        );
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        assert!(!String::from_utf8_lossy(&body).contains("canary"));
+        let page = front
+            .serve(Request::get("/page").body(Body::empty()).unwrap(), PEER)
+            .await;
+        assert_eq!(
+            page.into_body().collect().await.unwrap().to_bytes(),
+            "<h1>gone</h1>"
+        );
+    }
+
+    #[tokio::test]
+    async fn what_a_handler_adds_to_a_refusal_survives() {
+        let router = Router::new().route(
+            "/",
+            get(|| async {
+                (
+                    [("ratelimit", "r=1"), ("set-cookie", "a=b")],
+                    Problem::new(&codes::FORBIDDEN, "No."),
+                )
+            }),
+        );
+        let response = Front::new(router, settings())
+            .serve(Request::get("/").body(Body::empty()).unwrap(), PEER)
+            .await;
+        assert_eq!(response.status(), StatusCode::FORBIDDEN);
+        assert_eq!(response.headers()["ratelimit"], "r=1");
+        assert_eq!(response.headers()["set-cookie"], "a=b");
+    }
+}

@@ -1,0 +1,122 @@
+//! What is known about a request while it is served: the front layer makes the record, the router, the
+//! authenticator and the body extractors add to it, the access log reads it at the end.
+
+use std::{
+    convert::Infallible,
+    fmt,
+    net::IpAddr,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use axum::extract::FromRequestParts;
+use http::{Extensions, request::Parts};
+
+use super::{RequestId, route::RouteStats};
+use crate::BODY_BYTES_MAX;
+
+/// The record of one request. Clones share it; it travels as a request extension.
+#[derive(Clone)]
+pub struct Record(Arc<Inner>);
+
+struct Inner {
+    id: RequestId,
+    client: IpAddr,
+    body_bytes_max: AtomicUsize,
+    route: OnceLock<Arc<RouteStats>>,
+    principal: OnceLock<Box<str>>,
+}
+
+impl Record {
+    pub(crate) fn new(id: RequestId, client: IpAddr) -> Self {
+        Self(Arc::new(Inner {
+            id,
+            client,
+            body_bytes_max: AtomicUsize::new(BODY_BYTES_MAX),
+            route: OnceLock::new(),
+            principal: OnceLock::new(),
+        }))
+    }
+
+    /// The record of the request with these extensions; `None` only where no front layer stands.
+    pub fn of(extensions: &Extensions) -> Option<&Self> {
+        extensions.get()
+    }
+
+    /// The number of the request.
+    pub fn id(&self) -> RequestId {
+        self.0.id
+    }
+
+    /// The client's address, behind trusted proxies.
+    pub fn client(&self) -> IpAddr {
+        self.0.client
+    }
+
+    /// Names the principal for the access log, by its id, never by a name or an address. The
+    /// authenticator calls this once; later calls change nothing.
+    pub fn set_principal(&self, id: impl Into<Box<str>>) {
+        let _ = self.0.principal.set(id.into());
+    }
+
+    /// The principal, once known.
+    pub fn principal(&self) -> Option<&str> {
+        self.0.principal.get().map(|id| &**id)
+    }
+
+    /// The template of the matched route, such as `/api/v1/accounts/{id}`.
+    pub fn route(&self) -> Option<&str> {
+        self.0.route.get().map(|stats| stats.template())
+    }
+
+    /// The largest body that this route takes, in bytes.
+    pub fn body_bytes_max(&self) -> usize {
+        self.0.body_bytes_max.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_body_bytes_max(&self, bytes: usize) {
+        self.0.body_bytes_max.store(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_route(&self, stats: &Arc<RouteStats>) {
+        let _ = self.0.route.set(Arc::clone(stats));
+    }
+
+    pub(crate) fn stats(&self) -> Option<&Arc<RouteStats>> {
+        self.0.route.get()
+    }
+}
+
+impl fmt::Debug for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Record")
+            .field("id", &self.0.id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for RequestId {
+    type Rejection = Infallible;
+
+    /// The number of this request. Without a front layer (a handler called in a unit test) a new one.
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Record::of(&parts.extensions).map_or_else(Self::next, Record::id))
+    }
+}
+
+/// The client's address as far as trusted proxies can tell it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientAddress(pub IpAddr);
+
+impl<S: Sync> FromRequestParts<S> for ClientAddress {
+    type Rejection = crate::Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, crate::Problem> {
+        let record = Record::of(&parts.extensions);
+        record.map(|record| Self(record.client())).ok_or_else(|| {
+            crate::Problem::internal("a handler that needs the client's address runs without a front")
+        })
+    }
+}

@@ -1,0 +1,91 @@
+//! The OpenAPI document: what is common to all operations. The operations themselves are generated from the
+//! handlers.
+
+use utoipa::{
+    OpenApi,
+    openapi::{
+        ContentBuilder, Ref, RefOr, ResponseBuilder, ServerBuilder,
+        path::{Operation, PathItem},
+        security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+    },
+};
+
+/// Where the document says the server is when nothing else is configured.
+pub const SERVER_DEFAULT: &str = "https://localhost:8443";
+/// The name of the security scheme of access tokens; operations that need none say `security(())`.
+pub const BEARER: &str = "bearer";
+
+const PROBLEM_RESPONSE: &str = "Problem";
+
+/// What every document has.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Strongroom",
+        description = "A secure banking and payments backend.\n\nJSON in and out. Money is an integer of minor units \
+                       and a currency: `{\"amount\": 1250, \"currency\": \"EUR\"}`. Times are RFC 3339 in UTC. Lists \
+                       take `limit` and `cursor` and answer `data` and `next_cursor`. Verbs that move money need an \
+                       `Idempotency-Key`. Every refusal is a problem document (RFC 9457) with a stable `code`. Every \
+                       answer carries `X-Request-Id`.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    components(schemas(strongroom_api::Problem, strongroom_api::FieldError)),
+    security(("bearer" = [])),
+    tags((name = "health", description = "Whether the server lives and is ready.")),
+)]
+struct Base;
+
+/// The document without operations; routers are merged into it.
+pub fn base() -> utoipa::openapi::OpenApi {
+    Base::openapi()
+}
+
+/// Completes a document: the server, the security scheme, and the refusals that every operation can answer.
+pub fn finish(mut document: utoipa::openapi::OpenApi, public_url: &str) -> utoipa::openapi::OpenApi {
+    document.servers = Some(vec![ServerBuilder::new().url(public_url).build()]);
+    let components = document.components.get_or_insert_default();
+    components.security_schemes.insert(
+        BEARER.to_owned(),
+        RefOr::T(SecurityScheme::Http(
+            HttpBuilder::new()
+                .scheme(HttpAuthScheme::Bearer)
+                .bearer_format("JWT")
+                .description(Some("The access token of a login, valid for 15 minutes."))
+                .build(),
+        )),
+    );
+    let problem = ContentBuilder::new()
+        .schema(Some(Ref::from_schema_name("Problem")))
+        .build();
+    components.responses.insert(
+        PROBLEM_RESPONSE.to_owned(),
+        RefOr::T(
+            ResponseBuilder::new()
+                .description("A refusal. Match on `code`; the error reference lists all of them.")
+                .content(strongroom_api::PROBLEM_JSON, problem)
+                .build(),
+        ),
+    );
+    for item in document.paths.paths.values_mut() {
+        for operation in operations(item) {
+            operation
+                .responses
+                .responses
+                .entry("default".to_owned())
+                .or_insert_with(|| RefOr::Ref(Ref::from_response_name(PROBLEM_RESPONSE)));
+        }
+    }
+    document
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [
+        &mut item.get,
+        &mut item.put,
+        &mut item.post,
+        &mut item.delete,
+        &mut item.patch,
+    ]
+    .into_iter()
+    .filter_map(Option::as_mut)
+}

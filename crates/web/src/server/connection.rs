@@ -1,0 +1,186 @@
+//! One connection: handshake, protocol, requests, end.
+
+use std::{convert::Infallible, net::IpAddr, pin::pin, time::Duration};
+
+use hyper::{body::Incoming, server::conn, service::service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
+use tokio_rustls::TlsAcceptor;
+
+use super::{
+    ServerSettings, Stopped,
+    activity::{Activity, Watched},
+};
+use crate::layers::Front;
+
+/// The largest head of a request, in bytes.
+const HEAD_BYTES_MAX: u32 = 16 * 1024;
+/// How many headers a request may have.
+const HEADERS_MAX: usize = 64;
+/// The read buffer of an HTTP/1.1 connection; a head must fit into it.
+const BUFFER_BYTES_MAX: usize = 32 * 1024;
+/// How many answers of one HTTP/2 connection wait in memory per stream, in bytes.
+const SEND_BUFFER_BYTES_MAX: usize = 64 * 1024;
+/// What one stream and one connection of HTTP/2 may send before we have read it, in bytes.
+const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
+const CONNECTION_WINDOW_BYTES: u32 = 512 * 1024;
+/// Streams that the client reset before we took them (CVE-2023-44487) and that we reset because of the
+/// client's mistakes, before the connection ends.
+const RESETS_PENDING_MAX: usize = 20;
+const RESETS_LOCAL_MAX: usize = 128;
+/// HTTP/2 pings: how often, and how long until the answer.
+const PING_EVERY: Duration = Duration::from_secs(20);
+const PING_WAIT: Duration = Duration::from_secs(10);
+
+const ALPN_H2: &[u8] = b"h2";
+
+/// The protocol settings, built once.
+pub(super) struct Protocols {
+    http1: conn::http1::Builder,
+    http2: conn::http2::Builder<TokioExecutor>,
+}
+
+impl Protocols {
+    pub(super) fn new(settings: &ServerSettings) -> Self {
+        let mut http1 = conn::http1::Builder::new();
+        http1
+            // The activity watch bounds the wait for a head, for both protocols.
+            .header_read_timeout(None)
+            .max_headers(HEADERS_MAX)
+            .max_header_size(HEAD_BYTES_MAX as usize)
+            .max_buf_size(BUFFER_BYTES_MAX)
+            .pipeline_flush(true)
+            .half_close(false);
+        let mut http2 = conn::http2::Builder::new(TokioExecutor::new());
+        http2
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(settings.streams_max)
+            .max_header_list_size(HEAD_BYTES_MAX)
+            .max_pending_accept_reset_streams(RESETS_PENDING_MAX)
+            .max_local_error_reset_streams(RESETS_LOCAL_MAX)
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .max_send_buf_size(SEND_BUFFER_BYTES_MAX)
+            .keep_alive_interval(PING_EVERY)
+            .keep_alive_timeout(PING_WAIT);
+        Self { http1, http2 }
+    }
+}
+
+/// What every connection of one server shares.
+pub(super) struct Serving {
+    pub(super) front: Front,
+    pub(super) tls: Option<TlsAcceptor>,
+    pub(super) protocols: Protocols,
+    pub(super) settings: ServerSettings,
+    pub(super) stopped: Stopped,
+    pub(super) cut: Stopped,
+}
+
+/// How a connection ended, as far as somebody counts it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Ended,
+    HandshakeFailed,
+}
+
+impl Serving {
+    pub(super) async fn connection(&self, stream: TcpStream, peer: IpAddr) -> Outcome {
+        let Some(acceptor) = &self.tls else {
+            self.http1(stream, peer).await;
+            return Outcome::Ended;
+        };
+        let handshake = tokio::time::timeout(self.settings.handshake_time_max, acceptor.accept(stream));
+        let stream = tokio::select! {
+            biased;
+            () = wait(&self.cut) => return Outcome::Ended,
+            finished = handshake => match finished {
+                Ok(Ok(stream)) => stream,
+                _ => return Outcome::HandshakeFailed,
+            },
+        };
+        if stream.get_ref().1.alpn_protocol() == Some(ALPN_H2) {
+            self.http2(stream, peer).await;
+        } else {
+            self.http1(stream, peer).await;
+        }
+        Outcome::Ended
+    }
+
+    async fn http1<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, stream: T, peer: IpAddr) {
+        let activity = Activity::new();
+        let io = TokioIo::new(Watched::new(stream, activity.clone()));
+        let service = service_fn(|request| self.request(request, peer, &activity));
+        let mut connection = pin!(self.protocols.http1.serve_connection(io, service));
+        tokio::select! {
+            biased;
+            // An error of a connection is the client's business: it left, or did not speak HTTP.
+            _ = connection.as_mut() => return,
+            () = self.ending(&activity) => {}
+        }
+        connection.as_mut().graceful_shutdown();
+        tokio::select! {
+            biased;
+            _ = connection => {}
+            () = self.cut(&activity) => {}
+        }
+    }
+
+    async fn http2<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, stream: T, peer: IpAddr) {
+        let activity = Activity::new();
+        let io = TokioIo::new(Watched::new(stream, activity.clone()));
+        let (front, streams) = (self.front.clone(), activity.clone());
+        let service = service_fn(move |request: hyper::Request<Incoming>| {
+            let (front, running) = (front.clone(), streams.begin());
+            async move {
+                let _running = running;
+                Ok::<_, Infallible>(front.serve(request, peer).await)
+            }
+        });
+        let mut connection = pin!(self.protocols.http2.serve_connection(io, service));
+        tokio::select! {
+            biased;
+            _ = connection.as_mut() => return,
+            () = self.ending(&activity) => {}
+        }
+        connection.as_mut().graceful_shutdown();
+        tokio::select! {
+            biased;
+            _ = connection => {}
+            () = self.cut(&activity) => {}
+        }
+    }
+
+    async fn request(
+        &self,
+        request: hyper::Request<Incoming>,
+        peer: IpAddr,
+        activity: &Activity,
+    ) -> Result<axum::response::Response, Infallible> {
+        let _running = activity.begin();
+        Ok(self.front.serve(request, peer).await)
+    }
+
+    /// The server stops, or the connection has been idle for too long.
+    async fn ending(&self, activity: &Activity) {
+        tokio::select! {
+            () = wait(&self.stopped) => {}
+            () = activity.idle_for(self.settings.header_time_max) => {}
+        }
+    }
+
+    /// After the farewell: the server's patience ends, or the client does not take the hint.
+    async fn cut(&self, activity: &Activity) {
+        tokio::select! {
+            () = wait(&self.cut) => {}
+            () = activity.idle_for(self.settings.header_time_max) => {}
+        }
+    }
+}
+
+async fn wait(stopped: &Stopped) {
+    stopped.clone().wait().await;
+}
