@@ -14,6 +14,7 @@ pub mod device;
 pub mod keyring;
 pub mod mac;
 pub mod note;
+pub mod password;
 pub mod random;
 pub mod refresh;
 pub mod seal;
@@ -21,6 +22,7 @@ pub mod secret;
 pub mod token;
 pub mod totp;
 
+mod self_test;
 mod xaes;
 
 pub use api_key::{ApiKey, ApiKeyHash, KeyEnvironment};
@@ -32,7 +34,9 @@ pub use keyring::{
 };
 pub use mac::{AuditMac, Idempotency};
 pub use note::{Checkpoint, NoteError, NoteSigner, VerifierKey};
+pub use password::{PasswordError, PasswordPool, StoredHash};
 pub use refresh::RefreshToken;
 pub use seal::{OpenError, Place};
 pub use secret::{ExposeSecret, SecretBytes, SecretString};
+pub use self_test::{SelfTestError, self_test};
 pub use token::{AccessTokens, Claims, NewToken, TokenError};
