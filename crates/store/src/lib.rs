@@ -1,1 +1,22 @@
-//! The only crate with SQL: entities, migrations, the ledger lanes of both engines.
+//! The only crate with SQL. It sees sealed bytes and ids, never a key and never a readable name.
+//!
+//! Two engines behind one surface: SQLite embedded, PostgreSQL for several nodes. The control plane has one query text
+//! for both, through SeaORM. What forks, each in one file per engine: the ledger lane ([`ledger`]), the hot reads, the migrations' SQL.
+//!
+//! * [`Store::open`] connects, migrates where it may, and checks that the database is set up to be durable
+//! * [`Store::read`] and [`Store::write`] open a transaction for the control plane
+//! * [`Store::lane`] gives the one writer of the books
+
+mod error;
+pub mod ledger;
+mod migrations;
+mod postgres;
+mod settings;
+mod sqlite;
+mod store;
+mod tx;
+
+pub use error::StoreError;
+pub use settings::{DatabaseUrl, StoreSettings};
+pub use store::{BankRow, Engine, Store};
+pub use tx::{ReadTx, RecordSlot, Scope, WriteTx};

@@ -1,0 +1,127 @@
+//! The ledger lane: the one place that writes the books.
+//!
+//! A batch is three steps: [`Lane::begin`] locks and reads everything that its commands may look at, the domain decides,
+//! [`Lane::commit`] writes and makes durable. There is one file per engine behind this seam, held to the same behaviour by one
+//! conformance suite. The lane never decides anything.
+
+pub(crate) mod outcomes;
+mod postgres;
+mod postgres_write;
+mod read;
+pub(crate) mod rows;
+mod sqlite;
+
+use std::{collections::BTreeSet, fmt::Debug};
+
+pub(crate) use postgres::LOCK_RIGHTS;
+pub use postgres::PostgresLane;
+pub use read::{AccountView, HistoryLine, HistoryStart, TransactionView, TrialBalanceLine};
+pub use sqlite::SqliteLane;
+pub(crate) use sqlite::spawn_checkpointer;
+use strongroom_domain::{
+    iban::Iban,
+    id::AccountId,
+    ledger::{Book, Changes, Command, IdempotencyTag, Verb},
+    time::{Date, Timestamp},
+};
+
+use crate::error::StoreError;
+
+/// Most commands in one batch: bounds how long its locks are held. One batch stays within one block of ids (4,096).
+pub const BATCH_COMMANDS_MAX: usize = 1_024;
+
+/// What a batch must lock and read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Need {
+    /// Accounts, in the one order in which everybody locks them.
+    pub accounts: BTreeSet<AccountId>,
+    /// Idempotency keys.
+    pub tags: BTreeSet<IdempotencyTag>,
+    /// Account numbers that are about to be taken.
+    pub numbers: BTreeSet<Iban>,
+}
+
+impl Need {
+    /// The union of what the commands need.
+    pub fn of(commands: &[Command]) -> Self {
+        let mut need = Self::default();
+        for command in commands {
+            need.accounts.extend(command.accounts());
+            need.tags.extend(command.idempotency.as_ref().map(|key| key.tag));
+            if let Verb::Open(new) = &command.verb {
+                need.accounts.insert(new.id);
+                need.numbers.insert(new.number.clone());
+            }
+        }
+        need
+    }
+}
+
+/// The bank's time, as the lane may ask for it.
+pub trait LaneClock: Send + Sync + Debug {
+    /// Now.
+    fn now(&self) -> Timestamp;
+    /// The day of a moment in the bank's time zone.
+    fn day(&self, at: Timestamp) -> Date;
+}
+
+/// What the lane has done since it was made; only ever grows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LaneCounters {
+    /// SQL statements run, transaction control included.
+    pub statements: u64,
+    /// Round trips to a server; always 0 on SQLite.
+    pub round_trips: u64,
+    /// Batches committed.
+    pub batches: u64,
+}
+
+/// The writer of one engine.
+#[derive(Debug)]
+pub enum Lane {
+    /// Embedded.
+    Sqlite(Box<SqliteLane>),
+    /// Server.
+    Postgres(Box<PostgresLane>),
+}
+
+impl Lane {
+    /// Opens the batch's transaction, locks what it needs and reads it.
+    ///
+    /// # Errors
+    /// [`StoreError::Retry`] to begin again, [`StoreError::Unavailable`] when the database does not answer. Nothing was changed.
+    pub async fn begin(&mut self, need: &Need) -> Result<Book, StoreError> {
+        match self {
+            Self::Sqlite(lane) => lane.begin(need).await,
+            Self::Postgres(lane) => lane.begin(need).await,
+        }
+    }
+
+    /// Writes the changes and commits. An empty change commits nothing and costs no flush.
+    ///
+    /// # Errors
+    /// [`StoreError::Retry`] or [`StoreError::Constraint`] when nothing was committed; [`StoreError::CommitUnknown`] when it
+    /// cannot be told: begin the same batch again and look its keys up.
+    pub async fn commit(&mut self, book: Book, changes: &Changes) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(lane) => lane.commit(book, changes),
+            Self::Postgres(lane) => lane.commit(changes, &book).await,
+        }
+    }
+
+    /// Work that must not hold up a batch, done while nobody waits: moving keys into runs, checkpoints.
+    pub async fn idle(&mut self) {
+        match self {
+            Self::Sqlite(lane) => lane.idle().await,
+            Self::Postgres(_) => (),
+        }
+    }
+
+    /// What the lane has done.
+    pub fn counters(&self) -> LaneCounters {
+        match self {
+            Self::Sqlite(lane) => lane.counters(),
+            Self::Postgres(lane) => lane.counters(),
+        }
+    }
+}

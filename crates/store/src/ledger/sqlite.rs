@@ -1,0 +1,475 @@
+//! The lane on SQLite: one thread, one connection, prepared single-row statements, one flush per batch.
+
+use std::{
+    cell::Cell,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use rusqlite::{Connection, OptionalExtension};
+use strongroom_domain::{
+    account::Account,
+    iban::Iban,
+    id::AccountId,
+    ledger::{Book, Changes},
+};
+use tokio::sync::OwnedMutexGuard;
+
+use crate::{
+    error::StoreError,
+    ledger::{LaneClock, LaneCounters, Need, rows::AccountRow},
+    sqlite::{Head, SqliteEngine},
+};
+
+/// Keys moved into a run by each batch, at most; and by each idle step.
+const SEAL_KEYS_PER_BATCH: usize = 2_048;
+/// Pages in the write-ahead log that start a checkpoint: 80 MB.
+const CHECKPOINT_PAGES: u64 = 20_000;
+/// Pages at which the log is cut back to nothing, waiting for readers: 256 MB.
+const TRUNCATE_PAGES: u64 = 65_536;
+
+thread_local! {
+    /// Pages in the write-ahead log after the last commit of this thread's lane, as SQLite's commit hook tells it.
+    static WAL_PAGES: Cell<u64> = const { Cell::new(0) };
+}
+
+/// The writer of the embedded engine.
+#[derive(Debug)]
+pub struct SqliteLane {
+    engine: Arc<SqliteEngine>,
+    clock: Arc<dyn LaneClock>,
+    connection: Option<Connection>,
+    open: Option<OwnedMutexGuard<Head>>,
+    counters: LaneCounters,
+}
+
+impl SqliteLane {
+    pub(crate) fn new(engine: Arc<SqliteEngine>, clock: Arc<dyn LaneClock>) -> Self {
+        Self {
+            engine,
+            clock,
+            connection: None,
+            open: None,
+            counters: LaneCounters::default(),
+        }
+    }
+
+    pub(crate) const fn counters(&self) -> LaneCounters {
+        self.counters
+    }
+
+    pub(crate) async fn begin(&mut self, need: &Need) -> Result<Book, StoreError> {
+        self.abandon();
+        let head = self.engine.gate.clone().lock_owned().await;
+        match self.begin_locked(head, need) {
+            Ok(book) => Ok(book),
+            Err(error) => {
+                self.abandon();
+                Err(error)
+            }
+        }
+    }
+
+    fn begin_locked(&mut self, mut head: OwnedMutexGuard<Head>, need: &Need) -> Result<Book, StoreError> {
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => {
+                let connection = self.engine.connect_lane()?;
+                connection.wal_hook(Some(|_, pages| {
+                    WAL_PAGES.set(u64::try_from(pages).unwrap_or_default());
+                    Ok(())
+                }));
+                connection
+            }
+        };
+        let connection = self.connection.insert(connection);
+        execute(connection, "BEGIN IMMEDIATE", &mut self.counters)?;
+        if !head.loaded {
+            *head = Head::load(connection)?;
+            self.engine.epoch.store(head.epoch, Ordering::Release);
+        }
+        let book = load(connection, &head, need, self.clock.as_ref(), &mut self.counters)?;
+        self.open = Some(head);
+        Ok(book)
+    }
+
+    pub(crate) fn commit(&mut self, book: Book, changes: &Changes) -> Result<(), StoreError> {
+        let (Some(connection), Some(mut head)) = (self.connection.as_mut(), self.open.take()) else {
+            return Err(StoreError::Corrupt("commit without begin"));
+        };
+        if changes.is_empty() {
+            return execute(connection, "ROLLBACK", &mut self.counters);
+        }
+        // From here on a failure leaves the head in doubt: the next writer loads it again.
+        head.loaded = false;
+        let written = write(connection, &mut head, &book, changes, &mut self.counters);
+        if let Err(error) = written {
+            self.connection = None;
+            return Err(error);
+        }
+        if execute(connection, "COMMIT", &mut self.counters).is_err() {
+            // Full, failed or busy: what the file holds is known once it was opened again.
+            self.connection = None;
+            return Err(StoreError::CommitUnknown);
+        }
+        head.outcomes.committed(&changes.outcomes);
+        head.outcomes.sealed();
+        head.next_entry = book.next_entry;
+        head.next_record = book.next_record;
+        head.last_booked_at = book.booked_at;
+        if let Some(log) = book.log {
+            head.log = log;
+        }
+        head.loaded = true;
+        self.counters.batches += 1;
+        self.checkpoint();
+        drop(head);
+        Ok(())
+    }
+
+    /// Moves keys into runs while nobody waits, a bounded number per call.
+    pub(crate) async fn idle(&mut self) {
+        let mut head = self.engine.gate.clone().lock_owned().await;
+        if !head.loaded || !head.outcomes.wants_sealing() {
+            return;
+        }
+        let Some(connection) = self.connection.as_mut() else {
+            return;
+        };
+        head.loaded = false;
+        let moved = connection
+            .execute_batch("BEGIN IMMEDIATE")
+            .map_err(StoreError::from)
+            .and_then(|()| head.outcomes.seal_some(connection, SEAL_KEYS_PER_BATCH))
+            .and_then(|_| Ok(connection.execute_batch("COMMIT")?));
+        match moved {
+            Ok(()) => {
+                head.outcomes.sealed();
+                head.loaded = true;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "moving idempotency keys into a run failed; it is tried again");
+                self.connection = None;
+            }
+        }
+    }
+
+    /// In the lane's gap, with the right to write in hand: most pages were copied by the checkpointer beside us already, and
+    /// only when the last one is copied does the log start over.
+    fn checkpoint(&self) {
+        let pages = WAL_PAGES.get();
+        self.engine.wal_pages.store(pages, Ordering::Relaxed);
+        let mode = if pages >= TRUNCATE_PAGES {
+            "TRUNCATE"
+        } else if self.engine.wal_copied.swap(false, Ordering::Relaxed) {
+            "PASSIVE"
+        } else {
+            return;
+        };
+        if let Some(connection) = &self.connection {
+            let run = connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |_| Ok(()));
+            if let Err(error) = run {
+                tracing::warn!(error = %StoreError::from(error), "checkpoint failed; it is tried again");
+            }
+        }
+    }
+
+    fn abandon(&mut self) {
+        self.open = None;
+        let clean = self.connection.as_ref().is_none_or(|connection| {
+            connection.is_autocommit() || connection.execute_batch("ROLLBACK").is_ok()
+        });
+        if !clean {
+            self.connection = None;
+        }
+    }
+}
+
+fn execute(connection: &Connection, sql: &str, counters: &mut LaneCounters) -> Result<(), StoreError> {
+    counters.statements += 1;
+    connection.prepare_cached(sql)?.execute([])?;
+    Ok(())
+}
+
+fn load(
+    connection: &Connection,
+    head: &Head,
+    need: &Need,
+    clock: &dyn LaneClock,
+    counters: &mut LaneCounters,
+) -> Result<Book, StoreError> {
+    let mut accounts = std::collections::HashMap::with_capacity(need.accounts.len());
+    let mut booked_at = clock.now().max(head.last_booked_at);
+    for id in &need.accounts {
+        counters.statements += 1;
+        if let Some(account) = find_account(connection, *id)? {
+            booked_at = booked_at.max(account.last_booked_at);
+            accounts.insert(*id, account);
+        }
+    }
+    let mut outcomes = std::collections::HashMap::with_capacity(need.tags.len());
+    for tag in &need.tags {
+        if let Some(outcome) = head.outcomes.find(connection, tag, &mut counters.statements)? {
+            outcomes.insert(*tag, outcome);
+        }
+    }
+    let mut taken_numbers = std::collections::HashSet::new();
+    for number in &need.numbers {
+        counters.statements += 1;
+        if number_exists(connection, number)? {
+            taken_numbers.insert(number.clone());
+        }
+    }
+    Ok(Book {
+        accounts,
+        outcomes,
+        taken_numbers,
+        epoch: head.epoch,
+        booked_at,
+        today: clock.day(booked_at),
+        next_entry: head.next_entry,
+        next_record: head.next_record,
+        log: Some(head.log.clone()),
+    })
+}
+
+/// The columns of [`AccountRow`], in its order.
+const FIND_ACCOUNT: &str = "SELECT a.id, a.owner, a.kind, a.currency, s.floor, s.freezes, s.closed, s.balance, s.held, \
+     s.entries, s.last_booked_at, s.path FROM account_states s JOIN accounts a ON a.id = s.account_id WHERE s.account_id = ?1";
+
+pub(crate) fn find_account(connection: &Connection, id: AccountId) -> Result<Option<Account>, StoreError> {
+    let mut statement = connection.prepare_cached(FIND_ACCOUNT)?;
+    let row = statement
+        .query_row([id.as_bytes()], |row| {
+            Ok(AccountRow {
+                id: row.get(0)?,
+                owner: row.get(1)?,
+                kind: row.get(2)?,
+                currency: row.get(3)?,
+                floor: row.get(4)?,
+                freezes: row.get(5)?,
+                closed: row.get(6)?,
+                balance: row.get(7)?,
+                held: row.get(8)?,
+                entries: row.get(9)?,
+                last_booked_at: row.get(10)?,
+                path: row.get(11)?,
+            })
+        })
+        .optional()?;
+    row.map(Account::try_from).transpose()
+}
+
+fn number_exists(connection: &Connection, number: &Iban) -> Result<bool, StoreError> {
+    Ok(connection
+        .prepare_cached("SELECT 1 FROM accounts WHERE number = ?1")?
+        .exists([number.as_str()])?)
+}
+
+fn write(
+    connection: &Connection,
+    head: &mut Head,
+    book: &Book,
+    changes: &Changes,
+    counters: &mut LaneCounters,
+) -> Result<(), StoreError> {
+    let mut run = |sql: &str, params: &[&dyn rusqlite::ToSql]| -> Result<(), StoreError> {
+        counters.statements += 1;
+        connection.prepare_cached(sql)?.execute(params)?;
+        Ok(())
+    };
+    let account_of = |id: &AccountId| {
+        book.accounts
+            .get(id)
+            .ok_or(StoreError::Corrupt("changed account not in the book"))
+    };
+    for opened in &changes.opened {
+        let account = account_of(&opened.id)?;
+        let number = opened.number.as_ref().map(Iban::as_str);
+        run(
+            "INSERT INTO accounts (id, owner, kind, currency, number, opened_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            &[
+                account.id.as_bytes(),
+                &account.owner.map(|owner| *owner.as_bytes()),
+                &account.kind.name(),
+                &account.currency.code(),
+                &number,
+                &opened.at.micros(),
+            ],
+        )?;
+        if let Some(sealed) = &opened.sealed_name {
+            run(
+                "INSERT INTO account_names (account_id, sealed) VALUES (?1, ?2)",
+                &[account.id.as_bytes(), sealed],
+            )?;
+        }
+    }
+    for id in &changes.touched {
+        let account = account_of(id)?;
+        run(
+            "INSERT INTO account_states (account_id, floor, freezes, closed, balance, held, entries, last_booked_at, path) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (account_id) DO UPDATE SET floor = excluded.floor, \
+             freezes = excluded.freezes, closed = excluded.closed, balance = excluded.balance, held = excluded.held, \
+             entries = excluded.entries, last_booked_at = excluded.last_booked_at, path = excluded.path",
+            &[
+                account.id.as_bytes(),
+                &account.floor,
+                &account.freezes.bits(),
+                &account.closed,
+                &account.balance,
+                &account.held,
+                &i64::try_from(account.entries).unwrap_or(i64::MAX),
+                &account.last_booked_at.micros(),
+                &account.path.to_bytes(),
+            ],
+        )?;
+    }
+    let mut entries = changes.entries.iter().peekable();
+    for transaction in &changes.transactions {
+        run(
+            "INSERT INTO transactions (last_entry, id, first_entry, kind, from_account, to_account, amount, currency, booked_at, \
+             value_date, memo, salt, record) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+            &[
+                &transaction.last_entry,
+                transaction.id.as_bytes(),
+                &transaction.first_entry,
+                &transaction.kind.name(),
+                transaction.from_account.as_bytes(),
+                transaction.to_account.as_bytes(),
+                &transaction.amount.minor(),
+                &transaction.currency.code(),
+                &transaction.booked_at.micros(),
+                &i64::from(transaction.value_date.days()),
+                &transaction.memo,
+                &transaction.salt,
+                &transaction.record,
+            ],
+        )?;
+        while let Some(entry) = entries.next_if(|entry| entry.transaction == transaction.last_entry) {
+            run(
+                "INSERT INTO entries (id, transaction_entry, account_id, sequence, amount, currency, balance_after, booked_at, \
+                 prev, jump) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+                &[
+                    &entry.id,
+                    &entry.transaction,
+                    entry.account.as_bytes(),
+                    &i64::try_from(entry.sequence).unwrap_or(i64::MAX),
+                    &entry.amount,
+                    &entry.currency.code(),
+                    &entry.balance_after,
+                    &entry.booked_at.micros(),
+                    &entry.prev,
+                    &entry.jump,
+                ],
+            )?;
+        }
+    }
+    for memo in &changes.memos {
+        run(
+            "INSERT INTO memos (transaction_id, person, sealed) VALUES (?1, ?2, ?3)",
+            &[memo.transaction.as_bytes(), memo.person.as_bytes(), &memo.sealed],
+        )?;
+    }
+    write_outcomes(head, changes, &mut run)?;
+    write_log(changes, &mut run)?;
+    if head.outcomes.wants_sealing() {
+        let keys = (changes.outcomes.len() * 2).clamp(64, SEAL_KEYS_PER_BATCH);
+        counters.statements += u64::try_from(head.outcomes.seal_some(connection, keys)?).unwrap_or_default();
+    }
+    Ok(())
+}
+
+type Run<'a> = dyn FnMut(&str, &[&dyn rusqlite::ToSql]) -> Result<(), StoreError> + 'a;
+
+fn write_outcomes(head: &Head, changes: &Changes, run: &mut Run<'_>) -> Result<(), StoreError> {
+    for (id, outcome) in (head.outcomes.next_id()..).zip(&changes.outcomes) {
+        run(
+            "INSERT INTO idempotency_outcomes (id, tag, fingerprint, code, resource, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            &[
+                &id,
+                &outcome.tag,
+                &outcome.fingerprint.as_bytes(),
+                &outcome.code,
+                &outcome.resource,
+                &outcome.at.micros(),
+            ],
+        )?;
+    }
+    Ok(())
+}
+
+fn write_log(changes: &Changes, run: &mut Run<'_>) -> Result<(), StoreError> {
+    for record in &changes.records {
+        run(
+            "INSERT INTO audit_records (id, at, request, principal_kind, principal_id, session, origin, action, object_kind, \
+             object_id, outcome, policy, details, mac_key, mac) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+            &[
+                &record.id,
+                &record.at,
+                &record.request,
+                &record.principal_kind,
+                &record.principal_id,
+                &record.session,
+                &record.origin,
+                &record.action,
+                &record.object_kind,
+                &record.object_id,
+                &record.outcome,
+                &record.policy,
+                &record.details.as_bytes(),
+                &record.mac_key,
+                &record.mac,
+            ],
+        )?;
+    }
+    for (leaf, record, hash) in &changes.leaves {
+        let leaf = i64::try_from(*leaf).map_err(|_| StoreError::Corrupt("log too long"))?;
+        run(
+            "INSERT INTO audit_leaves (leaf, record_id, hash) VALUES (?1, ?2, ?3)",
+            &[&leaf, record, hash],
+        )?;
+    }
+    for node in &changes.nodes {
+        let position = i64::try_from(node.index).map_err(|_| StoreError::Corrupt("log too long"))?;
+        run(
+            "INSERT INTO audit_nodes (level, position, hash) VALUES (?1, ?2, ?3)",
+            &[&node.level, &position, &node.hash],
+        )?;
+    }
+    Ok(())
+}
+
+/// Copies pages out of the write-ahead log beside the lane, on a connection of its own, so that the lane's own step is short.
+///
+/// # Errors
+/// When the thread cannot be started.
+pub(crate) fn spawn_checkpointer(engine: &Arc<SqliteEngine>) -> std::io::Result<()> {
+    const LOOK_MILLIS: u64 = 100;
+    let engine = Arc::downgrade(engine);
+    std::thread::Builder::new()
+        .name("sqlite-checkpoint".to_owned())
+        .spawn(move || {
+            let mut connection: Option<Connection> = None;
+            while let Some(engine) = engine.upgrade() {
+                let pages = engine.wal_pages.load(Ordering::Relaxed);
+                #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+                metrics::gauge!("strongroom_sqlite_wal_pages").set(pages as f64);
+                if pages > CHECKPOINT_PAGES {
+                    connection = connection.or_else(|| engine.connect_lane().ok());
+                    let copied = connection.as_ref().is_some_and(|open| {
+                        open.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+                            .is_ok()
+                    });
+                    if copied {
+                        engine.wal_copied.store(true, Ordering::Relaxed);
+                    } else {
+                        connection = None;
+                    }
+                }
+                drop(engine);
+                std::thread::park_timeout(Duration::from_millis(LOOK_MILLIS));
+            }
+        })?;
+    Ok(())
+}

@@ -1,0 +1,60 @@
+//! The schema, step by step. Tables are the same on both engines; what differs (types, triggers, roles) is one SQL file
+//! per engine and step.
+
+use sea_orm::{ConnectionTrait, DbBackend};
+use sea_orm_migration::prelude::*;
+
+struct Step {
+    name: &'static str,
+    sqlite: &'static str,
+    postgres: &'static str,
+}
+
+macro_rules! step {
+    ($name:literal) => {
+        Step {
+            name: $name,
+            sqlite: include_str!(concat!("sql/", $name, ".sqlite.sql")),
+            postgres: include_str!(concat!("sql/", $name, ".postgres.sql")),
+        }
+    };
+}
+
+impl MigrationName for Step {
+    fn name(&self) -> &str {
+        self.name
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for Step {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let connection = manager.get_connection();
+        let sql = match connection.get_database_backend() {
+            DbBackend::Postgres => self.postgres,
+            _ => self.sqlite,
+        };
+        if !sql.is_empty() {
+            connection.execute_unprepared(sql).await?;
+        }
+        Ok(())
+    }
+}
+
+/// All steps in order.
+pub(crate) struct Migrator;
+
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![
+            Box::new(Step {
+                name: "0000_roles",
+                sqlite: "",
+                postgres: include_str!("sql/0000_roles.postgres.sql"),
+            }),
+            Box::new(step!("0001_people")),
+            Box::new(step!("0002_ledger")),
+            Box::new(step!("0003_audit")),
+        ]
+    }
+}

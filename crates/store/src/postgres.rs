@@ -1,0 +1,146 @@
+//! The server engine: logins, roles, and how its connections are set up.
+
+use std::time::Duration;
+
+use sea_orm::{DatabaseConnection, SqlxPostgresConnector, sqlx};
+use sqlx::{
+    ConnectOptions, Connection, Executor, PgConnection, Row,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+
+use crate::{
+    error::StoreError,
+    settings::{DatabaseUrl, StoreSettings},
+};
+
+/// Longest wait for a lock; longer means that something is stuck, and the batch is run again.
+const LOCK_MILLIS: u64 = 5_000;
+/// Longest statement.
+const STATEMENT_MILLIS: u64 = 10_000;
+/// Longest pause inside a transaction before the server ends it.
+const IDLE_IN_TRANSACTION_MILLIS: u64 = 10_000;
+const ACQUIRE_SECONDS: u64 = 5;
+const STATEMENTS_CACHED_MAX: usize = 128;
+
+/// What a connection may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DatabaseRole {
+    /// The control plane.
+    App,
+    /// The ledger lane, the audit log, the sealer.
+    LedgerWriter,
+}
+
+impl DatabaseRole {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::App => "strongroom_app",
+            Self::LedgerWriter => "strongroom_ledger_writer",
+        }
+    }
+}
+
+/// The server engine.
+#[derive(Debug)]
+pub(crate) struct PostgresEngine {
+    pub(crate) pool: DatabaseConnection,
+    ledger: PgConnectOptions,
+}
+
+fn parse(url: &DatabaseUrl) -> Result<PgConnectOptions, StoreError> {
+    let DatabaseUrl::Postgres(url) = url else {
+        return Err(StoreError::setup(
+            "the migration and ledger logins must be of the same engine as the database",
+        ));
+    };
+    let options: PgConnectOptions = url
+        .parse()
+        .map_err(|_| StoreError::setup("the database URL is not a valid PostgreSQL URL"))?;
+    Ok(options
+        .application_name("strongroom")
+        .statement_cache_capacity(STATEMENTS_CACHED_MAX)
+        .options([
+            ("lock_timeout", LOCK_MILLIS.to_string()),
+            ("statement_timeout", STATEMENT_MILLIS.to_string()),
+            (
+                "idle_in_transaction_session_timeout",
+                IDLE_IN_TRANSACTION_MILLIS.to_string(),
+            ),
+            ("timezone", "UTC".to_owned()),
+            ("jit", "off".to_owned()),
+        ])
+        .disable_statement_logging())
+}
+
+impl PostgresEngine {
+    pub(crate) fn open(settings: &StoreSettings) -> Result<Self, StoreError> {
+        let serving = parse(&settings.database)?;
+        let ledger = settings
+            .ledger
+            .as_ref()
+            .map_or_else(|| Ok(serving.clone()), parse)?;
+        let pool = PgPoolOptions::new()
+            .max_connections(settings.connections_max.max(2))
+            .acquire_timeout(Duration::from_secs(ACQUIRE_SECONDS))
+            .after_connect(|connection, _| {
+                Box::pin(async move { take_role(connection, DatabaseRole::App).await })
+            })
+            .connect_lazy_with(serving);
+        Ok(Self {
+            pool: SqlxPostgresConnector::from_sqlx_postgres_pool(pool),
+            ledger,
+        })
+    }
+
+    /// A connection of its own in the ledger's role, durable or refused.
+    pub(crate) async fn connect_ledger(&self) -> Result<PgConnection, StoreError> {
+        let mut connection = PgConnection::connect_with(&self.ledger).await?;
+        take_role(&mut connection, DatabaseRole::LedgerWriter).await?;
+        check_durable(&mut connection).await?;
+        Ok(connection)
+    }
+
+    /// A pool of the owner's login, for migrations only.
+    pub(crate) async fn connect_owner(settings: &StoreSettings) -> Result<DatabaseConnection, StoreError> {
+        let options = parse(settings.migrate.as_ref().unwrap_or(&settings.database))?;
+        let pool = PgPoolOptions::new()
+            .max_connections(1)
+            .connect_with(options)
+            .await?;
+        Ok(SqlxPostgresConnector::from_sqlx_postgres_pool(pool))
+    }
+}
+
+async fn take_role(connection: &mut PgConnection, role: DatabaseRole) -> Result<(), sqlx::Error> {
+    // The name is a constant of this file; SET takes no parameters.
+    let set = match role {
+        DatabaseRole::App => "SET ROLE strongroom_app",
+        DatabaseRole::LedgerWriter => "SET ROLE strongroom_ledger_writer",
+    };
+    debug_assert!(set.ends_with(role.name()));
+    connection.execute(set).await?;
+    Ok(())
+}
+
+/// Acknowledged means durable: refuse a server that is set up to forget.
+async fn check_durable(connection: &mut PgConnection) -> Result<(), StoreError> {
+    let row = connection
+        .fetch_one(
+            "SELECT current_setting('fsync'), current_setting('full_page_writes'), current_setting('synchronous_commit'), \
+             current_setting('server_version_num')::bigint",
+        )
+        .await?;
+    let (fsync, pages, commit): (String, String, String) =
+        (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+    let version: i64 = row.try_get(3)?;
+    if fsync != "on" || pages != "on" || !matches!(commit.as_str(), "on" | "remote_apply" | "remote_write") {
+        return Err(StoreError::setup(format!(
+            "PostgreSQL must run with fsync = on, full_page_writes = on, synchronous_commit = on \
+             (is {fsync}, {pages}, {commit})"
+        )));
+    }
+    if version < 150_000 {
+        return Err(StoreError::setup("PostgreSQL 15 or newer is needed"));
+    }
+    Ok(())
+}

@@ -1,0 +1,276 @@
+//! The embedded engine: who may write when, and how its connections are set up.
+//!
+//! One right to write, held by [`Gate`]: the ledger lane takes it for each batch, the control plane for each of its write
+//! units, first come, first served. With the right comes the [`Head`]: the few facts that every writer continues.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use rusqlite::{Connection, OpenFlags};
+use sea_orm::{DatabaseConnection, SqlxSqliteConnector, sqlx};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use strongroom_domain::{
+    audit::{CompactRange, NodeStore, nodes_for_root},
+    time::Timestamp,
+};
+
+use crate::{error::StoreError, ledger::outcomes::OutcomeIndex, settings::StoreSettings};
+
+/// The version that both libraries carry; older ones have a fault in resetting the write-ahead log.
+const SQLITE_VERSION_MIN: i32 = 3_051_003;
+/// How long a connection waits for another that the gate should have kept away.
+const BUSY_MILLIS: u64 = 5_000;
+/// Connections for reads that are called in the request's own task.
+const HOT_READERS: usize = 4;
+const STATEMENTS_CACHED_MAX: usize = 64;
+/// Page cache of the lane's connection, in KiB.
+const LANE_CACHE_KIB: i64 = 16 * 1024;
+/// Page cache of each hot reader, in KiB.
+const READER_CACHE_KIB: i64 = 2 * 1024;
+
+/// What every writer continues: loaded at start, moved on by each commit, loaded again after a failed one.
+#[derive(Debug)]
+pub(crate) struct Head {
+    /// Whether the rest can be trusted.
+    pub(crate) loaded: bool,
+    pub(crate) log: CompactRange,
+    pub(crate) next_entry: i64,
+    pub(crate) next_record: i64,
+    pub(crate) last_booked_at: Timestamp,
+    pub(crate) epoch: i64,
+    pub(crate) outcomes: OutcomeIndex,
+}
+
+pub(crate) type Gate = Arc<tokio::sync::Mutex<Head>>;
+
+/// The embedded engine.
+#[derive(Debug)]
+pub(crate) struct SqliteEngine {
+    pub(crate) path: PathBuf,
+    pages_max: Option<u32>,
+    pub(crate) gate: Gate,
+    pub(crate) writer: DatabaseConnection,
+    pub(crate) readers: DatabaseConnection,
+    hot: Vec<Mutex<Connection>>,
+    next_hot: AtomicUsize,
+    /// The epoch as last committed, for reads without the gate.
+    pub(crate) epoch: AtomicI64,
+    /// Pages in the write-ahead log after the lane's last commit.
+    pub(crate) wal_pages: AtomicU64,
+    /// The checkpointer has copied what it could: the lane may finish.
+    pub(crate) wal_copied: AtomicBool,
+}
+
+impl SqliteEngine {
+    pub(crate) async fn open(path: &Path, settings: &StoreSettings) -> Result<Self, StoreError> {
+        if rusqlite::version_number() < SQLITE_VERSION_MIN {
+            return Err(StoreError::setup(format!(
+                "SQLite {} is too old",
+                rusqlite::version()
+            )));
+        }
+        create_private(path)?;
+        let writer = SqlitePoolOptions::new()
+            .max_connections(1)
+            .min_connections(1)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .test_before_acquire(false)
+            .acquire_timeout(Duration::from_millis(BUSY_MILLIS))
+            .connect_with(options(path, settings.pages_max))
+            .await?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(settings.connections_max.clamp(1, 4))
+            .test_before_acquire(false)
+            .acquire_timeout(Duration::from_millis(BUSY_MILLIS))
+            .connect_lazy_with(options(path, None).read_only(true).create_if_missing(false));
+        Ok(Self {
+            path: path.to_owned(),
+            pages_max: settings.pages_max,
+            gate: Arc::new(tokio::sync::Mutex::new(Head::unloaded())),
+            writer: SqlxSqliteConnector::from_sqlx_sqlite_pool(writer),
+            readers: SqlxSqliteConnector::from_sqlx_sqlite_pool(readers),
+            hot: Vec::new(),
+            next_hot: AtomicUsize::new(0),
+            epoch: AtomicI64::new(0),
+            wal_pages: AtomicU64::new(0),
+            wal_copied: AtomicBool::new(false),
+        })
+    }
+
+    /// What needs the schema: the hot readers and the head.
+    pub(crate) async fn start(&mut self) -> Result<(), StoreError> {
+        for _ in 0..HOT_READERS {
+            self.hot.push(Mutex::new(self.connect_reader()?));
+        }
+        let connection = self.connect_lane()?;
+        let mut head = self.gate.clone().lock_owned().await;
+        *head = Head::load(&connection)?;
+        self.epoch.store(head.epoch, Ordering::Release);
+        Ok(())
+    }
+
+    /// A connection that writes, set up to lose nothing that was acknowledged.
+    pub(crate) fn connect_lane(&self) -> Result<Connection, StoreError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&self.path, flags)?;
+        setup(&connection, LANE_CACHE_KIB)?;
+        connection.execute_batch(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;",
+        )?;
+        if let Some(pages) = self.pages_max {
+            connection.pragma_update(None, "max_page_count", pages)?;
+        }
+        let synchronous: i64 = connection.pragma_query_value(None, "synchronous", |row| row.get(0))?;
+        let journal: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
+        if synchronous != 2 || journal != "wal" {
+            return Err(StoreError::setup(format!(
+                "SQLite runs with journal {journal}, synchronous {synchronous}"
+            )));
+        }
+        Ok(connection)
+    }
+
+    fn connect_reader(&self) -> Result<Connection, StoreError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&self.path, flags)?;
+        setup(&connection, READER_CACHE_KIB)?;
+        Ok(connection)
+    }
+
+    /// One of the readers for a few microseconds' work in the caller's own task.
+    pub(crate) fn hot(&self) -> MutexGuard<'_, Connection> {
+        let start = self.next_hot.fetch_add(1, Ordering::Relaxed);
+        let count = self.hot.len().max(1);
+        for offset in 0..count {
+            if let Some(Ok(guard)) = self.hot.get((start + offset) % count).map(Mutex::try_lock) {
+                return guard;
+            }
+        }
+        // A panic while reading leaves a read connection as it was.
+        self.hot[start % count]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn setup(connection: &Connection, cache_kib: i64) -> Result<(), StoreError> {
+    connection.busy_timeout(Duration::from_millis(BUSY_MILLIS))?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED_MAX);
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "recursive_triggers", true)?;
+    connection.pragma_update(None, "trusted_schema", false)?;
+    connection.pragma_update(None, "cell_size_check", true)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.pragma_update(None, "cache_size", -cache_kib)?;
+    Ok(())
+}
+
+fn options(path: &Path, pages_max: Option<u32>) -> SqliteConnectOptions {
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(Duration::from_millis(BUSY_MILLIS))
+        .pragma("recursive_triggers", "ON")
+        .pragma("trusted_schema", "OFF")
+        .pragma("cell_size_check", "ON")
+        .pragma("temp_store", "MEMORY")
+        // The lane's connection checkpoints by itself; a quiet bank with control-plane writes only does here.
+        .pragma("wal_autocheckpoint", "20000");
+    let options = match pages_max {
+        Some(pages) => options.pragma("max_page_count", pages.to_string()),
+        None => options,
+    };
+    sqlx::ConnectOptions::disable_statement_logging(options)
+}
+
+/// The file is made for its owner alone before SQLite first opens it; its companions inherit the mode.
+fn create_private(path: &Path) -> Result<(), StoreError> {
+    use std::os::unix::fs::OpenOptionsExt;
+    match std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+    {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(StoreError::setup(format!(
+            "cannot make the database file: {}",
+            error.kind()
+        ))),
+    }
+}
+
+impl Head {
+    fn unloaded() -> Self {
+        Self {
+            loaded: false,
+            log: CompactRange::default(),
+            next_entry: 0,
+            next_record: 0,
+            last_booked_at: Timestamp::default(),
+            epoch: 0,
+            outcomes: OutcomeIndex::default(),
+        }
+    }
+
+    /// Reads a bounded number of rows, however long the books are.
+    pub(crate) fn load(connection: &Connection) -> Result<Self, StoreError> {
+        let one = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+        let size = one("SELECT coalesce(max(leaf) + 1, 0) FROM audit_leaves")?;
+        let size = u64::try_from(size).map_err(|_| StoreError::Corrupt("negative leaf"))?;
+        Ok(Self {
+            loaded: true,
+            log: CompactRange::load(size, &load_nodes(connection, size)?)
+                .map_err(|_| StoreError::Corrupt("the tree has holes"))?,
+            next_entry: one("SELECT coalesce(max(id), 0) + 1 FROM entries")?,
+            next_record: one("SELECT coalesce(max(id), 0) + 1 FROM audit_records")?,
+            last_booked_at: Timestamp::from_micros(one(
+                "SELECT coalesce(max(at), 0) FROM (SELECT at FROM audit_records ORDER BY id DESC LIMIT 1)",
+            )?),
+            epoch: one("SELECT epoch FROM auth_epoch WHERE id = 1")?,
+            outcomes: OutcomeIndex::load(connection)?,
+        })
+    }
+}
+
+fn load_nodes(connection: &Connection, size: u64) -> Result<NodeStore, StoreError> {
+    let mut nodes = NodeStore::default();
+    let to_i64 = |n: u64| i64::try_from(n).map_err(|_| StoreError::Corrupt("log too long"));
+    for range in nodes_for_root(size) {
+        let (start, end) = (
+            to_i64(range.start)?,
+            to_i64(range.start.saturating_add(range.count))?,
+        );
+        let mut insert = |position: i64, hash: [u8; 32]| {
+            nodes.insert(range.level, u64::try_from(position).unwrap_or_default(), hash);
+        };
+        if range.level == 0 {
+            let mut statement =
+                connection.prepare("SELECT leaf, hash FROM audit_leaves WHERE leaf >= ?1 AND leaf < ?2")?;
+            let mut rows = statement.query((start, end))?;
+            while let Some(row) = rows.next()? {
+                insert(row.get(0)?, row.get(1)?);
+            }
+        } else {
+            let mut statement = connection.prepare(
+                "SELECT position, hash FROM audit_nodes WHERE level = ?1 AND position >= ?2 AND position < ?3",
+            )?;
+            let mut rows = statement.query((range.level, start, end))?;
+            while let Some(row) = rows.next()? {
+                insert(row.get(0)?, row.get(1)?);
+            }
+        }
+    }
+    Ok(nodes)
+}

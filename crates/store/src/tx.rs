@@ -1,0 +1,314 @@
+//! Transactions of the control plane, and what every change of rights or people leaves in the log.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use sea_orm::{
+    ConnectionTrait, DatabaseTransaction, DbBackend, FromQueryResult, SqliteTransactionMode, Statement,
+    TransactionOptions, TransactionTrait, Value,
+};
+use strongroom_domain::{
+    audit::{CompactRange, SignedRecord, StoredNode},
+    id::UserId,
+    time::Timestamp,
+};
+use tokio::sync::OwnedMutexGuard;
+use uuid::Uuid;
+
+use crate::{
+    error::StoreError,
+    ledger::LOCK_RIGHTS,
+    sqlite::{Head, SqliteEngine},
+};
+
+/// On whose behalf a transaction of the control plane runs. PostgreSQL's row security sees it too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// One person: only rows of this person.
+    Person(UserId),
+    /// An operator: rows of everybody, as the application allowed.
+    Operator,
+    /// The server itself: log-in before it is known who it is, jobs.
+    System,
+}
+
+impl Scope {
+    fn settings(self) -> (&'static str, String) {
+        match self {
+            Self::Person(id) => ("person", Uuid::from_bytes(*id.as_bytes()).to_string()),
+            Self::Operator => ("operator", String::new()),
+            Self::System => ("system", String::new()),
+        }
+    }
+}
+
+/// A read-only transaction of the control plane.
+#[derive(Debug)]
+pub struct ReadTx {
+    pub(crate) tx: DatabaseTransaction,
+}
+
+impl ReadTx {
+    pub(crate) async fn begin(pool: &sea_orm::DatabaseConnection, scope: Scope) -> Result<Self, StoreError> {
+        let tx = pool.begin().await?;
+        enter(&tx, scope).await?;
+        Ok(Self { tx })
+    }
+}
+
+/// A writing transaction of the control plane. Dropping it without [`WriteTx::commit`] changes nothing.
+///
+/// On SQLite it holds the right to write: keep it short.
+#[derive(Debug)]
+pub struct WriteTx {
+    pub(crate) tx: DatabaseTransaction,
+    sqlite: Option<SqliteUnit>,
+    rights_locked: bool,
+}
+
+/// What a write unit continues on SQLite, moved into the head when it commits.
+#[derive(Debug)]
+struct SqliteUnit {
+    engine: Arc<SqliteEngine>,
+    head: OwnedMutexGuard<Head>,
+    log: CompactRange,
+    next_record: i64,
+    last_at: Timestamp,
+    epoch: i64,
+    touched_log: bool,
+}
+
+/// What the next audit record must be made with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordSlot {
+    /// Its id.
+    pub id: i64,
+    /// The earliest time it may carry, so that the log never goes back in time.
+    pub not_before: Timestamp,
+}
+
+impl WriteTx {
+    pub(crate) async fn begin_sqlite(engine: Arc<SqliteEngine>) -> Result<Self, StoreError> {
+        let mut head = engine.gate.clone().lock_owned().await;
+        if !head.loaded {
+            let connection = engine.connect_lane()?;
+            *head = Head::load(&connection)?;
+        }
+        let options = TransactionOptions {
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            ..Default::default()
+        };
+        let tx = engine.writer.begin_with_options(options).await?;
+        let unit = SqliteUnit {
+            log: head.log.clone(),
+            next_record: head.next_record,
+            last_at: head.last_booked_at,
+            epoch: head.epoch,
+            touched_log: false,
+            engine,
+            head,
+        };
+        Ok(Self {
+            tx,
+            sqlite: Some(unit),
+            rights_locked: false,
+        })
+    }
+
+    pub(crate) async fn begin_postgres(
+        pool: &sea_orm::DatabaseConnection,
+        scope: Scope,
+    ) -> Result<Self, StoreError> {
+        let tx = pool.begin().await?;
+        enter(&tx, scope).await?;
+        Ok(Self {
+            tx,
+            sqlite: None,
+            rights_locked: false,
+        })
+    }
+
+    /// Reserves the place of the next audit record.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database does not answer.
+    pub async fn next_record(&mut self) -> Result<RecordSlot, StoreError> {
+        if let Some(unit) = &self.sqlite {
+            return Ok(RecordSlot {
+                id: unit.next_record,
+                not_before: unit.last_at,
+            });
+        }
+        let row = self.one("SELECT nextval('record_blocks')", vec![]).await?;
+        Ok(RecordSlot {
+            id: row.try_get_by_index(0)?,
+            not_before: Timestamp::default(),
+        })
+    }
+
+    /// Appends an audit record, with its leaf where this engine appends leaves in the commit.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database refuses or does not answer; then the change must not be committed.
+    pub async fn append_record(&mut self, record: &SignedRecord) -> Result<(), StoreError> {
+        self.execute(INSERT_RECORD, record_values(record)).await?;
+        let Some(unit) = &mut self.sqlite else {
+            return Ok(());
+        };
+        let mut nodes: Vec<StoredNode> = Vec::new();
+        let (leaf, hash) = (unit.log.size(), record.leaf());
+        unit.log.append(hash, |node| nodes.push(node));
+        unit.next_record = record.id + 1;
+        unit.last_at = unit.last_at.max(Timestamp::from_micros(record.at));
+        unit.touched_log = true;
+        let leaf = i64::try_from(leaf).map_err(|_| StoreError::Corrupt("log too long"))?;
+        self.execute(
+            "INSERT INTO audit_leaves (leaf, record_id, hash) VALUES ($1, $2, $3)",
+            vec![leaf.into(), record.id.into(), hash.to_vec().into()],
+        )
+        .await?;
+        for node in nodes {
+            let position = i64::try_from(node.index).map_err(|_| StoreError::Corrupt("log too long"))?;
+            self.execute(
+                "INSERT INTO audit_nodes (level, position, hash) VALUES ($1, $2, $3)",
+                vec![
+                    i64::from(node.level).into(),
+                    position.into(),
+                    node.hash.to_vec().into(),
+                ],
+            )
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// Moves the revocation epoch on and says what was revoked. Takes the rights lock alone: from the commit on, no batch
+    /// decided under the old epoch can commit.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database does not answer.
+    pub async fn revoke(&mut self, kind: &'static str, id: [u8; 16]) -> Result<i64, StoreError> {
+        if self.sqlite.is_none() && !self.rights_locked {
+            self.execute("SELECT pg_advisory_xact_lock($1)", vec![LOCK_RIGHTS.into()])
+                .await?;
+            self.rights_locked = true;
+        }
+        let row = self
+            .one(
+                "UPDATE auth_epoch SET epoch = epoch + 1 WHERE id = 1 RETURNING epoch",
+                vec![],
+            )
+            .await?;
+        let epoch: i64 = row.try_get_by_index(0)?;
+        self.execute(
+            "INSERT INTO revocations (epoch, kind, id) VALUES ($1, $2, $3)",
+            vec![epoch.into(), kind.into(), Uuid::from_bytes(id).into()],
+        )
+        .await?;
+        if let Some(unit) = &mut self.sqlite {
+            unit.epoch = epoch;
+        }
+        Ok(epoch)
+    }
+
+    /// Makes everything durable.
+    ///
+    /// # Errors
+    /// [`StoreError::CommitUnknown`] when it cannot be told whether it is.
+    pub async fn commit(self) -> Result<(), StoreError> {
+        let Some(mut unit) = self.sqlite else {
+            return self.tx.commit().await.map_err(|_| StoreError::CommitUnknown);
+        };
+        unit.head.loaded = false;
+        if self.tx.commit().await.is_err() {
+            return Err(StoreError::CommitUnknown);
+        }
+        unit.head.log = unit.log;
+        unit.head.next_record = unit.next_record;
+        unit.head.last_booked_at = unit.last_at;
+        unit.head.epoch = unit.epoch;
+        unit.head.loaded = true;
+        unit.engine.epoch.store(unit.epoch, Ordering::Release);
+        Ok(())
+    }
+
+    pub(crate) async fn execute(&self, sql: &str, values: Vec<Value>) -> Result<u64, StoreError> {
+        execute(&self.tx, sql, values).await
+    }
+
+    pub(crate) async fn one(
+        &self,
+        sql: &str,
+        values: Vec<Value>,
+    ) -> Result<sea_orm::QueryResult, StoreError> {
+        one(&self.tx, sql, values)
+            .await?
+            .ok_or(StoreError::Corrupt("a row that must be there is missing"))
+    }
+}
+
+const INSERT_RECORD: &str = "INSERT INTO audit_records (id, at, request, principal_kind, principal_id, session, origin, action, \
+    object_kind, object_id, outcome, policy, details, mac_key, mac) \
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
+
+fn record_values(record: &SignedRecord) -> Vec<Value> {
+    let uuid = |bytes: &[u8; 16]| Value::from(Uuid::from_bytes(*bytes));
+    vec![
+        record.id.into(),
+        record.at.into(),
+        uuid(&record.request),
+        i64::from(record.principal_kind).into(),
+        uuid(&record.principal_id),
+        uuid(&record.session),
+        i64::from(record.origin).into(),
+        record.action.clone().into(),
+        record.object_kind.clone().into(),
+        uuid(&record.object_id),
+        record.outcome.clone().into(),
+        i64::from(record.policy).into(),
+        record.details.as_bytes().to_vec().into(),
+        record.mac_key.into(),
+        record.mac.to_vec().into(),
+    ]
+}
+
+/// Tells PostgreSQL's row security on whose behalf this transaction runs; forgotten at its end.
+async fn enter(tx: &DatabaseTransaction, scope: Scope) -> Result<(), StoreError> {
+    if tx.get_database_backend() == DbBackend::Postgres {
+        let (kind, person) = scope.settings();
+        execute(
+            tx,
+            "SELECT set_config('strongroom.scope', $1, true), set_config('strongroom.person', $2, true)",
+            vec![kind.into(), person.into()],
+        )
+        .await?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn execute(
+    on: &impl ConnectionTrait,
+    sql: &str,
+    values: Vec<Value>,
+) -> Result<u64, StoreError> {
+    let statement = Statement::from_sql_and_values(on.get_database_backend(), sql, values);
+    Ok(on.execute_raw(statement).await?.rows_affected())
+}
+
+pub(crate) async fn one(
+    on: &impl ConnectionTrait,
+    sql: &str,
+    values: Vec<Value>,
+) -> Result<Option<sea_orm::QueryResult>, StoreError> {
+    let statement = Statement::from_sql_and_values(on.get_database_backend(), sql, values);
+    Ok(on.query_one_raw(statement).await?)
+}
+
+/// Rows of a query, each read into a struct by the names of its columns.
+pub(crate) async fn rows<R: FromQueryResult>(
+    on: &impl ConnectionTrait,
+    sql: &str,
+    values: Vec<Value>,
+) -> Result<Vec<R>, StoreError> {
+    let statement = Statement::from_sql_and_values(on.get_database_backend(), sql, values);
+    Ok(R::find_by_statement(statement).all(on).await?)
+}
