@@ -9,6 +9,14 @@
 //! * [`ledger`]: the one decision about money, [`ledger::apply`]
 //! * [`audit`]: the record of every decision, its canonical bytes and the tree over them
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::arithmetic_side_effects,
+        reason = "tests run with overflow checks, and a panic is their way to say no"
+    )
+)]
+
 pub mod account;
 pub mod action;
 pub mod audit;
