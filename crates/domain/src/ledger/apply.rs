@@ -161,9 +161,9 @@ fn record(
         request: command.request,
         caller: command.authority.caller,
         action: command.authority.action.name(),
-        // A refused movement has no transaction: the record is about the account it would have left.
+        // A refused movement has no transaction: the record is about the customer's account that was asked for.
         object: match (&command.verb, decision) {
-            (Verb::Post(posting), Err(_)) => Object::Account(posting.from),
+            (Verb::Post(posting), Err(_)) => Object::Account(own_side(posting).unwrap_or(posting.from)),
             (verb, _) => object_of(verb),
         },
         outcome: decision.as_ref().err().map_or("ok", |refusal| refusal.code()),
@@ -269,17 +269,19 @@ fn transaction_of(
     }
 }
 
+/// The customer's account that the caller acts on: the payer, or who brings cash.
+fn own_side(posting: &Posting) -> Option<AccountId> {
+    match posting.kind {
+        TransactionKind::Transfer | TransactionKind::Withdrawal => Some(posting.from),
+        TransactionKind::Deposit => posting.to,
+    }
+}
+
 /// The checks of a movement, own side first: whoever cannot pay learns nothing about the payee.
 fn check_post(book: &Book, command: &Command, posting: &Posting) -> Result<(AccountId, AccountId), Refusal> {
     let own_is_from = posting.kind != TransactionKind::Deposit;
-    let own_id = if own_is_from {
-        Some(posting.from)
-    } else {
-        posting.to
-    };
-    let own = own_id
-        .and_then(|id| book.accounts.get(&id))
-        .ok_or(Refusal::AccountNotFound)?;
+    let own_id = own_side(posting).ok_or(Refusal::AccountNotFound)?;
+    let own = book.accounts.get(&own_id).ok_or(Refusal::AccountNotFound)?;
     if !may_touch(command.authority.scope, own) || own.owner.is_none() {
         return Err(Refusal::AccountNotFound);
     }
@@ -301,23 +303,21 @@ fn check_post(book: &Book, command: &Command, posting: &Posting) -> Result<(Acco
         return Err(Refusal::CurrencyMismatch);
     }
     let amount = posting.amount.minor();
-    let (other_id, other) = if own_is_from {
+    let (other_id, absent) = if own_is_from {
         check_funds(own, amount)?;
-        let to = posting
-            .to
-            .and_then(|id| book.accounts.get(&id))
-            .ok_or(Refusal::PayeeUnavailable)?;
-        (to.id, to)
+        (posting.to, Refusal::PayeeUnavailable)
     } else {
         own.balance.checked_add(amount).ok_or(Refusal::BalanceOverflow)?;
-        let from = book.accounts.get(&posting.from).ok_or(Refusal::AccountNotFound)?;
-        (from.id, from)
+        (Some(posting.from), Refusal::AccountNotFound)
     };
+    let other_id = other_id.ok_or(absent)?;
+    let other = book.accounts.get(&other_id).ok_or(absent)?;
     check_other_side(other, posting, own_is_from)?;
+    // The keys under which both were found, so that booking finds both again: a half-booked movement cannot be.
     if own_is_from {
-        Ok((own.id, other_id))
+        Ok((own_id, other_id))
     } else {
-        Ok((other_id, own.id))
+        Ok((other_id, own_id))
     }
 }
 
@@ -413,7 +413,8 @@ fn open(book: &mut Book, changes: &mut Changes, command: &Command, new: &NewAcco
     );
     let account = Account {
         owner: Some(new.owner),
-        floor: Some(new.overdraft.saturating_abs().saturating_neg()),
+        // A negative overdraft is no overdraft: a wrong sign must not lend money.
+        floor: Some(new.overdraft.max(0).saturating_neg()),
         ..account
     };
     let details = Details::account(account.freezes.bits(), account.closed, account.floor);
