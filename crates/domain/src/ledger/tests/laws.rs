@@ -1,0 +1,275 @@
+//! The laws that every batch keeps, whatever is in it.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::desk::{KEY_ID, Seal};
+use crate::{
+    account::Account,
+    id::AccountId,
+    ledger::{Answer, Book, Changes, Command, Done, Refusal, Signer, Verb, decide},
+    money::Currency,
+    transaction::{Entry, Transaction, entries_digest},
+};
+
+/// Holds a decided batch against the laws.
+pub(super) fn hold(before: &Book, after: &Book, commands: &[Command], changes: &Changes, answers: &[Answer]) {
+    assert_eq!(answers.len(), commands.len(), "one answer for each command");
+    transactions_balance(before, after, changes);
+    accounts_are_their_entries(before, after, changes);
+    money_is_neither_made_nor_lost(before, after);
+    every_decision_has_one_record(before, after, commands, changes, answers);
+    the_log_grows_by_the_records(before, after, changes);
+    keys_remember_what_is_frozen(before, after, commands, changes, answers);
+    again_gives_the_same(before, after, commands, changes, answers);
+}
+
+pub(super) fn entries_of<'a>(transaction: &Transaction, entries: &'a [Entry]) -> Vec<&'a Entry> {
+    entries
+        .iter()
+        .filter(|entry| entry.transaction == transaction.last_entry)
+        .collect()
+}
+
+fn transactions_balance(before: &Book, after: &Book, changes: &Changes) {
+    let ids: Vec<i64> = changes.entries.iter().map(|entry| entry.id).collect();
+    let expected: Vec<i64> = (before.next_entry..after.next_entry).collect();
+    assert_eq!(ids, expected, "entry ids have no holes");
+    assert_eq!(changes.entries.len(), changes.transactions.len() * 2);
+    for transaction in &changes.transactions {
+        let lines = entries_of(transaction, &changes.entries);
+        let amount = transaction.amount.minor();
+        let facts: Vec<_> = lines
+            .iter()
+            .map(|entry| (entry.id, entry.account, entry.amount, entry.currency))
+            .collect();
+        assert_eq!(
+            facts,
+            [
+                (
+                    transaction.first_entry,
+                    transaction.from_account,
+                    -amount,
+                    transaction.currency
+                ),
+                (
+                    transaction.last_entry,
+                    transaction.to_account,
+                    amount,
+                    transaction.currency
+                ),
+            ],
+            "debit, then credit"
+        );
+        assert_eq!(transaction.booked_at, after.booked_at);
+    }
+}
+
+/// Walking the new entries from the old state gives the new state, and what has no entry keeps its balance.
+fn accounts_are_their_entries(before: &Book, after: &Book, changes: &Changes) {
+    let mut expected: HashMap<AccountId, Account> = before.accounts.clone();
+    for opened in &changes.opened {
+        let fresh = &after.accounts[&opened.id];
+        assert!(!before.accounts.contains_key(&opened.id), "opened twice");
+        let blank = Account {
+            balance: 0,
+            entries: 0,
+            path: crate::account::SkipPath::default(),
+            last_booked_at: after.booked_at,
+            ..fresh.clone()
+        };
+        expected.insert(opened.id, blank);
+    }
+    for entry in &changes.entries {
+        let account = expected.get_mut(&entry.account).unwrap();
+        let head = account.path.head();
+        let links = account.path.push(entry.id);
+        account.entries += 1;
+        account.balance += entry.amount;
+        account.last_booked_at = entry.booked_at;
+        assert_eq!(entry.sequence, account.entries, "sequence has no holes");
+        assert_eq!(entry.balance_after, account.balance);
+        assert_eq!(entry.currency, account.currency);
+        assert_eq!(entry.booked_at, after.booked_at);
+        assert_eq!((entry.prev, entry.jump), (links.prev, links.jump));
+        assert_eq!(entry.prev, head);
+    }
+    assert_eq!(
+        expected.len(),
+        after.accounts.len(),
+        "accounts come by opening only"
+    );
+    for (id, account) in &after.accounts {
+        // State changes are judged by the tests about states; here only where the money is.
+        let walked = Account {
+            freezes: account.freezes,
+            closed: account.closed,
+            ..expected[id].clone()
+        };
+        assert_eq!(account, &walked, "an account is its entries");
+        let changed = before.accounts.get(id) != Some(account);
+        assert!(
+            !changed || changes.touched.contains(id),
+            "what changed is written"
+        );
+        if let Some(floor) = account.floor
+            && before
+                .accounts
+                .get(id)
+                .is_none_or(|old| account.balance < old.balance)
+        {
+            assert!(
+                i128::from(account.balance) - i128::from(account.held) >= i128::from(floor),
+                "no movement goes below the floor"
+            );
+        }
+    }
+}
+
+/// Sums of all balances by currency.
+pub(super) fn sums(book: &Book) -> BTreeMap<&'static str, i128> {
+    let mut sums = BTreeMap::new();
+    for account in book.accounts.values() {
+        *sums.entry(Currency::code(account.currency)).or_insert(0) += i128::from(account.balance);
+    }
+    sums
+}
+
+fn money_is_neither_made_nor_lost(before: &Book, after: &Book) {
+    let mut expected = sums(before);
+    for code in sums(after).keys() {
+        expected.entry(code).or_insert(0);
+    }
+    assert_eq!(sums(after), expected, "debits = credits in every currency");
+}
+
+fn is_recorded(command: &Command, answer: &Answer) -> bool {
+    !command.dry_run && matches!(answer, Answer::Done(_) | Answer::Refused(_))
+}
+
+fn every_decision_has_one_record(
+    before: &Book,
+    after: &Book,
+    commands: &[Command],
+    changes: &Changes,
+    answers: &[Answer],
+) {
+    let recorded: Vec<_> = commands
+        .iter()
+        .zip(answers)
+        .filter(|(command, answer)| is_recorded(command, answer))
+        .collect();
+    assert_eq!(changes.records.len(), recorded.len());
+    assert_eq!(
+        changes.is_empty(),
+        recorded.is_empty(),
+        "what is decided is committed"
+    );
+    let ids: Vec<i64> = changes.records.iter().map(|record| record.id).collect();
+    assert_eq!(ids, (before.next_record..after.next_record).collect::<Vec<_>>());
+    let mut transactions = changes.transactions.iter();
+    for (record, (command, answer)) in changes.records.iter().zip(recorded) {
+        assert_eq!(record.action, command.authority.action.name());
+        assert_eq!(&record.request, command.request.as_bytes());
+        assert_eq!(record.at, after.booked_at.micros());
+        assert_eq!(record.policy, command.authority.policy);
+        assert_eq!(
+            (record.mac_key, record.mac),
+            Seal.sign(&record.canonical()),
+            "the row is what was signed"
+        );
+        assert_eq!(record.mac_key, KEY_ID);
+        let outcome = match answer {
+            Answer::Refused(refusal) => refusal.code(),
+            _ => "ok",
+        };
+        assert_eq!(record.outcome, outcome);
+        if let (Verb::Post(_), Answer::Done(_)) = (&command.verb, answer) {
+            let transaction = transactions.next().unwrap();
+            assert_eq!(transaction.record, record.id);
+            assert_eq!(&record.object_id, transaction.id.as_bytes());
+            let lines: Vec<Entry> = entries_of(transaction, &changes.entries)
+                .into_iter()
+                .copied()
+                .collect();
+            let digest = transaction.digest(&entries_digest(&transaction.salt, &lines));
+            assert_eq!(record.details.transaction_digest(), Some(digest));
+        }
+    }
+    assert!(transactions.next().is_none(), "no transaction without a record");
+}
+
+fn the_log_grows_by_the_records(before: &Book, after: &Book, changes: &Changes) {
+    let Some(log) = &before.log else {
+        assert!(changes.leaves.is_empty() && changes.nodes.is_empty());
+        return;
+    };
+    let (mut log, mut nodes) = (log.clone(), Vec::new());
+    let mut leaves = Vec::new();
+    for record in &changes.records {
+        leaves.push((log.size(), record.id, record.leaf()));
+        log.append(record.leaf(), |node| nodes.push(node));
+    }
+    assert_eq!(changes.leaves, leaves);
+    assert_eq!(changes.nodes, nodes);
+    assert_eq!(after.log, Some(log));
+}
+
+fn keys_remember_what_is_frozen(
+    before: &Book,
+    after: &Book,
+    commands: &[Command],
+    changes: &Changes,
+    answers: &[Answer],
+) {
+    let mut expected = before.outcomes.clone();
+    let mut new = Vec::new();
+    for (command, answer) in commands.iter().zip(answers) {
+        let Some(key) = command.idempotency.as_ref().filter(|_| !command.dry_run) else {
+            continue;
+        };
+        let (code, resource) = match answer {
+            Answer::Done(done) => (0, Some(resource_of(done))),
+            Answer::Refused(refusal) if Refusal::is_frozen(*refusal) => (refusal.number(), None),
+            _ => continue,
+        };
+        assert!(!expected.contains_key(&key.tag), "a key is spent once");
+        let outcome = crate::ledger::StoredOutcome {
+            tag: key.tag,
+            fingerprint: key.fingerprint.clone(),
+            code,
+            resource,
+            at: after.booked_at,
+        };
+        expected.insert(key.tag, outcome.clone());
+        new.push(outcome);
+    }
+    assert_eq!(changes.outcomes, new);
+    assert_eq!(after.outcomes, expected);
+}
+
+fn resource_of(done: &Done) -> [u8; 16] {
+    match done {
+        Done::Posted(transaction) => *transaction.id.as_bytes(),
+        Done::Opened(account) | Done::Changed(account) => *account.id.as_bytes(),
+    }
+}
+
+/// No clock, no luck: the same book and commands give the same bytes.
+fn again_gives_the_same(
+    before: &Book,
+    after: &Book,
+    commands: &[Command],
+    changes: &Changes,
+    answers: &[Answer],
+) {
+    let mut book = before.clone();
+    let (again, told) = decide(&mut book, commands, &Seal);
+    assert_eq!(told, answers);
+    assert_eq!(format!("{again:?}"), format!("{changes:?}"));
+    assert_eq!(
+        (book.next_entry, book.next_record, book.log),
+        (after.next_entry, after.next_record, after.log.clone())
+    );
+    assert_eq!(book.accounts, after.accounts);
+    assert_eq!(book.taken_numbers, after.taken_numbers);
+}
