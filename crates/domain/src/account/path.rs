@@ -123,7 +123,34 @@ fn take_varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{collection::vec, prelude::*};
+
     use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn any_ascending_ids_survive_storage(gaps in vec(1..=1_i64 << 40, 0..300)) {
+            let (mut path, mut id) = (SkipPath::default(), 0);
+            for gap in &gaps {
+                id += gap;
+                path.push(id);
+            }
+            let count = u64::try_from(gaps.len()).unwrap();
+            prop_assert_eq!(SkipPath::from_bytes(&path.to_bytes(), count), Some(path));
+        }
+
+        #[test]
+        fn no_two_stored_forms_mean_the_same_path(
+            bytes in vec(prop_oneof![3 => 0..=3_u8, 1 => any::<u8>()], 0..12),
+            count in 0..40_u64,
+        ) {
+            if let Some(path) = SkipPath::from_bytes(&bytes, count) {
+                prop_assert_eq!(path.to_bytes(), bytes);
+            }
+        }
+    }
 
     /// Steps from an entry to an earlier one, with the links of entry `i` at `links[i]`.
     fn steps(links: &[Links], from: i64, target: i64) -> u32 {

@@ -1,0 +1,301 @@
+//! A bank as one would write it on paper: sums in `i128`, every rule spelled out once more and nothing shared with the
+//! books but the types. Slow, and short enough to be believed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    account::{AccountKind, FreezeScope, Side, SystemAccount},
+    iban::Iban,
+    id::{AccountId, UserId},
+    ledger::{AccountChange, Answer, Book, Command, Done, NewAccount, Owned, Posting, Refusal, Verb},
+    money::Currency,
+    transaction::TransactionKind,
+};
+
+/// What an account is on paper.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Sheet {
+    owner: Option<UserId>,
+    currency: Currency,
+    is_till: bool,
+    floor: Option<i128>,
+    balance: i128,
+    by_owner: Option<FreezeScope>,
+    by_bank: Option<FreezeScope>,
+    closed: bool,
+}
+
+impl Sheet {
+    fn stops_debits(&self) -> bool {
+        self.by_owner.is_some() || self.by_bank.is_some()
+    }
+
+    fn stops_credits(&self) -> bool {
+        self.by_owner == Some(FreezeScope::All) || self.by_bank == Some(FreezeScope::All)
+    }
+}
+
+/// What came of a key: its digests, the refusal or none, the resource or none.
+type Outcome = (Vec<u8>, Option<Refusal>, Option<[u8; 16]>);
+
+/// The paper bank.
+#[derive(Debug, Clone)]
+pub(super) struct Paper {
+    sheets: BTreeMap<AccountId, Sheet>,
+    numbers: BTreeSet<Iban>,
+    keys: BTreeMap<[u8; 16], Outcome>,
+    epoch: i64,
+}
+
+/// What is told to whoever asked, without what the books add.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Told {
+    Done([u8; 16]),
+    Refused(Refusal),
+    Replayed(Option<Refusal>, Option<[u8; 16]>),
+    Reused(usize, Option<[u8; 16]>),
+    Stale,
+}
+
+impl From<&Answer> for Told {
+    fn from(answer: &Answer) -> Self {
+        match answer {
+            Answer::Done(done) => Self::Done(match &**done {
+                Done::Posted(transaction) => *transaction.id.as_bytes(),
+                Done::Opened(account) | Done::Changed(account) => *account.id.as_bytes(),
+            }),
+            Answer::Refused(refusal) => Self::Refused(*refusal),
+            Answer::Replayed { refusal, resource } => Self::Replayed(*refusal, *resource),
+            Answer::KeyReused { field, resource } => Self::Reused(*field, *resource),
+            Answer::Stale => Self::Stale,
+        }
+    }
+}
+
+fn fits(balance: i128) -> bool {
+    i64::try_from(balance).is_ok()
+}
+
+impl Paper {
+    /// Copies what stands in the books.
+    pub(super) fn of(book: &Book) -> Self {
+        let sheet = |account: &crate::account::Account| Sheet {
+            owner: account.owner,
+            currency: account.currency,
+            is_till: account.kind == AccountKind::System(SystemAccount::Cash),
+            floor: account.floor.map(i128::from),
+            balance: i128::from(account.balance),
+            by_owner: account.freezes.by(Side::Owner),
+            by_bank: account.freezes.by(Side::Bank),
+            closed: account.closed,
+        };
+        Self {
+            sheets: book
+                .accounts
+                .iter()
+                .map(|(id, account)| (*id, sheet(account)))
+                .collect(),
+            numbers: book.taken_numbers.iter().cloned().collect(),
+            keys: BTreeMap::new(),
+            epoch: book.epoch,
+        }
+    }
+
+    /// Whether the books say the same of every account and number.
+    pub(super) fn agrees(&self, book: &Book) -> bool {
+        let theirs = Self::of(book);
+        self.sheets == theirs.sheets && self.numbers == theirs.numbers
+    }
+
+    /// Decides one command, and does what it says.
+    pub(super) fn ask(&mut self, command: &Command) -> Told {
+        if let Some(key) = &command.idempotency
+            && let Some((digests, refusal, resource)) = self.keys.get(&key.tag)
+        {
+            let (old, new) = (digests.chunks(8), key.fingerprint.as_bytes().chunks(8));
+            let longest = old.len().max(new.len());
+            let (old, new): (Vec<_>, Vec<_>) = (old.collect(), new.collect());
+            return match (0..longest).find(|at| old.get(*at) != new.get(*at)) {
+                Some(field) => Told::Reused(field, *resource),
+                None => Told::Replayed(*refusal, *resource),
+            };
+        }
+        if command.authority.epoch != self.epoch {
+            return Told::Stale;
+        }
+        let mut next = self.clone();
+        let decision = match &command.verb {
+            Verb::Post(posting) => next.post(command.authority.scope, posting),
+            Verb::Open(new) => next.open(command.authority.scope, new),
+            Verb::Change {
+                account,
+                side,
+                change,
+            } => next.change(command.authority.scope, *account, *side, *change),
+        };
+        if !command.dry_run {
+            if decision.is_ok() {
+                *self = next;
+            }
+            self.remember(command, decision);
+        }
+        match decision {
+            Ok(resource) => Told::Done(resource),
+            Err(refusal) => Told::Refused(refusal),
+        }
+    }
+
+    fn remember(&mut self, command: &Command, decision: Result<[u8; 16], Refusal>) {
+        use Refusal::{AccountNotEmpty, AccountNotFound, NotFrozenByYou, NumberTaken};
+        let Some(key) = &command.idempotency else { return };
+        let forgotten = [AccountNotEmpty, AccountNotFound, NotFrozenByYou, NumberTaken];
+        if !decision.is_err_and(|refusal| forgotten.contains(&refusal)) {
+            let digests = key.fingerprint.as_bytes().to_vec();
+            self.keys
+                .insert(key.tag, (digests, decision.err(), decision.ok()));
+        }
+    }
+
+    fn is_own(&self, scope: Owned, id: AccountId) -> bool {
+        match (scope, self.sheets.get(&id).and_then(|sheet| sheet.owner)) {
+            (_, None) => false,
+            (Owned::ByAnyone, Some(_)) => true,
+            (Owned::By(user), Some(owner)) => user == owner,
+        }
+    }
+
+    fn post(&mut self, scope: Owned, posting: &Posting) -> Result<[u8; 16], Refusal> {
+        let amount = i128::from(posting.amount.minor());
+        let is_deposit = posting.kind == TransactionKind::Deposit;
+        let (own_id, other_id) = if is_deposit {
+            (posting.to, Some(posting.from))
+        } else {
+            (Some(posting.from), posting.to)
+        };
+        let own_id = own_id
+            .filter(|id| self.is_own(scope, *id))
+            .ok_or(Refusal::AccountNotFound)?;
+        let own = &self.sheets[&own_id];
+        let sign = if is_deposit { amount } else { -amount };
+        let floor = own.floor.unwrap_or(i128::MIN);
+        let own_faults = [
+            (other_id == Some(own_id), Refusal::SameAccount),
+            (own.closed, Refusal::AccountClosed),
+            (
+                if is_deposit {
+                    own.stops_credits()
+                } else {
+                    own.stops_debits()
+                },
+                Refusal::AccountFrozen,
+            ),
+            (own.currency != posting.currency, Refusal::CurrencyMismatch),
+            (!fits(own.balance + sign), Refusal::BalanceOverflow),
+            (
+                !is_deposit && own.balance - amount < floor,
+                Refusal::InsufficientFunds,
+            ),
+        ];
+        if let Some((_, refusal)) = own_faults.into_iter().find(|(fault, _)| *fault) {
+            return Err(refusal);
+        }
+        let missing = if is_deposit {
+            Refusal::AccountNotFound
+        } else {
+            Refusal::PayeeUnavailable
+        };
+        let other = other_id.and_then(|id| self.sheets.get(&id)).ok_or(missing)?;
+        let takes_part = if posting.kind == TransactionKind::Transfer {
+            other.owner.is_some()
+        } else {
+            other.is_till
+        };
+        let stopped = if is_deposit {
+            other.stops_debits()
+        } else {
+            other.stops_credits()
+        };
+        if !takes_part
+            || stopped
+            || other.closed
+            || other.currency != posting.currency
+            || !fits(other.balance - sign)
+        {
+            return Err(Refusal::PayeeUnavailable);
+        }
+        for (id, change) in [(Some(own_id), sign), (other_id, -sign)] {
+            if let Some(sheet) = id.and_then(|id| self.sheets.get_mut(&id)) {
+                sheet.balance += change;
+            }
+        }
+        Ok(*posting.id.as_bytes())
+    }
+
+    fn open(&mut self, scope: Owned, new: &NewAccount) -> Result<[u8; 16], Refusal> {
+        if matches!(scope, Owned::By(user) if user != new.owner) {
+            return Err(Refusal::AccountNotFound);
+        }
+        if self.sheets.contains_key(&new.id) || !self.numbers.insert(new.number.clone()) {
+            return Err(Refusal::NumberTaken);
+        }
+        let blank = Sheet {
+            owner: None,
+            currency: new.currency,
+            is_till: false,
+            floor: None,
+            balance: 0,
+            by_owner: None,
+            by_bank: None,
+            closed: false,
+        };
+        for system in SystemAccount::ALL {
+            self.sheets
+                .entry(system.id(new.currency))
+                .or_insert_with(|| Sheet {
+                    is_till: system == SystemAccount::Cash,
+                    ..blank.clone()
+                });
+        }
+        let sheet = Sheet {
+            owner: Some(new.owner),
+            floor: Some(-i128::from(new.overdraft)),
+            ..blank
+        };
+        self.sheets.insert(new.id, sheet);
+        Ok(*new.id.as_bytes())
+    }
+
+    fn change(
+        &mut self,
+        scope: Owned,
+        id: AccountId,
+        side: Side,
+        change: AccountChange,
+    ) -> Result<[u8; 16], Refusal> {
+        if !self.is_own(scope, id) {
+            return Err(Refusal::AccountNotFound);
+        }
+        let sheet = self.sheets.get_mut(&id).ok_or(Refusal::AccountNotFound)?;
+        if sheet.closed {
+            return Err(Refusal::AccountClosed);
+        }
+        let bank_froze = sheet.by_bank.is_some();
+        let freeze = match side {
+            Side::Owner => &mut sheet.by_owner,
+            Side::Bank => &mut sheet.by_bank,
+        };
+        match change {
+            AccountChange::Freeze(FreezeScope::All) => *freeze = Some(FreezeScope::All),
+            AccountChange::Freeze(FreezeScope::Debits) => {
+                freeze.get_or_insert(FreezeScope::Debits);
+            }
+            AccountChange::Unfreeze => {
+                freeze.take().ok_or(Refusal::NotFrozenByYou)?;
+            }
+            AccountChange::Close if sheet.balance != 0 => return Err(Refusal::AccountNotEmpty),
+            AccountChange::Close if side == Side::Owner && bank_froze => return Err(Refusal::AccountFrozen),
+            AccountChange::Close => sheet.closed = true,
+        }
+        Ok(*id.as_bytes())
+    }
+}
