@@ -211,20 +211,28 @@ fn check_text(text: &str) -> Result<(), NoteError> {
 /// # Errors
 /// [`NoteError::Malformed`], [`NoteError::Unsigned`], [`NoteError::BadSignature`].
 pub fn open<'a>(note: &'a str, keys: &[VerifierKey]) -> Result<&'a str, NoteError> {
+    Ok(open_with(note, keys)?.0)
+}
+
+/// The text and the keys whose signatures were verified, at least one.
+fn open_with<'a, 'k>(
+    note: &'a str,
+    keys: &'k [VerifierKey],
+) -> Result<(&'a str, Vec<&'k VerifierKey>), NoteError> {
     let (text, signatures) = split(note)?;
-    let mut verified = false;
+    let mut verified = Vec::new();
     for (name, id, signature) in signatures {
         for key in keys.iter().filter(|key| key.name == name && key.id == id) {
             if !key.accepts(text, &signature) {
                 return Err(NoteError::BadSignature);
             }
-            verified = true;
+            verified.push(key);
         }
     }
-    if verified {
-        Ok(text)
-    } else {
+    if verified.is_empty() {
         Err(NoteError::Unsigned)
+    } else {
+        Ok((text, verified))
     }
 }
 
@@ -334,20 +342,16 @@ impl Checkpoint {
     /// Verifies a signed note and reads its checkpoint, which must be of the log that signed it.
     ///
     /// # Errors
-    /// As [`open`] and [`Self::from_text`]; [`NoteError::OtherOrigin`] when no given key has the checkpoint's origin as
-    /// its name.
+    /// As [`open`] and [`Self::from_text`]; [`NoteError::OtherOrigin`] when no verified key has the checkpoint's origin
+    /// as its name.
     pub fn open(note: &str, keys: &[VerifierKey]) -> Result<Self, NoteError> {
-        let checkpoint = Self::from_text(open(note, keys)?)?;
-        let own: Vec<_> = keys
-            .iter()
-            .filter(|key| key.name == checkpoint.origin)
-            .cloned()
-            .collect();
+        let (text, signed_by) = open_with(note, keys)?;
+        let checkpoint = Self::from_text(text)?;
         // A witness's signature alone does not make a checkpoint: the log itself must have signed.
-        match open(note, &own) {
-            Ok(_) => Ok(checkpoint),
-            Err(NoteError::Unsigned) => Err(NoteError::OtherOrigin),
-            Err(error) => Err(error),
+        if signed_by.iter().any(|key| key.name == checkpoint.origin) {
+            Ok(checkpoint)
+        } else {
+            Err(NoteError::OtherOrigin)
         }
     }
 }
