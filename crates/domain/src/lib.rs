@@ -6,7 +6,7 @@
 //! * [`id`], [`money`], [`time`], [`text`], [`iban`]: values that cannot be wrong once they exist
 //! * [`principal`]: who acts, with which assurance
 //! * [`account`], [`transaction`]: the nouns of the books
-//! * [`ledger`]: the one decision about money, [`ledger::apply`]
+//! * [`ledger`]: the one decision about money, [`ledger::decide`]
 //! * [`audit`]: the record of every decision, its canonical bytes and the tree over them
 
 #![cfg_attr(

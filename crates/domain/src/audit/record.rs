@@ -1,6 +1,7 @@
 //! An audit record and its canonical bytes: version 1, big-endian, every variable part with its length.
 
 use crate::{
+    account::Account,
     audit::tree::{Hash, leaf_hash},
     id::{AccountId, RequestId, TransactionId, UserId},
     principal::Caller,
@@ -55,6 +56,9 @@ impl Details {
     const TRANSACTION: u8 = 1;
     const ACCOUNT: u8 = 2;
     const JSON: u8 = 3;
+    const OPENED: u8 = 4;
+    /// Bytes of an account's state: freezes, closed, whether there is a floor, the floor.
+    const STATE_BYTES: usize = 11;
 
     /// Nothing beyond the action itself.
     pub fn none() -> Self {
@@ -80,6 +84,22 @@ impl Details {
         Self(bytes)
     }
 
+    /// A new account: its state, as [`Self::account`] writes it, and what never changes afterwards: whose it is, of which
+    /// kind, in which currency. Bound here, an account that is given to somebody else in the database is found out.
+    pub fn opened(account: &Account) -> Self {
+        let mut details = Self::account(account.freezes.bits(), account.closed, account.floor);
+        let owner = account.owner.as_ref().map_or(&[0; 16], UserId::as_bytes);
+        if let Some(form) = details.0.first_mut() {
+            *form = Self::OPENED;
+        }
+        details.0.extend_from_slice(owner);
+        details
+            .0
+            .extend_from_slice(&account.kind.ledger_code().to_be_bytes());
+        details.0.extend_from_slice(&account.currency.code_bytes());
+        details
+    }
+
     /// Canonical JSON (keys sorted, no spaces). Ids and commitments only, never personal data.
     pub fn json(text: &str) -> Self {
         let mut bytes = vec![Self::JSON];
@@ -97,13 +117,29 @@ impl Details {
 
     /// The account state, where the record carries one: freezes, closed, floor.
     pub fn account_state(&self) -> Option<(u8, bool, Option<i64>)> {
-        match self.0.as_slice() {
-            [Self::ACCOUNT, freezes, closed, has_floor, floor @ ..] => {
+        let state = match self.0.split_first() {
+            Some((&Self::ACCOUNT, state)) => state,
+            Some((&Self::OPENED, both)) => both.split_at_checked(Self::STATE_BYTES)?.0,
+            _ => return None,
+        };
+        match state {
+            [freezes, closed, has_floor, floor @ ..] => {
                 let floor = i64::from_be_bytes(floor.try_into().ok()?);
                 Some((*freezes, *closed == 1, (*has_floor == 1).then_some(floor)))
             }
             _ => None,
         }
+    }
+
+    /// What the record of an opening binds for good: the owner's id, the kind's ledger code, the currency's code.
+    pub fn opened_as(&self) -> Option<([u8; 16], u16, [u8; 3])> {
+        let (&Self::OPENED, both) = self.0.split_first()? else {
+            return None;
+        };
+        let (_, fixed) = both.split_at_checked(Self::STATE_BYTES)?;
+        let (owner, rest) = fixed.split_first_chunk()?;
+        let (code, currency) = rest.split_first_chunk()?;
+        Some((*owner, u16::from_be_bytes(*code), currency.try_into().ok()?))
     }
 
     /// The JSON text, where the record carries one.
@@ -305,7 +341,9 @@ fn part(out: &mut Vec<u8>, bytes: &[u8]) {
 mod tests {
     use super::*;
     use crate::{
+        account::{AccountKind, CustomerKind, Freezes, SkipPath},
         id::SessionId,
+        money::Currency,
         principal::{Origin, Principal},
     };
 
@@ -400,8 +438,45 @@ mod tests {
             Details::account(0, false, None).account_state(),
             Some((0, false, None))
         );
+        assert_eq!(Details::account(0, false, None).opened_as(), None);
         assert_eq!(Details::json("{}").json_text(), Some("{}"));
         assert_eq!(Details::none().transaction_digest(), None);
         assert_eq!(Details::from_bytes(vec![]).account_state(), None);
+    }
+
+    #[test]
+    fn the_record_of_an_opening_binds_owner_kind_and_currency() {
+        let account = Account {
+            id: AccountId::from_bytes([1; 16]),
+            owner: Some(UserId::from_bytes([2; 16])),
+            kind: AccountKind::Customer(CustomerKind::Savings),
+            currency: Currency::EUR,
+            floor: Some(-500),
+            freezes: Freezes::NONE,
+            closed: false,
+            balance: 0,
+            held: 0,
+            entries: 0,
+            last_booked_at: Timestamp::from_micros(0),
+            path: SkipPath::default(),
+        };
+        let details = Details::opened(&account);
+        let hex: String = details.as_bytes().iter().map(|b| format!("{b:02x}")).collect();
+        let expected = [
+            "04",
+            "000001",
+            "fffffffffffffe0c",
+            &"02".repeat(16),
+            "0834",
+            "455552",
+        ]
+        .concat();
+        assert_eq!(hex, expected);
+        assert_eq!(details.account_state(), Some((0, false, Some(-500))));
+        assert_eq!(details.opened_as(), Some(([2; 16], 2100, *b"EUR")));
+        for length in 0..details.as_bytes().len() {
+            let cut = Details::from_bytes(details.as_bytes()[..length].to_vec());
+            assert_eq!(cut.opened_as(), None, "{length}");
+        }
     }
 }

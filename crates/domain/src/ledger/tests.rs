@@ -9,6 +9,7 @@ mod idempotency;
 mod laws;
 mod model;
 mod opening;
+mod payees;
 mod purity;
 mod reference;
 mod trail;

@@ -2,7 +2,7 @@
 
 use super::desk::{
     ALICE, BOB, Desk, EUR, NOWHERE, TELLER, close, deposit, freeze, is_done, keyed, new_account, open,
-    posted, stale, till, transfer, withdrawal,
+    posted, stale, till, transfer, usd, withdrawal,
 };
 use crate::{
     account::FreezeScope,
@@ -82,6 +82,18 @@ fn a_change_of_state_is_recorded_with_the_state_after_it() {
         assert_eq!(record.object_kind, "account");
         assert_eq!(&record.object_id, id.as_bytes());
         assert_eq!(record.details.account_state(), Some(state));
+    }
+}
+
+#[test]
+fn the_record_of_an_opening_says_whose_what_and_in_which_currency() {
+    let mut bank = Desk::new();
+    for (owner, currency) in [(ALICE, EUR), (BOB, usd())] {
+        let (changes, _) = bank.decide(&[open(TELLER, new_account(owner, currency, 0))]);
+        assert_eq!(
+            only(&changes).details.opened_as(),
+            Some((*owner.as_bytes(), 2000, currency.code_bytes()))
+        );
     }
 }
 
