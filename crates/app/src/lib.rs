@@ -1,1 +1,25 @@
-//! Use cases: one Bank, a file per noun, the context of a call, the permit, the ledger writer.
+//! Use cases. One [`Bank`], whose methods live in a file per noun; JSON handlers, pages, jobs and the command line call the same ones.
+//!
+//! A use case reads like this: [`Cx`] says who calls and when, the one [`authorize`](mod@authorize) answers with a [`Permit`] or refuses,
+//! a [`strongroom_domain::ledger::Command`] is built from the permit and goes through the [`ledger_writer`], which is the only way to the books.
+//! Nothing here knows HTTP, SQL or what a status code is.
+
+pub mod accounts;
+pub mod authorize;
+pub mod bank;
+pub mod clock;
+pub mod counter;
+pub mod cx;
+pub mod error;
+pub mod history;
+pub mod idempotency;
+pub mod ledger_writer;
+pub mod people;
+pub mod record;
+pub mod transfers;
+
+pub use authorize::Permit;
+pub use bank::{Bank, BankSettings};
+pub use clock::{Clock, SystemClock};
+pub use cx::{Cx, Rights};
+pub use error::{Error, FieldError, Kind};

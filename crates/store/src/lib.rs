@@ -10,6 +10,7 @@
 mod error;
 pub mod ledger;
 mod migrations;
+mod people;
 mod postgres;
 mod settings;
 mod sqlite;
@@ -17,6 +18,7 @@ mod store;
 mod tx;
 
 pub use error::StoreError;
+pub use people::NewUser;
 pub use settings::{DatabaseUrl, StoreSettings};
 pub use store::{BankRow, Engine, Store};
 pub use tx::{ReadTx, RecordSlot, Scope, WriteTx};

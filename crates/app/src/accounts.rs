@@ -1,0 +1,390 @@
+//! Accounts: open, list, read, rename, freeze, close.
+
+use strongroom_crypto::random;
+use strongroom_domain::{
+    account::{AccountKind, CustomerKind, FreezeScope, Side},
+    action::Action,
+    iban::{ACCOUNT_DIGITS, Iban},
+    id::{AccountId, UserId},
+    ledger::{AccountChange, Answer, Command, Done, NewAccount, Refusal, Verb},
+    money::Currency,
+    time::Timestamp,
+};
+use strongroom_store::ledger::AccountView;
+
+use crate::{
+    authorize::{Resource, authorize},
+    bank::Bank,
+    cx::Cx,
+    error::{Error, Kind},
+    idempotency::{Fields, IdempotencyKey},
+};
+
+/// How often a random account number is drawn again because it is taken.
+const NUMBER_DRAWS_MAX: usize = 8;
+/// Fields of `POST /accounts` in the order of its fingerprint.
+pub const OPEN_FIELDS: Fields = Fields(&["", "/kind", "/currency", "/name", "/customer_id", "/overdraft"]);
+
+/// An account as its readers see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountDetails {
+    /// Its id.
+    pub id: AccountId,
+    /// Its number.
+    pub number: Option<String>,
+    /// Whose it is.
+    pub owner: Option<UserId>,
+    /// What it is for.
+    pub kind: AccountKind,
+    /// Its currency.
+    pub currency: Currency,
+    /// The owner's name for it.
+    pub name: String,
+    /// `active`, `frozen` or `closed`.
+    pub state: &'static str,
+    /// Settled entries, minor units.
+    pub posted: i64,
+    /// Reserved by holds, minor units.
+    pub held: i64,
+    /// What may be spent, minor units.
+    pub available: i64,
+    /// Agreed overdraft, minor units.
+    pub overdraft: i64,
+    /// When it was opened.
+    pub opened_at: Timestamp,
+}
+
+/// Input of [`Bank::open_account`].
+#[derive(Debug, Clone)]
+pub struct OpenAccount {
+    /// Whose account; the caller's own when absent.
+    pub customer: Option<UserId>,
+    /// What for.
+    pub kind: CustomerKind,
+    /// Its currency.
+    pub currency: Currency,
+    /// The customer's name for it.
+    pub name: String,
+    /// Agreed overdraft in minor units, 0 or more; operators only.
+    pub overdraft: i64,
+    /// The client's key, if it sent one.
+    pub idempotency_key: Option<String>,
+}
+
+/// The answer to a command that may have been answered before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Once<T> {
+    /// The resource.
+    pub value: T,
+    /// Whether this is a repetition of an earlier answer.
+    pub replayed: bool,
+}
+
+impl Bank {
+    /// Opens an account for the caller, or for a customer by an operator.
+    ///
+    /// # Errors
+    /// `forbidden`, `not_found` for an unknown customer, `idempotency_key_reused`.
+    pub async fn open_account(&self, cx: &Cx, input: OpenAccount) -> Result<Once<AccountDetails>, Error> {
+        let owner = match input.customer {
+            Some(customer) => customer,
+            None => cx.person()?,
+        };
+        authorize(cx, Action::AccountOpen, Resource::OwnedBy(owner))?;
+        if self.people.key(owner).await?.is_none() {
+            return Err(Error::not_found());
+        }
+        let id = cx.new_id();
+        let sealed_name = self.people.seal_account_name(owner, id, &input.name).await?;
+        let idempotency = match &input.idempotency_key {
+            Some(text) => Some(self.bind_key(cx, text, &open_fields(&input, owner))?),
+            None => None,
+        };
+        for _ in 0..NUMBER_DRAWS_MAX {
+            let number = self.draw_number()?;
+            let new = NewAccount {
+                id,
+                owner,
+                kind: input.kind,
+                currency: input.currency,
+                overdraft: input.overdraft,
+                number: number.clone(),
+                sealed_name: sealed_name.clone(),
+            };
+            let answer = self
+                .submit(cx, |cx| {
+                    let permit = authorize(cx, Action::AccountOpen, Resource::OwnedBy(owner))?;
+                    Ok(Command {
+                        authority: permit.authority(),
+                        request: cx.request,
+                        idempotency: idempotency.clone(),
+                        dry_run: false,
+                        verb: Verb::Open(new.clone()),
+                    })
+                })
+                .await?;
+            match answer {
+                Answer::Refused(Refusal::NumberTaken) => {}
+                Answer::Done(_) => {
+                    return Ok(Once {
+                        value: self.details_of(id).await?,
+                        replayed: false,
+                    });
+                }
+                Answer::Replayed {
+                    resource: Some(resource),
+                    ..
+                } => {
+                    let mut value = self.details_of(AccountId::from_bytes(resource)).await?;
+                    // As it was answered then: a new account.
+                    (value.state, value.posted, value.held, value.available) =
+                        ("active", 0, 0, value.overdraft);
+                    return Ok(Once {
+                        value,
+                        replayed: true,
+                    });
+                }
+                other => return Err(refused(other, &OPEN_FIELDS)),
+            }
+        }
+        Err(Refusal::NumberTaken.into())
+    }
+
+    /// One account.
+    ///
+    /// # Errors
+    /// `account_not_found` when there is none, or it is somebody else's.
+    pub async fn account(&self, cx: &Cx, id: AccountId) -> Result<AccountDetails, Error> {
+        let view = self.readable_account(cx, id, Action::AccountRead).await?;
+        self.details(view).await
+    }
+
+    /// The caller's accounts, newest first.
+    ///
+    /// # Errors
+    /// `forbidden` for callers without accounts of their own.
+    pub async fn own_accounts(
+        &self,
+        cx: &Cx,
+        before: Option<AccountId>,
+        limit: u32,
+    ) -> Result<Vec<AccountDetails>, Error> {
+        let me = cx.person()?;
+        authorize(cx, Action::AccountList, Resource::OwnedBy(me))?;
+        self.all_details(self.store.accounts(Some(me), before, limit).await?)
+            .await
+    }
+
+    /// Everybody's accounts, or one customer's, newest first, for operators.
+    ///
+    /// # Errors
+    /// `forbidden` for others.
+    pub async fn accounts(
+        &self,
+        cx: &Cx,
+        customer: Option<UserId>,
+        before: Option<AccountId>,
+        limit: u32,
+    ) -> Result<Vec<AccountDetails>, Error> {
+        authorize(cx, Action::AccountList, Resource::Bank)?;
+        self.all_details(self.store.accounts(customer, before, limit).await?)
+            .await
+    }
+
+    /// Stops movements on an account. Owners and operators freeze each on their own account.
+    ///
+    /// # Errors
+    /// `account_not_found`, `account_closed`.
+    pub async fn freeze_account(
+        &self,
+        cx: &Cx,
+        id: AccountId,
+        scope: FreezeScope,
+    ) -> Result<AccountDetails, Error> {
+        self.change_account(cx, id, Action::AccountFreeze, AccountChange::Freeze(scope))
+            .await
+    }
+
+    /// Lifts the freeze that the caller's side set.
+    ///
+    /// # Errors
+    /// `account_not_found`, `not_frozen_by_you`, `account_closed`.
+    pub async fn unfreeze_account(&self, cx: &Cx, id: AccountId) -> Result<AccountDetails, Error> {
+        self.change_account(cx, id, Action::AccountUnfreeze, AccountChange::Unfreeze)
+            .await
+    }
+
+    /// Closes an account at zero for good.
+    ///
+    /// # Errors
+    /// `account_not_found`, `account_not_empty`, `account_frozen`, `account_closed`.
+    pub async fn close_account(&self, cx: &Cx, id: AccountId) -> Result<AccountDetails, Error> {
+        self.change_account(cx, id, Action::AccountClose, AccountChange::Close)
+            .await
+    }
+
+    async fn change_account(
+        &self,
+        cx: &Cx,
+        id: AccountId,
+        action: Action,
+        change: AccountChange,
+    ) -> Result<AccountDetails, Error> {
+        let view = self.readable_account(cx, id, action).await?;
+        let owner = view.account.owner.ok_or_else(Error::account_not_found)?;
+        let side = if cx.caller.principal.owner() == Some(owner) {
+            Side::Owner
+        } else {
+            Side::Bank
+        };
+        let answer = self
+            .submit(cx, |cx| {
+                let permit = authorize(cx, action, Resource::OwnedBy(owner))?;
+                Ok(Command {
+                    authority: permit.authority(),
+                    request: cx.request,
+                    idempotency: None,
+                    dry_run: false,
+                    verb: Verb::Change {
+                        account: id,
+                        side,
+                        change,
+                    },
+                })
+            })
+            .await?;
+        match answer {
+            Answer::Done(done) => match *done {
+                Done::Changed(account) => self.details(AccountView { account, ..view }).await,
+                Done::Posted(_) | Done::Opened(_) => Err(Error::broken("another answer than asked for")),
+            },
+            other => Err(refused(other, &OPEN_FIELDS)),
+        }
+    }
+
+    /// An account that the caller may touch in this way; everything else looks like no account.
+    pub(crate) async fn readable_account(
+        &self,
+        cx: &Cx,
+        id: AccountId,
+        action: Action,
+    ) -> Result<AccountView, Error> {
+        let view = self.store.account(id).await?;
+        let owner = view.as_ref().and_then(|view| view.account.owner);
+        let resource = owner.map_or(Resource::Bank, Resource::OwnedBy);
+        match (authorize(cx, action, resource), view) {
+            (Ok(_), Some(view)) => Ok(view),
+            (Err(error), _) if error.kind == Kind::Unauthenticated => Err(error),
+            // An operator without the right learns so; a customer learns nothing.
+            (Err(error), _) if error.kind == Kind::Forbidden && is_operator(cx) => Err(error),
+            _ => Err(Error::account_not_found()),
+        }
+    }
+
+    async fn details_of(&self, id: AccountId) -> Result<AccountDetails, Error> {
+        let view = self
+            .store
+            .account(id)
+            .await?
+            .ok_or_else(|| Error::broken("an account that was opened is gone"))?;
+        self.details(view).await
+    }
+
+    async fn all_details(&self, views: Vec<AccountView>) -> Result<Vec<AccountDetails>, Error> {
+        let mut all = Vec::with_capacity(views.len());
+        for view in views {
+            all.push(self.details(view).await?);
+        }
+        Ok(all)
+    }
+
+    async fn details(&self, view: AccountView) -> Result<AccountDetails, Error> {
+        let account = view.account;
+        let name = match (account.owner, &view.sealed_name) {
+            (Some(owner), Some(sealed)) => self.people.open_account_name(owner, account.id, sealed).await?,
+            _ => account.kind.name().to_owned(),
+        };
+        Ok(AccountDetails {
+            id: account.id,
+            number: view.number,
+            owner: account.owner,
+            kind: account.kind,
+            currency: account.currency,
+            name,
+            state: account.state(),
+            posted: account.balance,
+            held: account.held,
+            available: account.spendable().unwrap_or(account.balance),
+            overdraft: account.floor.map_or(0, i64::saturating_neg),
+            opened_at: view.opened_at,
+        })
+    }
+
+    fn draw_number(&self) -> Result<Iban, Error> {
+        Iban::compose(&self.row.country, &self.row.code, &random::digits(ACCOUNT_DIGITS))
+            .map_err(Error::internal)
+    }
+
+    /// The key as the books compare it.
+    pub(crate) fn bind_key(
+        &self,
+        cx: &Cx,
+        text: &str,
+        fields: &[Vec<u8>],
+    ) -> Result<strongroom_domain::ledger::Idempotency, Error> {
+        let key = IdempotencyKey::new(cx.person()?, text).ok_or_else(|| {
+            Error::new(
+                Kind::Invalid,
+                "idempotency_key_missing",
+                "Idempotency-Key must be 1 to 255 printable characters.",
+            )
+        })?;
+        let fields: Vec<&[u8]> = fields.iter().map(Vec::as_slice).collect();
+        Ok(key.bind(&self.keyed, &fields))
+    }
+}
+
+fn open_fields(input: &OpenAccount, owner: UserId) -> Vec<Vec<u8>> {
+    vec![
+        b"account.open".to_vec(),
+        AccountKind::Customer(input.kind).name().into(),
+        input.currency.code().into(),
+        input.name.clone().into_bytes(),
+        owner.as_bytes().to_vec(),
+        input.overdraft.to_be_bytes().to_vec(),
+    ]
+}
+
+fn is_operator(cx: &Cx) -> bool {
+    cx.rights.roles.iter().any(|role| role.is_operator())
+}
+
+/// What any answer other than "done" means to the sender.
+pub(crate) fn refused(answer: Answer, fields: &Fields) -> Error {
+    match answer {
+        Answer::Refused(refusal)
+        | Answer::Replayed {
+            refusal: Some(refusal),
+            ..
+        } => refusal.into(),
+        Answer::KeyReused { field, .. } => {
+            let name = fields.name(field);
+            let mut error = Error::new(
+                Kind::Rejected,
+                "idempotency_key_reused",
+                "The idempotency key was used before for another request.",
+            );
+            if !name.is_empty() {
+                error.fields.push(crate::error::FieldError {
+                    pointer: name.to_owned(),
+                    code: "differs",
+                    detail: "differs from the first request with this key".to_owned(),
+                });
+            }
+            error
+        }
+        Answer::Done(_) | Answer::Replayed { refusal: None, .. } | Answer::Stale => {
+            Error::broken("another answer than asked for")
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! The one facade: everything a surface can ask for is a method of [`Bank`].
+
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+use strongroom_crypto::{Idempotency, Keyring};
+use strongroom_domain::{ledger::Answer, ledger::Command};
+use strongroom_store::{BankRow, Store};
+
+use crate::{
+    clock::{BankClock, Clock},
+    cx::Cx,
+    error::Error,
+    ledger_writer::{LedgerWriter, WriterSettings},
+    people::People,
+    record::RecordSigner,
+};
+
+/// What a bank is founded with and run by.
+#[derive(Debug, Clone)]
+pub struct BankSettings {
+    /// ISO 3166 country of its account numbers; fixed at first start.
+    pub country: String,
+    /// Its code within them; fixed at first start.
+    pub code: String,
+    /// IANA name of its time zone; fixed at first start.
+    pub time_zone: String,
+    /// Origin line of its audit log's checkpoints (host name of its public URL); fixed at first start.
+    pub log_origin: String,
+    /// Bounds of the ledger's writer.
+    pub writer: WriterSettings,
+}
+
+/// A running bank.
+#[derive(Debug)]
+pub struct Bank {
+    pub(crate) store: Store,
+    pub(crate) ring: Arc<Keyring>,
+    pub(crate) keyed: Idempotency,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) zone: TimeZone,
+    pub(crate) row: BankRow,
+    pub(crate) writer: LedgerWriter,
+    pub(crate) people: People,
+    pub(crate) recorder: RecordSigner,
+}
+
+/// How often a command is authorized again because rights changed while it waited.
+const STALE_ATTEMPTS_MAX: usize = 5;
+
+impl Bank {
+    /// Founds the bank or takes it up again, and starts its writer.
+    ///
+    /// # Errors
+    /// When the database does not answer, or says that the bank is another one than the settings do.
+    pub async fn open(
+        store: Store,
+        ring: Arc<Keyring>,
+        settings: &BankSettings,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, Error> {
+        let row = found_or_load(&store, settings, clock.as_ref()).await?;
+        let zone = TimeZone::get(&row.time_zone).map_err(Error::internal)?;
+        let bank_clock = BankClock {
+            clock: clock.clone(),
+            zone: zone.clone(),
+        };
+        let recorder = RecordSigner::new(ring.audit_mac());
+        let lane = store.lane(Arc::new(bank_clock));
+        let writer = LedgerWriter::start(lane, Arc::new(recorder.clone()), settings.writer)
+            .map_err(Error::internal)?;
+        Ok(Self {
+            people: People::new(store.clone(), ring.clone()),
+            keyed: ring.idempotency(),
+            store,
+            ring,
+            clock,
+            zone,
+            row,
+            writer,
+            recorder,
+        })
+    }
+
+    /// The store, for health checks and jobs.
+    pub const fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The writer, for health checks and measurements.
+    pub const fn writer(&self) -> &LedgerWriter {
+        &self.writer
+    }
+
+    /// The bank's clock.
+    pub fn clock(&self) -> &dyn Clock {
+        self.clock.as_ref()
+    }
+
+    /// The bank's time zone.
+    pub const fn zone(&self) -> &TimeZone {
+        &self.zone
+    }
+
+    /// Sends a command to the books; where rights changed while it waited, decides anew with the rights of now.
+    pub(crate) async fn submit(
+        &self,
+        cx: &Cx,
+        command: impl Fn(&Cx) -> Result<Command, Error>,
+    ) -> Result<Answer, Error> {
+        let mut current = cx.clone();
+        for _ in 0..STALE_ATTEMPTS_MAX {
+            match self.writer.submit(command(&current)?).await? {
+                Answer::Stale => current = self.renew(&current).await?,
+                answer => return Ok(answer),
+            }
+        }
+        Err(Error::overloaded())
+    }
+
+    /// The same call under the rights that are in force now.
+    ///
+    /// # Errors
+    /// `unauthenticated` when the session is gone.
+    pub async fn renew(&self, cx: &Cx) -> Result<Cx, Error> {
+        let epoch = self.store.epoch().await?;
+        Ok(cx.at_epoch(epoch))
+    }
+}
+
+async fn found_or_load(store: &Store, settings: &BankSettings, clock: &dyn Clock) -> Result<BankRow, Error> {
+    let wanted = BankRow {
+        country: settings.country.clone(),
+        code: settings.code.clone(),
+        time_zone: settings.time_zone.clone(),
+        log_origin: settings.log_origin.clone(),
+        created_at: clock.now(),
+    };
+    TimeZone::get(&wanted.time_zone).map_err(Error::internal)?;
+    if store.bank().await?.is_none() {
+        store.found_bank(&wanted).await?;
+    }
+    let row = store
+        .bank()
+        .await?
+        .ok_or_else(|| Error::broken("the bank was founded and is not there"))?;
+    if (&row.country, &row.code, &row.time_zone) != (&wanted.country, &wanted.code, &wanted.time_zone) {
+        return Err(Error::internal(strongroom_store::StoreError::Setup(format!(
+            "bank.country, bank.code and bank.time_zone are fixed at first start: this database is of {} {} {}",
+            row.country, row.code, row.time_zone
+        ))));
+    }
+    Ok(row)
+}

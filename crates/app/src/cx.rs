@@ -1,0 +1,108 @@
+//! The context of a call: who, with which rights, in which request, when.
+
+use strongroom_crypto::random;
+use strongroom_domain::{
+    id::{Id, RequestId, UserId},
+    principal::{Assurance, Caller, Origin, Principal, Role},
+    time::Timestamp,
+};
+
+use crate::error::Error;
+
+/// What a principal holds: the input of every decision.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Rights {
+    /// Roles in force.
+    pub roles: Vec<Role>,
+    /// Scopes, for an integration's key: it may do what its owner may *and* its scopes name. `None` for people.
+    pub scopes: Option<Vec<String>>,
+}
+
+impl Rights {
+    /// Whether a role is held.
+    pub fn has(&self, role: Role) -> bool {
+        self.roles.contains(&role)
+    }
+}
+
+/// The context of one call. Made where a principal is established, and nowhere else.
+#[derive(Debug, Clone)]
+pub struct Cx {
+    /// Who acts, in which session, from where.
+    pub caller: Caller,
+    /// What they hold.
+    pub rights: std::sync::Arc<Rights>,
+    /// How sure we are.
+    pub assurance: Assurance,
+    /// The request.
+    pub request: RequestId,
+    /// When it arrived.
+    received: Timestamp,
+    /// The revocation epoch that the rights were read under.
+    pub(crate) epoch: i64,
+}
+
+impl Cx {
+    /// Puts a context together. Only the authenticator, the command line and jobs do.
+    pub const fn new(
+        caller: Caller,
+        rights: std::sync::Arc<Rights>,
+        assurance: Assurance,
+        request: RequestId,
+        received: Timestamp,
+        epoch: i64,
+    ) -> Self {
+        Self {
+            caller,
+            rights,
+            assurance,
+            request,
+            received,
+            epoch,
+        }
+    }
+
+    /// Nobody yet.
+    pub fn anonymous(request: RequestId, received: Timestamp, origin: Origin) -> Self {
+        let caller = Caller {
+            principal: Principal::Anonymous,
+            session: None,
+            origin,
+        };
+        Self::new(
+            caller,
+            std::sync::Arc::default(),
+            Assurance::None,
+            request,
+            received,
+            0,
+        )
+    }
+
+    /// The same call with rights that were read under another epoch.
+    #[must_use]
+    pub fn at_epoch(&self, epoch: i64) -> Self {
+        Self {
+            epoch,
+            ..self.clone()
+        }
+    }
+
+    /// When the request arrived.
+    pub const fn now(&self) -> Timestamp {
+        self.received
+    }
+
+    /// A new id that sorts by time.
+    pub fn new_id<K>(&self) -> Id<K> {
+        Id::from_bytes(random::uuid_v7(self.received.micros()))
+    }
+
+    /// The person acting or acted for.
+    ///
+    /// # Errors
+    /// `unauthenticated` when there is none.
+    pub fn person(&self) -> Result<UserId, Error> {
+        self.caller.principal.owner().ok_or_else(Error::unauthenticated)
+    }
+}

@@ -1,0 +1,203 @@
+//! One error for every use case: a kind that decides the status, a stable code for programs, a sentence for people, and a
+//! source for the log only.
+
+use std::{borrow::Cow, sync::Arc, time::Duration};
+
+use strongroom_domain::ledger::Refusal;
+use strongroom_store::StoreError;
+
+/// What sort of refusal it is; the web has one table from kinds to status codes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The input is wrong.
+    Invalid,
+    /// Nobody, or nobody any more, is logged in.
+    Unauthenticated,
+    /// A fresh factor is needed.
+    StepUp,
+    /// Logged in, and not allowed.
+    Forbidden,
+    /// Not there, or not yours.
+    NotFound,
+    /// The state is in the way.
+    Conflict,
+    /// The bank's rules decide against it.
+    Rejected,
+    /// Too often.
+    Throttled,
+    /// Not now; the same request may succeed later.
+    Unavailable,
+    /// Our fault.
+    Internal,
+}
+
+/// A field that was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldError {
+    /// JSON pointer into the input.
+    pub pointer: String,
+    /// Stable name of what is wrong.
+    pub code: &'static str,
+    /// For people. Never the value.
+    pub detail: String,
+}
+
+/// Why a use case was refused.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{code}: {detail}")]
+pub struct Error {
+    /// What sort.
+    pub kind: Kind,
+    /// The stable code.
+    pub code: &'static str,
+    /// For people.
+    pub detail: Cow<'static, str>,
+    /// Refused fields.
+    pub fields: Vec<FieldError>,
+    /// When to come back.
+    pub retry_after: Option<Duration>,
+    /// The earlier resource, where one is in the way.
+    pub resource: Option<String>,
+    /// For the log only.
+    pub source: Option<Arc<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Error {
+    /// An error of a kind.
+    pub fn new(kind: Kind, code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            kind,
+            code,
+            detail: detail.into(),
+            fields: Vec::new(),
+            retry_after: None,
+            resource: None,
+            source: None,
+        }
+    }
+
+    /// Refused fields, all at once.
+    pub fn invalid(fields: Vec<FieldError>) -> Self {
+        Self {
+            fields,
+            ..Self::new(Kind::Invalid, "validation_failed", "Some fields are not valid.")
+        }
+    }
+
+    /// One refused field.
+    pub fn field(pointer: &str, code: &'static str, detail: impl Into<String>) -> Self {
+        Self::invalid(vec![FieldError {
+            pointer: pointer.to_owned(),
+            code,
+            detail: detail.into(),
+        }])
+    }
+
+    /// Nobody is logged in.
+    pub fn unauthenticated() -> Self {
+        Self::new(
+            Kind::Unauthenticated,
+            "unauthenticated",
+            "Authentication is required.",
+        )
+    }
+
+    /// Allowed to nobody like the caller.
+    pub fn forbidden() -> Self {
+        Self::new(Kind::Forbidden, "forbidden", "You are not allowed to do this.")
+    }
+
+    /// No such account, or not the caller's.
+    pub fn account_not_found() -> Self {
+        Self::new(Kind::NotFound, "account_not_found", "There is no such account.")
+    }
+
+    /// No such thing, or not the caller's.
+    pub fn not_found() -> Self {
+        Self::new(Kind::NotFound, "not_found", "There is nothing here.")
+    }
+
+    /// The queue is full.
+    pub fn overloaded() -> Self {
+        Self {
+            retry_after: Some(Duration::from_secs(1)),
+            ..Self::new(
+                Kind::Unavailable,
+                "overloaded",
+                "The bank is busy. Try again with the same idempotency key.",
+            )
+        }
+    }
+
+    /// The database does not answer; nothing was changed.
+    pub fn unavailable(source: StoreError) -> Self {
+        Self {
+            retry_after: Some(Duration::from_secs(1)),
+            source: Some(Arc::new(source)),
+            ..Self::new(
+                Kind::Unavailable,
+                "unavailable",
+                "The service is not available. Try again with the same idempotency key.",
+            )
+        }
+    }
+
+    /// A commit whose outcome cannot be told.
+    pub fn commit_unknown() -> Self {
+        Self {
+            retry_after: Some(Duration::from_secs(1)),
+            ..Self::new(
+                Kind::Unavailable,
+                "commit_unknown",
+                "It is not known whether this was done. Repeat it with the same idempotency key to find out.",
+            )
+        }
+    }
+
+    /// Our fault, with its cause for the log.
+    pub fn internal(source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self {
+            source: Some(Arc::new(source)),
+            ..Self::new(Kind::Internal, "internal", "Something went wrong on our side.")
+        }
+    }
+
+    /// Our fault, where a value that must be there is not.
+    pub fn broken(what: &'static str) -> Self {
+        Self::internal(StoreError::Corrupt(what))
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable(_) | StoreError::Retry => Self::unavailable(error),
+            StoreError::CommitUnknown => Self::commit_unknown(),
+            StoreError::Constraint(_) | StoreError::Corrupt(_) | StoreError::Setup(_) => {
+                Self::internal(error)
+            }
+        }
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        let (kind, detail) = match refusal {
+            Refusal::InsufficientFunds => (Kind::Rejected, "The available balance is not enough."),
+            Refusal::AccountFrozen => (Kind::Rejected, "The account is frozen."),
+            Refusal::AccountClosed => (Kind::Rejected, "The account is closed."),
+            Refusal::SameAccount => (Kind::Rejected, "Both sides are the same account."),
+            Refusal::CurrencyMismatch => (
+                Kind::Rejected,
+                "The amount is in another currency than the account.",
+            ),
+            Refusal::PayeeUnavailable => (Kind::Rejected, "The payee cannot be paid."),
+            Refusal::BalanceOverflow => (Kind::Rejected, "The account cannot hold that much."),
+            Refusal::AccountNotEmpty => (Kind::Conflict, "Only an account at zero can be closed."),
+            Refusal::AccountNotFound => (Kind::NotFound, "There is no such account."),
+            Refusal::NotFrozenByYou => (Kind::Conflict, "There is no freeze that you could lift."),
+            Refusal::NumberTaken => (Kind::Internal, "No account number could be drawn."),
+        };
+        Self::new(kind, refusal.code(), detail)
+    }
+}

@@ -1,0 +1,308 @@
+//! Transfers: money from one account here to another.
+
+use strongroom_crypto::random;
+use strongroom_domain::{
+    account::Account,
+    action::Action,
+    iban::Iban,
+    id::{AccountId, TransactionId, UserId},
+    ledger::{Answer, Command, Done, Idempotency, Posting, SealedMemo, Verb},
+    money::{Amount, Currency},
+    time::Date,
+    transaction::{Transaction, TransactionKind},
+};
+use strongroom_store::ledger::TransactionView;
+
+use crate::{
+    accounts::{Once, refused},
+    authorize::{Resource, authorize},
+    bank::Bank,
+    cx::Cx,
+    error::{Error, Kind},
+    idempotency::Fields,
+};
+
+/// Fields of `POST /transfers` in the order of its fingerprint.
+pub const TRANSFER_FIELDS: Fields = Fields(&[
+    "",
+    "/from_account_id",
+    "/to_account_id",
+    "/to_account_number",
+    "/amount/amount",
+    "/amount/currency",
+    "/description",
+]);
+
+/// Who gets the money.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Payee {
+    /// An account by id.
+    Account(AccountId),
+    /// An account by number.
+    Number(Iban),
+}
+
+/// Input of [`Bank::create_transfer`].
+#[derive(Debug, Clone)]
+pub struct CreateTransfer {
+    /// The account debited.
+    pub from: AccountId,
+    /// The account credited.
+    pub to: Payee,
+    /// How much.
+    pub amount: Amount,
+    /// Of which currency.
+    pub currency: Currency,
+    /// Free text.
+    pub description: Option<String>,
+    /// The client's key; none for a dry run.
+    pub idempotency_key: Option<String>,
+    /// Decide and post nothing.
+    pub dry_run: bool,
+    /// The day it counts for; the day of booking when absent.
+    pub value_date: Option<Date>,
+}
+
+/// A booked transaction as its parties see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TransferDetails {
+    /// The facts.
+    pub transaction: Transaction,
+    /// The free text; absent where there was none, or its writer was erased.
+    pub description: Option<String>,
+}
+
+impl Bank {
+    /// Moves money from an account of the caller's to another.
+    ///
+    /// # Errors
+    /// `account_not_found` for a foreign source, every refusal of the books, `idempotency_key_reused`.
+    pub async fn create_transfer(
+        &self,
+        cx: &Cx,
+        input: CreateTransfer,
+    ) -> Result<Once<TransferDetails>, Error> {
+        let owner = self.owner_of_source(cx, input.from).await?;
+        let fields = transfer_fields(&input);
+        let idempotency = self.key_for(cx, input.idempotency_key.as_deref(), &fields, input.dry_run)?;
+        let to = self.payee(&input.to).await?;
+        let id = cx.new_id();
+        let memo = match &input.description {
+            Some(text) if !input.dry_run => Some(self.people.seal_memo(owner, id, text).await?),
+            _ => None,
+        };
+        let posting = Posting {
+            id,
+            kind: TransactionKind::Transfer,
+            from: input.from,
+            to,
+            amount: input.amount,
+            currency: input.currency,
+            value_date: input.value_date,
+            memo,
+            salt: random::bytes(),
+        };
+        let resource = Resource::OwnedBy(owner);
+        let asked = Asked {
+            action: Action::TransferCreate,
+            resource,
+            idempotency,
+            dry_run: input.dry_run,
+        };
+        self.post(cx, asked, posting, input.description, &TRANSFER_FIELDS)
+            .await
+    }
+
+    /// A transfer, deposit or withdrawal, for those who are a party of it.
+    ///
+    /// # Errors
+    /// `not_found` when there is none, or the caller is no party of it.
+    pub async fn transaction(&self, cx: &Cx, id: TransactionId) -> Result<TransferDetails, Error> {
+        let Some(view) = self.store.transaction(id).await? else {
+            // The same refusals for nobody and for those without the right, whether or not it exists.
+            authorize(cx, Action::TransferRead, Resource::OwnedBy(cx.person()?))?;
+            return Err(Error::not_found());
+        };
+        self.check_party(cx, &view.transaction).await?;
+        self.transfer_details(view).await
+    }
+
+    /// What became of an idempotency key of the caller's: the transaction it posted, if it did.
+    ///
+    /// # Errors
+    /// `not_found` when the key is unknown or posted nothing.
+    pub async fn transaction_by_key(&self, cx: &Cx, key: &str) -> Result<TransferDetails, Error> {
+        authorize(cx, Action::TransferRead, Resource::OwnedBy(cx.person()?))?;
+        let tag = self.bind_key(cx, key, &[])?.tag;
+        let outcome = self.store.outcome(&tag).await?.ok_or_else(Error::not_found)?;
+        let resource = outcome.resource.ok_or_else(Error::not_found)?;
+        self.transaction(cx, TransactionId::from_bytes(resource)).await
+    }
+
+    /// Refuses everybody who is no party of a transaction and has no right to read others'.
+    pub(crate) async fn check_party(&self, cx: &Cx, transaction: &Transaction) -> Result<(), Error> {
+        for id in [transaction.from_account, transaction.to_account] {
+            let owner = self.store.account(id).await?.and_then(|view| view.account.owner);
+            let resource = owner.map_or(Resource::Bank, Resource::OwnedBy);
+            match authorize(cx, Action::TransferRead, resource) {
+                Ok(_) => return Ok(()),
+                Err(error) if error.kind == Kind::Unauthenticated => return Err(error),
+                Err(_) => {}
+            }
+        }
+        Err(Error::not_found())
+    }
+
+    /// The owner of an account that the caller may debit.
+    async fn owner_of_source(&self, cx: &Cx, from: AccountId) -> Result<UserId, Error> {
+        let view = self.readable_account(cx, from, Action::TransferCreate).await?;
+        view.account.owner.ok_or_else(Error::account_not_found)
+    }
+
+    async fn payee(&self, payee: &Payee) -> Result<Option<AccountId>, Error> {
+        Ok(match payee {
+            Payee::Account(id) => Some(*id),
+            Payee::Number(number) => self.store.account_by_number(number).await?.map(|(id, _)| id),
+        })
+    }
+
+    /// The key of a money verb: needed, unless nothing will be posted.
+    pub(crate) fn key_for(
+        &self,
+        cx: &Cx,
+        text: Option<&str>,
+        fields: &[Vec<u8>],
+        dry_run: bool,
+    ) -> Result<Option<Idempotency>, Error> {
+        match (text, dry_run) {
+            (_, true) => Ok(None),
+            (Some(text), false) => self.bind_key(cx, text, fields).map(Some),
+            (None, false) => Err(Error::new(
+                Kind::Invalid,
+                "idempotency_key_missing",
+                "This needs an Idempotency-Key header.",
+            )),
+        }
+    }
+
+    /// Sends a posting to the books and tells what came of it.
+    pub(crate) async fn post(
+        &self,
+        cx: &Cx,
+        asked: Asked,
+        posting: Posting,
+        description: Option<String>,
+        fields: &Fields,
+    ) -> Result<Once<TransferDetails>, Error> {
+        let answer = self
+            .submit(cx, |cx| {
+                let permit = authorize(cx, asked.action, asked.resource)?;
+                Ok(Command {
+                    authority: permit.authority(),
+                    request: cx.request,
+                    idempotency: asked.idempotency.clone(),
+                    dry_run: asked.dry_run,
+                    verb: Verb::Post(posting.clone()),
+                })
+            })
+            .await?;
+        match answer {
+            Answer::Done(done) => match *done {
+                Done::Posted(transaction) => Ok(Once {
+                    value: TransferDetails {
+                        transaction,
+                        description,
+                    },
+                    replayed: false,
+                }),
+                Done::Opened(_) | Done::Changed(_) => Err(Error::broken("another answer than asked for")),
+            },
+            Answer::Replayed {
+                refusal: None,
+                resource: Some(resource),
+            } => {
+                let view = self
+                    .store
+                    .transaction(TransactionId::from_bytes(resource))
+                    .await?;
+                let view = view.ok_or_else(|| Error::broken("a transaction that was posted is gone"))?;
+                Ok(Once {
+                    value: self.transfer_details(view).await?,
+                    replayed: true,
+                })
+            }
+            other => {
+                let reused = match &other {
+                    Answer::KeyReused { resource, .. } => resource.map(TransactionId::from_bytes),
+                    _ => None,
+                };
+                let mut error = refused(other, fields);
+                error.resource = reused.map(|id| id.to_string());
+                Err(error)
+            }
+        }
+    }
+
+    pub(crate) async fn transfer_details(&self, view: TransactionView) -> Result<TransferDetails, Error> {
+        let description = match &view.memo {
+            Some((person, sealed)) => {
+                self.people
+                    .open_memo(*person, view.transaction.id, sealed)
+                    .await?
+            }
+            None => None,
+        };
+        Ok(TransferDetails {
+            transaction: view.transaction,
+            description,
+        })
+    }
+}
+
+/// What a posting is authorized and remembered as.
+#[derive(Debug, Clone)]
+pub(crate) struct Asked {
+    pub(crate) action: Action,
+    pub(crate) resource: Resource,
+    pub(crate) idempotency: Option<Idempotency>,
+    pub(crate) dry_run: bool,
+}
+
+fn transfer_fields(input: &CreateTransfer) -> Vec<Vec<u8>> {
+    let (id, number) = match &input.to {
+        Payee::Account(id) => (id.as_bytes().to_vec(), Vec::new()),
+        Payee::Number(number) => (Vec::new(), number.as_str().into()),
+    };
+    vec![
+        b"transfer.create".to_vec(),
+        input.from.as_bytes().to_vec(),
+        id,
+        number,
+        input.amount.minor().to_be_bytes().to_vec(),
+        input.currency.code().into(),
+        optional(input.description.as_deref()),
+    ]
+}
+
+/// Absent and empty are not the same.
+pub(crate) fn optional(text: Option<&str>) -> Vec<u8> {
+    text.map_or_else(Vec::new, |text| [&[1], text.as_bytes()].concat())
+}
+
+/// A memo that is sealed under the account owner's key, where there is text.
+pub(crate) async fn seal_optional(
+    bank: &Bank,
+    owner: UserId,
+    id: TransactionId,
+    text: Option<&str>,
+) -> Result<Option<SealedMemo>, Error> {
+    match text {
+        Some(text) => Ok(Some(bank.people.seal_memo(owner, id, text).await?)),
+        None => Ok(None),
+    }
+}
+
+/// The owner of a customer's account, from a loaded view.
+pub(crate) fn customer_of(account: &Account) -> Result<UserId, Error> {
+    account.owner.ok_or_else(Error::account_not_found)
+}
