@@ -4,6 +4,8 @@
 //! fails the process must not go on, so these functions panic instead of returning an error that a caller could
 //! ignore; AWS-LC itself aborts in practically all such cases.
 
+use std::cell::RefCell;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::{Zeroize, Zeroizing};
@@ -22,6 +24,26 @@ const PASSWORD_ALPHABET: &[u8; 55] = b"23456789abcdefghijkmnpqrstuvwxyzABCDEFGHJ
 const PASSWORD_GROUPS: usize = 4;
 /// Characters in a group: 4 × 5 × log2(55) = 115 bits.
 const PASSWORD_GROUP_CHARS: usize = 5;
+
+/// Random bytes that one thread draws ahead for its ids: a call of the generator costs more than the rest of an id.
+const ID_BYTES_AHEAD: usize = 1024;
+
+thread_local! {
+    /// Bytes drawn ahead, and how many of them are used up.
+    static AHEAD: RefCell<([u8; ID_BYTES_AHEAD], usize)> = const { RefCell::new(([0; ID_BYTES_AHEAD], ID_BYTES_AHEAD)) };
+}
+
+/// Eight random bytes for an id. For nothing secret: they wait in plain memory.
+fn id_bytes() -> [u8; 8] {
+    AHEAD.with_borrow_mut(|(drawn, used)| {
+        if *used == ID_BYTES_AHEAD {
+            fill(drawn);
+            *used = 0;
+        }
+        *used += 8;
+        drawn[*used - 8..*used].try_into().expect("eight bytes")
+    })
+}
 
 /// Fills `dest` from the generator.
 ///
@@ -68,7 +90,8 @@ pub fn uuid_v7(unix_micros: i64) -> [u8; 16] {
     let micros = u64::try_from(unix_micros).unwrap_or(0);
     let (millis, rest) = (micros / 1000, micros % 1000);
     let fraction = (rest << 12) / 1000;
-    let mut id: [u8; 16] = bytes();
+    let mut id = [0u8; 16];
+    id[8..].copy_from_slice(&id_bytes());
     id[..6].copy_from_slice(&millis.to_be_bytes()[2..]);
     id[6] = 0x70 | (fraction >> 8) as u8;
     id[7] = fraction as u8;
@@ -151,6 +174,36 @@ mod tests {
     fn uuids_of_one_moment_differ_and_a_time_before_1970_is_accepted() {
         assert_ne!(uuid_v7(5), uuid_v7(5));
         assert_eq!(uuid_v7(-1)[..6], [0; 6]);
+    }
+
+    #[test]
+    fn ids_of_one_moment_never_repeat_also_beyond_what_is_drawn_ahead_and_across_threads() {
+        let draw = || {
+            (0..3 * ID_BYTES_AHEAD / 8)
+                .map(|_| uuid_v7(5))
+                .collect::<Vec<_>>()
+        };
+        let mut ids = draw();
+        ids.extend(std::thread::spawn(draw).join().unwrap());
+        let drawn = ids.len();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), drawn);
+        // Every random bit takes both values.
+        let (all, any) = ids.iter().fold(([0xff; 8], [0; 8]), |(mut all, mut any), id| {
+            for index in 0..8 {
+                all[index] &= id[8 + index];
+                any[index] |= id[8 + index];
+            }
+            (all, any)
+        });
+        assert_eq!(
+            (all, any),
+            (
+                [0x80, 0, 0, 0, 0, 0, 0, 0],
+                [0xbf, 255, 255, 255, 255, 255, 255, 255]
+            )
+        );
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Sealing: authenticated encryption of one cell, bound to its place.
 //!
-//! Algorithm: XAES-256-GCM ([`crate::xaes`]) with a random 192-bit nonce, plus a commitment, because GCM alone lets
+//! Algorithm: XAES-256-GCM (<https://c2sp.org/XAES-256-GCM>) with a random 192-bit nonce, plus a commitment, because GCM alone lets
 //! somebody who knows two keys make one ciphertext that opens under both. The commitment is HMAC-SHA256 under a
 //! second key over nonce and place, 256 bits (collision resistance 2^128); both keys come from one root by HKDF, so it
 //! fixes the root key. It is compared in constant time before anything is decrypted.

@@ -2,8 +2,7 @@
 //!
 //! A secret here has no `Display`, no `Serialize`, no `PartialEq` and no `Clone`; `Debug` prints `[redacted]` and
 //! nothing about the length. Memory is overwritten on drop (`zeroize`). What this cannot do: erase copies that the
-//! allocator or the kernel made before (a grown `Vec`, swap, a core dump, which the
-//! binary switches off).
+//! allocator or the kernel made before (a grown `Vec`, swap; the binary switches core dumps off).
 
 use std::fmt;
 
