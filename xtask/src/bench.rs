@@ -1,7 +1,5 @@
 //! `cargo xtask bench`: the release build of server and load generator, side by side with a private PostgreSQL.
 
-use std::env;
-use std::path::PathBuf;
 use std::process::Command;
 
 use crate::outcome::Outcome;
@@ -28,7 +26,7 @@ pub(crate) fn verb(args: &[String]) -> Outcome<()> {
         "--package",
         "bench",
     ]))?;
-    let built = target_folder()?.join("release");
+    let built = run::target_folder()?.join("release");
     let cluster = Cluster::start(&SETTINGS)?;
     eprintln!(
         "bench: PostgreSQL {} runs in {}",
@@ -45,18 +43,4 @@ pub(crate) fn verb(args: &[String]) -> Outcome<()> {
         .args(args);
     cluster.export_to(&mut command);
     run::succeed(&mut command)
-}
-
-/// Where cargo puts what it builds.
-fn target_folder() -> Outcome<PathBuf> {
-    if let Some(folder) = env::var_os("CARGO_TARGET_DIR") {
-        return Ok(run::root().join(folder));
-    }
-    let metadata = run::stdout_of(run::cargo().args(["metadata", "--format-version", "1", "--no-deps"]))?;
-    let metadata: serde_json::Value =
-        serde_json::from_str(&metadata).map_err(|e| format!("`cargo metadata` cannot be read: {e}"))?;
-    let folder = metadata["target_directory"]
-        .as_str()
-        .ok_or("`cargo metadata` names no target directory")?;
-    Ok(PathBuf::from(folder))
 }

@@ -58,6 +58,20 @@ pub(crate) fn works(command: &mut Command) -> bool {
         .is_ok_and(|status| status.success())
 }
 
+/// Where cargo puts what it builds.
+pub(crate) fn target_folder() -> Outcome<PathBuf> {
+    if let Some(folder) = env::var_os("CARGO_TARGET_DIR") {
+        return Ok(root().join(folder));
+    }
+    let metadata = stdout_of(cargo().args(["metadata", "--format-version", "1", "--no-deps"]))?;
+    let metadata: serde_json::Value =
+        serde_json::from_str(&metadata).map_err(|e| format!("`cargo metadata` cannot be read: {e}"))?;
+    let folder = metadata["target_directory"]
+        .as_str()
+        .ok_or("`cargo metadata` names no target directory")?;
+    Ok(PathBuf::from(folder))
+}
+
 /// The file of a program on the search path.
 pub(crate) fn on_path(program: &str) -> Option<PathBuf> {
     env::split_paths(&env::var_os("PATH")?)
