@@ -158,7 +158,10 @@ mod tests {
         let names: BTreeSet<_> = ALL.iter().map(|code| code.name).collect();
         assert_eq!(names.len(), ALL.len());
         for name in names {
-            assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{name}");
+            assert!(
+                name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'),
+                "{name}"
+            );
         }
     }
 

@@ -3,8 +3,11 @@
 //! Nothing here knows a status code, a handler or a table: `web` turns a [`codes::Kind`] into a status,
 //! the client matches on [`Problem::code`].
 
+pub mod accounts;
 pub mod codes;
+pub mod money;
 mod problem;
+pub mod transfers;
 
 pub use problem::{FieldError, Problem};
 

@@ -66,22 +66,38 @@ pub struct FieldError {
 impl FieldError {
     /// A refused field of the body; `pointer` is a JSON pointer such as `/amount/currency`.
     pub fn body(pointer: impl Into<String>, code: &str, detail: impl Into<String>) -> Self {
-        Self { pointer: pointer.into(), code: code.to_owned(), detail: detail.into() }
+        Self {
+            pointer: pointer.into(),
+            code: code.to_owned(),
+            detail: detail.into(),
+        }
     }
 
     /// A refused query parameter.
     pub fn query(name: &str, code: &str, detail: impl Into<String>) -> Self {
-        Self { pointer: format!("?{name}"), code: code.to_owned(), detail: detail.into() }
+        Self {
+            pointer: format!("?{name}"),
+            code: code.to_owned(),
+            detail: detail.into(),
+        }
     }
 
     /// A refused part of the path.
     pub fn path(name: &str, code: &str, detail: impl Into<String>) -> Self {
-        Self { pointer: format!("{{{name}}}"), code: code.to_owned(), detail: detail.into() }
+        Self {
+            pointer: format!("{{{name}}}"),
+            code: code.to_owned(),
+            detail: detail.into(),
+        }
     }
 
     /// A refused header.
     pub fn header(name: &str, code: &str, detail: impl Into<String>) -> Self {
-        Self { pointer: format!("{name}:"), code: code.to_owned(), detail: detail.into() }
+        Self {
+            pointer: format!("{name}:"),
+            code: code.to_owned(),
+            detail: detail.into(),
+        }
     }
 }
 
@@ -116,6 +132,9 @@ mod tests {
         assert_eq!(FieldError::body("/a/0", "required", "x").pointer, "/a/0");
         assert_eq!(FieldError::query("limit", "required", "x").pointer, "?limit");
         assert_eq!(FieldError::path("id", "required", "x").pointer, "{id}");
-        assert_eq!(FieldError::header("Idempotency-Key", "required", "x").pointer, "Idempotency-Key:");
+        assert_eq!(
+            FieldError::header("Idempotency-Key", "required", "x").pointer,
+            "Idempotency-Key:"
+        );
     }
 }

@@ -85,9 +85,11 @@ impl FromStr for Network {
         let (value, prefix_max) = bits(address);
         let prefix = match prefix {
             None => prefix_max,
-            Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => {
-                digits.parse().ok().filter(|prefix| *prefix <= prefix_max).ok_or(NetworkError::Prefix)?
-            }
+            Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => digits
+                .parse()
+                .ok()
+                .filter(|prefix| *prefix <= prefix_max)
+                .ok_or(NetworkError::Prefix)?,
             Some(_) => return Err(NetworkError::Prefix),
         };
         if value & !mask(prefix) != 0 {
@@ -124,13 +126,19 @@ impl TrustedProxies {
         if self.0.is_empty() {
             return client;
         }
-        let hops = forwarded.into_iter().rev().flat_map(|value| value.rsplit(',')).take(FORWARDED_HOPS_MAX);
+        let hops = forwarded
+            .into_iter()
+            .rev()
+            .flat_map(|value| value.rsplit(','))
+            .take(FORWARDED_HOPS_MAX);
         for hop in hops {
             if !self.trusts(client) {
                 break;
             }
             // What a trusted proxy appended but nobody can read stops the walk at that proxy.
-            let Some(address) = parse_hop(hop.trim()) else { break };
+            let Some(address) = parse_hop(hop.trim()) else {
+                break;
+            };
             client = address;
         }
         client
@@ -164,7 +172,10 @@ mod tests {
 
     #[test]
     fn without_trusted_proxies_forwarded_addresses_are_ignored() {
-        assert_eq!(proxies(&[]).client(ip("192.0.2.1"), ["198.51.100.7"]), ip("192.0.2.1"));
+        assert_eq!(
+            proxies(&[]).client(ip("192.0.2.1"), ["198.51.100.7"]),
+            ip("192.0.2.1")
+        );
     }
 
     #[test]
@@ -172,8 +183,16 @@ mod tests {
         let trusted = proxies(&["10.0.0.0/8", "2001:db8::/32"]);
         let cases: &[(&str, &[&str], &str)] = &[
             ("10.0.0.1", &["198.51.100.7"], "198.51.100.7"),
-            ("10.0.0.1", &["203.0.113.9, 198.51.100.7, 10.2.3.4"], "198.51.100.7"),
-            ("10.0.0.1", &["203.0.113.9", "198.51.100.7", "10.2.3.4"], "198.51.100.7"),
+            (
+                "10.0.0.1",
+                &["203.0.113.9, 198.51.100.7, 10.2.3.4"],
+                "198.51.100.7",
+            ),
+            (
+                "10.0.0.1",
+                &["203.0.113.9", "198.51.100.7", "10.2.3.4"],
+                "198.51.100.7",
+            ),
             ("192.0.2.1", &["198.51.100.7"], "192.0.2.1"),
             ("10.0.0.1", &["10.2.3.4"], "10.2.3.4"),
             ("10.0.0.1", &["198.51.100.7, garbage"], "10.0.0.1"),
@@ -183,7 +202,11 @@ mod tests {
             ("::ffff:10.0.0.1", &["198.51.100.7"], "198.51.100.7"),
         ];
         for (peer, forwarded, client) in cases {
-            assert_eq!(trusted.client(ip(peer), forwarded.iter().copied()), ip(client), "{forwarded:?}");
+            assert_eq!(
+                trusted.client(ip(peer), forwarded.iter().copied()),
+                ip(client),
+                "{forwarded:?}"
+            );
         }
     }
 
@@ -191,7 +214,10 @@ mod tests {
     fn a_long_chain_is_read_to_its_bound_only() {
         let chain = vec!["10.0.0.2"; 1_000_000].join(",");
         let value = format!("198.51.100.7,{chain}");
-        assert_eq!(proxies(&["10.0.0.0/8"]).client(ip("10.0.0.1"), [value.as_str()]), ip("10.0.0.2"));
+        assert_eq!(
+            proxies(&["10.0.0.0/8"]).client(ip("10.0.0.1"), [value.as_str()]),
+            ip("10.0.0.2")
+        );
     }
 
     #[test]
@@ -211,8 +237,12 @@ mod tests {
 
     #[test]
     fn wide_networks_are_told_apart() {
-        for (text, wide) in [("0.0.0.0/0", true), ("10.0.0.0/8", false), ("::/0", true), ("2001:db8::/32", false)]
-        {
+        for (text, wide) in [
+            ("0.0.0.0/0", true),
+            ("10.0.0.0/8", false),
+            ("::/0", true),
+            ("2001:db8::/32", false),
+        ] {
             assert_eq!(text.parse::<Network>().unwrap().is_wide(), wide, "{text}");
         }
     }

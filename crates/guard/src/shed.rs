@@ -41,7 +41,10 @@ pub struct Overloaded {
 impl Shed {
     /// At most `places_max` requests at once.
     pub fn new(places_max: usize) -> Self {
-        Self { taken: Arc::new(AtomicUsize::new(0)), places_max }
+        Self {
+            taken: Arc::new(AtomicUsize::new(0)),
+            places_max,
+        }
     }
 
     /// Takes a place, or says that there is none. Never waits.
@@ -51,7 +54,9 @@ impl Shed {
         if self.taken.fetch_add(1, Ordering::AcqRel) < self.places_max {
             Ok(place)
         } else {
-            Err(Overloaded { retry_after: RETRY_AFTER })
+            Err(Overloaded {
+                retry_after: RETRY_AFTER,
+            })
         }
     }
 
@@ -85,7 +90,11 @@ impl<S, F: Clone> Layer<S> for ShedLayer<F> {
     type Service = ShedService<S, F>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        ShedService { inner, shed: self.shed.clone(), refuse: self.refuse.clone() }
+        ShedService {
+            inner,
+            shed: self.shed.clone(),
+            refuse: self.refuse.clone(),
+        }
     }
 }
 

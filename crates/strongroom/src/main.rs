@@ -1,2 +1,18 @@
-//! Strongroom.
-fn main() {}
+//! The binary: configuration, data directory, TLS, log, figures, and the verbs of the command line.
+//!
+//! `serve` composes the rest: see [`serve::compose`].
+
+mod cli;
+mod config;
+mod data_dir;
+mod logging;
+mod metrics;
+mod process;
+mod serve;
+mod tls;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::run()
+}

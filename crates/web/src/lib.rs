@@ -16,7 +16,7 @@ pub mod server;
 mod site;
 
 pub use problem::{Problem, RETRY_AFTER_DEFAULT, error_reference, status_of};
-pub use site::{Site, SiteSettings, metrics_site, site};
+pub use site::{Site, SiteSettings, document, metrics_site, site};
 
 /// The largest body of an ordinary route, in bytes.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;

@@ -32,10 +32,7 @@ pub struct Site {
 
 /// The public site: `routes` with their full paths, health, and the documents where they are switched on.
 pub fn site(routes: OpenApiRouter, readiness: Readiness, settings: SiteSettings) -> Site {
-    let (router, document) = OpenApiRouter::with_openapi(openapi::base())
-        .merge(health::routes(readiness))
-        .merge(routes)
-        .split_for_parts();
+    let (router, document) = all_routes(routes, readiness).split_for_parts();
     let document = openapi::finish(document, &settings.public_url);
     let router = if settings.docs {
         router.merge(docs::routes(&document))
@@ -62,4 +59,15 @@ pub fn metrics_site(
         }
     };
     Front::new(Router::new().route("/metrics", get(metrics)), settings)
+}
+
+/// The OpenAPI document of [`site`] alone.
+pub fn document(routes: OpenApiRouter, readiness: Readiness, public_url: &str) -> utoipa::openapi::OpenApi {
+    openapi::finish(all_routes(routes, readiness).into_openapi(), public_url)
+}
+
+fn all_routes(routes: OpenApiRouter, readiness: Readiness) -> OpenApiRouter {
+    OpenApiRouter::with_openapi(openapi::base())
+        .merge(health::routes(readiness))
+        .merge(routes)
 }

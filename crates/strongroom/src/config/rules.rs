@@ -1,0 +1,285 @@
+//! What settings demand of each other, and what an environment refuses.
+
+use std::{net::SocketAddr, path::Path};
+
+use super::{
+    Config, CustomerMfa, DatabaseUrl, Environment, KeyProvider, Tls,
+    error::{ConfigError, Origin},
+    gather::{Gathered, is_shared},
+};
+
+/// Everything that is wrong with a configuration whose values are fine by themselves.
+pub(super) fn check(config: &Config, gathered: &Gathered, data_dir: &Path) -> Vec<ConfigError> {
+    let mut rules = Rules {
+        config,
+        gathered,
+        data_dir,
+        errors: Vec::new(),
+    };
+    rules.always();
+    match config.environment {
+        Environment::Development => rules.loopback_only(),
+        Environment::Staging => {}
+        Environment::Production => rules.production(),
+    }
+    rules.errors
+}
+
+struct Rules<'a> {
+    config: &'a Config,
+    gathered: &'a Gathered,
+    data_dir: &'a Path,
+    errors: Vec<ConfigError>,
+}
+
+impl Rules<'_> {
+    fn refuse(&mut self, key: &'static str, message: impl Into<String>) {
+        let origin = self
+            .gathered
+            .values
+            .get(key)
+            .map_or(Origin::Default, |resolved| resolved.origin.clone());
+        self.errors.push(ConfigError::new(key, origin, message));
+    }
+
+    fn always(&mut self) {
+        let config = self.config;
+        let server = &config.server;
+        match &server.tls {
+            Tls::Files { certificate, key } => {
+                if certificate.as_os_str().is_empty() {
+                    self.refuse("tls.certificate_file", "is needed with server.tls = files");
+                }
+                if key.as_os_str().is_empty() {
+                    self.refuse("tls.key_file", "is needed with server.tls = files");
+                }
+            }
+            Tls::Off if !server.listen.ip().is_loopback() && server.trusted_proxies.is_empty() => {
+                self.refuse(
+                    "server.tls",
+                    "= off needs a loopback server.listen, or the proxy in server.trusted_proxies",
+                );
+            }
+            Tls::Off | Tls::SelfSigned => {}
+        }
+        if !server.public_url.https && server.tls != Tls::Off {
+            self.refuse("server.public_url", "must be https unless server.tls = off");
+        }
+        if let Some(admin) = &config.admin {
+            if admin.public_url.is_none() {
+                self.refuse("admin.public_url", "is needed with admin.listen");
+            }
+            if admin.listen == server.listen && admin.listen.port() != 0 {
+                self.refuse("admin.listen", "must differ from server.listen");
+            }
+        } else if self.gathered.values.contains_key("admin.public_url") {
+            self.refuse("admin.public_url", "does nothing without admin.listen");
+        }
+        self.databases();
+        if config.keys.provider == KeyProvider::Env {
+            if config.keys.keyring.is_none() {
+                self.refuse("keys.keyring", "is needed with keys.provider = env");
+            }
+            if config.keys.passphrase.is_none() {
+                self.refuse("keys.passphrase", "is needed with keys.provider = env");
+            }
+        } else if config.keys.keyring.is_some() {
+            self.refuse("keys.keyring", "does nothing without keys.provider = env");
+        }
+    }
+
+    fn databases(&mut self) {
+        let database = &self.config.database;
+        let serves_postgres = matches!(database.url, DatabaseUrl::Postgres(_));
+        for (key, other) in [
+            ("database.ledger_url", &database.ledger_url),
+            ("database.migrate_url", &database.migrate_url),
+        ] {
+            match other {
+                Some(DatabaseUrl::Sqlite(_)) => self.refuse(key, "must be a PostgreSQL login"),
+                Some(DatabaseUrl::Postgres(_)) if !serves_postgres => {
+                    self.refuse(key, "does nothing while database.url is SQLite");
+                }
+                _ => {}
+            }
+        }
+        if serves_postgres && database.sqlite_pages_max.is_some() {
+            self.refuse(
+                "database.sqlite_pages_max",
+                "does nothing while database.url is PostgreSQL",
+            );
+        }
+    }
+
+    fn loopback_only(&mut self) {
+        let config = self.config;
+        let refuse = "must be a loopback address in development; set environment to staging or production";
+        let outside = |address: SocketAddr| !address.ip().is_loopback();
+        if outside(config.server.listen) {
+            self.refuse("server.listen", refuse);
+        }
+        if config.admin.as_ref().is_some_and(|admin| outside(admin.listen)) {
+            self.refuse("admin.listen", refuse);
+        }
+        if outside(config.metrics.listen) {
+            self.refuse("metrics.listen", refuse);
+        }
+    }
+
+    /// Every reason at once: an operator should not learn them one start at a time.
+    fn production(&mut self) {
+        let config = self.config;
+        let server = &config.server;
+        if !self.gathered.values.contains_key("server.public_url") {
+            self.refuse("server.public_url", "is needed in production");
+        }
+        match server.tls {
+            Tls::Off => self.refuse("server.tls", "= off is refused in production"),
+            Tls::SelfSigned if !config.tls_self_signed_ok => {
+                self.refuse(
+                    "server.tls",
+                    "= self-signed is refused in production without tls.self_signed_ok",
+                );
+            }
+            _ => {}
+        }
+        for network in server.trusted_proxies.iter().filter(|network| network.is_wide()) {
+            self.refuse(
+                "server.trusted_proxies",
+                format!("must not contain a network as wide as {network}"),
+            );
+        }
+        self.refuse(
+            "mail.transport",
+            "= outbox is refused in production: mail would stay in files",
+        );
+        if config.approvals_bootstrap {
+            self.refuse("approvals.bootstrap", "is refused in production");
+        }
+        self.production_keys();
+        self.production_databases();
+        self.production_files();
+    }
+
+    fn production_keys(&mut self) {
+        let keys = &self.config.keys;
+        if keys.passphrase.is_none() {
+            self.refuse(
+                "keys.passphrase",
+                "is needed in production: the keyring must be wrapped",
+            );
+        }
+        if keys.provider == KeyProvider::File && lies_in(&keys.file, self.data_dir) {
+            self.refuse("keys.file", "must not lie in the data directory in production");
+        }
+        // Whoever takes the wrapped keyring must not find the passphrase beside it.
+        let secret = self
+            .gathered
+            .values
+            .get("keys.passphrase")
+            .and_then(|it| it.secret_file.as_deref());
+        if secret.is_some_and(|path| lies_in(path, self.data_dir)) {
+            self.refuse(
+                "keys.passphrase",
+                "must not lie in the data directory in production",
+            );
+        }
+    }
+
+    fn production_databases(&mut self) {
+        let database = &self.config.database;
+        let all = [
+            ("database.url", Some(&database.url)),
+            ("database.ledger_url", database.ledger_url.as_ref()),
+            ("database.migrate_url", database.migrate_url.as_ref()),
+        ];
+        for (key, url) in all {
+            if let Some(DatabaseUrl::Postgres(url)) = url
+                && !verifies_tls(url)
+            {
+                self.refuse(
+                    key,
+                    "must verify the server's certificate in production: sslmode=verify-full",
+                );
+            }
+        }
+    }
+
+    fn production_files(&mut self) {
+        for (key, resolved) in &self.gathered.values {
+            if resolved.secret_file.as_deref().is_some_and(is_shared) {
+                self.refuse(key, "is in a file that group or others may read");
+            }
+            // A secret in the configuration file makes the file itself a secret.
+            if super::table::find(key).is_some_and(|setting| setting.is_secret())
+                && resolved.secret_file.is_none()
+                && let Origin::File { path, .. } = &resolved.origin
+                && is_shared(Path::new(path))
+            {
+                self.refuse(key, "is in a configuration file that group or others may read");
+            }
+        }
+        if let Tls::Files { key, .. } = &self.config.server.tls
+            && is_shared(key)
+        {
+            self.refuse("tls.key_file", "may be read by group or others");
+        }
+        if self.config.keys.provider == KeyProvider::File && is_shared(&self.config.keys.file) {
+            self.refuse("keys.file", "may be read by group or others");
+        }
+    }
+}
+
+/// Whether the path is the directory or below it, also by way of links.
+fn lies_in(path: &Path, directory: &Path) -> bool {
+    let real = |path: &Path| {
+        std::path::absolute(path)
+            .ok()
+            .map(|path| path.canonicalize().unwrap_or(path))
+    };
+    match (real(path), real(directory)) {
+        (Some(path), Some(directory)) => path.starts_with(directory),
+        // What cannot be told apart is refused.
+        _ => true,
+    }
+}
+
+/// Whether a PostgreSQL URL demands the verified certificate of the named host. The last `sslmode` counts,
+/// as it does for the driver.
+fn verifies_tls(url: &str) -> bool {
+    let query = url.split_once('?').map_or("", |(_, query)| query);
+    let mut modes = query
+        .split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .filter(|(name, _)| matches!(*name, "sslmode" | "ssl-mode"));
+    modes.next_back().is_some_and(|(_, mode)| mode == "verify-full")
+}
+
+/// What `auth.customer_mfa` is when nobody sets it.
+pub(super) fn customer_mfa_default(environment: Environment) -> CustomerMfa {
+    if environment == Environment::Production {
+        CustomerMfa::Required
+    } else {
+        CustomerMfa::Optional
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_verify_full_counts_as_verified() {
+        assert!(verifies_tls("postgres://a@b/c?sslmode=verify-full"));
+        assert!(verifies_tls(
+            "postgres://a@b/c?x=1&sslmode=disable&sslmode=verify-full"
+        ));
+        for wrong in [
+            "postgres://a@b/c",
+            "postgres://a@b/c?sslmode=require",
+            "postgres://a@b/c?sslmode=verify-full&sslmode=disable",
+        ] {
+            assert!(!verifies_tls(wrong), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! Every setting that there is: the one table behind parsing, `config check` and the reference.
+
+use super::value::Kind;
+
+/// One setting.
+#[derive(Debug)]
+pub(crate) struct Setting {
+    /// Its name: `section.key`, in the file; `STRONGROOM_SECTION__KEY` in the environment.
+    pub key: &'static str,
+    /// Its type and bounds.
+    pub kind: Kind,
+    /// Its default, as text; `None` where it is unset or follows from other settings.
+    pub default: Option<&'static str>,
+    /// What it does, in Markdown.
+    pub doc: &'static str,
+}
+
+impl Setting {
+    /// The name of its environment variable.
+    pub(crate) fn variable(&self) -> String {
+        format!(
+            "{}{}",
+            super::gather::PREFIX,
+            self.key.to_ascii_uppercase().replace('.', "__")
+        )
+    }
+
+    /// Whether its value must not be shown.
+    pub(crate) fn is_secret(&self) -> bool {
+        matches!(self.kind, Kind::Secret)
+    }
+}
+
+/// The setting of that name.
+pub(super) fn find(key: &str) -> Option<&'static Setting> {
+    TABLE.iter().find(|setting| setting.key == key)
+}
+
+/// Names of the contract that this build does not know how to honour. Accepting them quietly would promise
+/// what does not happen.
+pub(super) const NOT_IN_THIS_BUILD: &[&str] =
+    &["limits.", "redis.", "detection.", "fraud.", "webhooks.", "smtp."];
+
+/// Values of choices that the contract names and this build does not have.
+pub(super) const VALUES_NOT_IN_THIS_BUILD: &[(&str, &str)] = &[
+    ("mail.transport", "smtp"),
+    ("keys.provider", "pkcs11"),
+    ("server.tls", "acme"),
+];
+
+macro_rules! settings {
+    ($($key:literal: $kind:expr, $default:expr, $doc:literal;)*) => {
+        /// The table, in the order of the reference.
+        pub(crate) static TABLE: &[Setting] =
+            &[$(Setting { key: $key, kind: $kind, default: $default, doc: $doc }),*];
+    };
+}
+
+const fn seconds(min: u64, max: u64) -> Kind {
+    Kind::Number {
+        min,
+        max,
+        unit: "seconds",
+    }
+}
+
+const fn count(min: u64, max: u64, unit: &'static str) -> Kind {
+    Kind::Number { min, max, unit }
+}
+
+settings! {
+    "environment": Kind::Choice(&["development", "staging", "production"]), Some("development"),
+        "What this server is for. `development` refuses every address that is not loopback; `production` refuses \
+         everything that is not fit for it, all reasons at once.";
+
+    "server.listen": Kind::Listen, Some("127.0.0.1:8443"),
+        "Where the server listens.";
+    "server.public_url": Kind::PublicUrl, None,
+        "What clients call this server: links, tokens, passkeys and signatures are bound to it. Unset outside \
+         production: `https://localhost:PORT`.";
+    "server.tls": Kind::Choice(&["self-signed", "files", "off"]), Some("self-signed"),
+        "`self-signed`: a certificate of the local authority `DATA/tls/ca.pem`, made at first start. `files`: \
+         `tls.certificate_file` and `tls.key_file`. `off`: plain HTTP, only on loopback or behind \
+         `server.trusted_proxies`.";
+    "server.trusted_proxies": Kind::Networks, Some(""),
+        "Proxies whose `X-Forwarded-For` is believed. Host and scheme are never read from forwarded headers.";
+    "server.docs": Kind::Flag, None,
+        "Serve `/docs` and `/openapi.json`. Unset: yes, except in production.";
+    "server.request_seconds_max": seconds(1, 300), Some("30"),
+        "How long a request may take until its answer begins.";
+    "server.header_seconds_max": seconds(1, 300), Some("30"),
+        "How long a connection may take to bring the head of its next request, idle time included.";
+    "server.shutdown_seconds_max": seconds(1, 300), Some("30"),
+        "How long requests in flight may take to finish once the server stops.";
+    "server.connections_max": count(1, 1_000_000, "connections"), Some("4096"),
+        "How many connections are open at once.";
+    "server.concurrency_max": count(1, 1_000_000, "requests"), Some("1024"),
+        "How many requests are served at once; the rest is answered `overloaded`.";
+
+    "tls.certificate_file": Kind::Path, None,
+        "With `server.tls = files`: the certificate chain in PEM, the server's own first.";
+    "tls.key_file": Kind::Path, None,
+        "With `server.tls = files`: its private key in PEM, not readable by group or others.";
+    "tls.self_signed_ok": Kind::Flag, Some("false"),
+        "Allow `server.tls = self-signed` in production.";
+
+    "admin.listen": Kind::Listen, None,
+        "Where the operators' interface listens. Unset outside production: the operators share `server.listen`; \
+         unset in production: there is no operators' interface.";
+    "admin.public_url": Kind::PublicUrl, None,
+        "What operators call their interface. Needed where `admin.listen` is set.";
+
+    "database.url": Kind::DatabaseUrl, None,
+        "The database: `sqlite://PATH` or `postgres://…`. Unset: SQLite in the data directory.";
+    "database.ledger_url": Kind::DatabaseUrl, None,
+        "PostgreSQL: the login of the ledger lane. Unset: the login of `database.url`.";
+    "database.migrate_url": Kind::DatabaseUrl, None,
+        "PostgreSQL: the login that owns the schema, for migrations only. Unset: the login of `database.url`.";
+    "database.connections_max": count(1, 1000, "connections"), Some("8"),
+        "PostgreSQL: most connections of the control plane. SQLite: most read connections.";
+    "database.sqlite_pages_max": count(1000, 4_294_967_294, "pages"), None,
+        "SQLite: most pages the file may grow to. Unset: the engine's own bound.";
+
+    "lane.batch_commands_max": count(1, 4096, "commands"), Some("1024"),
+        "How many ledger commands one commit takes.";
+    "lane.queue_max": count(1, 1_000_000, "commands"), Some("4096"),
+        "How many ledger commands wait for the next commit; the rest is answered `overloaded`.";
+
+    "keys.provider": Kind::Choice(&["file", "env"]), Some("file"),
+        "Where the keyring is: in `keys.file`, or in `keys.keyring`.";
+    "keys.file": Kind::Path, None,
+        "With `keys.provider = file`: the keyring. Unset: `DATA/keys/keyring`, which production refuses.";
+    "keys.keyring": Kind::Secret, None,
+        "With `keys.provider = env`: the wrapped keyring itself.";
+    "keys.passphrase": Kind::Secret, None,
+        "What the keyring is wrapped with. Unset: not wrapped, which production refuses.";
+
+    "mail.transport": Kind::Choice(&["outbox"]), Some("outbox"),
+        "`outbox`: one `.eml` file per message in `DATA/outbox/`, which production refuses.";
+
+    "auth.customer_mfa": Kind::Choice(&["optional", "required"]), None,
+        "Whether customers need a second factor. Unset: `required` in production, else `optional`.";
+    "approvals.bootstrap": Kind::Flag, Some("false"),
+        "Outside production: the waiting times of new operators are zero.";
+
+    "bank.country": Kind::Country, Some("DE"),
+        "The country of the bank, the first two letters of its account numbers. Fixed at first start.";
+    "bank.code": Kind::BankCode, Some("10000000"),
+        "The bank's code inside its account numbers. Fixed at first start.";
+    "bank.time_zone": Kind::TimeZone, Some("Europe/Berlin"),
+        "The time zone of business days and statements. Fixed at first start.";
+
+    "metrics.listen": Kind::Listen, Some("127.0.0.1:9464"),
+        "Where `/metrics` is served, in plain HTTP. If the default is taken the server runs without metrics; an \
+         address that is set must be free.";
+
+    "log.format": Kind::Choice(&["json", "text"]), None,
+        "How log lines look. Unset: `text` in development, else `json`.";
+    "log.level": Kind::Choice(&["error", "warn", "info", "debug", "trace"]), Some("info"),
+        "How much Strongroom itself logs. Libraries log warnings only, database drivers nothing.";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::value::Raw;
+
+    #[test]
+    fn every_default_is_a_valid_value() {
+        for setting in TABLE {
+            if let Some(default) = setting.default {
+                assert!(
+                    setting.kind.read(Raw::Text(default.into(), false)).is_ok(),
+                    "{}",
+                    setting.key
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn keys_are_unique_and_have_one_section_at_most() {
+        for (index, setting) in TABLE.iter().enumerate() {
+            assert!(
+                TABLE[..index].iter().all(|other| other.key != setting.key),
+                "{}",
+                setting.key
+            );
+            assert!(setting.key.split('.').count() <= 2, "{}", setting.key);
+            assert!(
+                !setting.key.ends_with("_file") || !setting.is_secret(),
+                "{}",
+                setting.key
+            );
+        }
+        assert_eq!(
+            find("server.listen").unwrap().variable(),
+            "STRONGROOM_SERVER__LISTEN"
+        );
+        assert_eq!(find("environment").unwrap().variable(), "STRONGROOM_ENVIRONMENT");
+    }
+}

@@ -1,0 +1,324 @@
+//! Runs the server: configuration, data directory, listeners, then [`compose`], then the loop until a signal.
+
+use std::{
+    future::Future,
+    io::{self, Write},
+    net::SocketAddr,
+    path::Path,
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
+
+use strongroom_guard::TrustedProxies;
+use strongroom_web::{
+    SiteSettings,
+    health::{Check, Readiness},
+    layers::FrontSettings,
+    server::{Ended, Server, ServerSettings, Stop, Stopped, stop_signal},
+};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{Signal, SignalKind, signal},
+};
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::{
+    cli::Outcome,
+    config::{self, Config, ConfigError, ConfigErrors, Environment, Origin, PublicUrl, Sources, Tls},
+    data_dir::DataDir,
+    logging,
+    metrics::Metrics,
+    process,
+    tls::Certificates,
+};
+
+/// How often certificates are looked at.
+const CERTIFICATE_CHECK: Duration = Duration::from_secs(3600);
+/// Connections and requests at once on the metrics listener.
+const METRICS_AT_ONCE: usize = 16;
+
+/// Which verb runs the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// `serve`.
+    Serve,
+    /// `demo`: a sample bank, in development only.
+    Demo,
+}
+
+/// What [`compose`] gets.
+#[derive(Clone, Copy)]
+pub(crate) struct Parts<'a> {
+    /// The configuration.
+    pub config: &'a Config,
+    /// The data directory, owned by this process.
+    pub data: &'a DataDir,
+    /// What clients call this server, with the port that it really has.
+    pub public_url: &'a PublicUrl,
+    /// Which verb runs the server.
+    pub purpose: Purpose,
+}
+
+type Finish = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What [`compose`] makes.
+#[derive(Default)]
+pub(crate) struct Composed {
+    /// Business routes with their full paths.
+    pub routes: OpenApiRouter,
+    /// Conditions of `/readyz`.
+    pub checks: Vec<Check>,
+    /// What has to end after the last request and before the process, in this order.
+    pub finish: Vec<(&'static str, Finish)>,
+    /// Lines for the person who started the server.
+    pub notes: Vec<String>,
+}
+
+/// Constructs the bank from its parts: store, keys, use cases, routes. Runs before the first request is
+/// accepted; an error here ends the start.
+async fn compose(parts: Parts<'_>) -> Result<Composed, Box<dyn std::error::Error + Send + Sync>> {
+    let Parts {
+        config,
+        data,
+        public_url,
+        purpose,
+    } = parts;
+    tracing::debug!(
+        target: "strongroom",
+        environment = ?config.environment,
+        data_dir = %data.path().display(),
+        %public_url,
+        ?purpose,
+        "composing"
+    );
+    Ok(Composed {
+        routes: routes(),
+        ..Composed::default()
+    })
+}
+
+/// The business routes without a bank behind them, for the OpenAPI document.
+pub(crate) fn routes() -> OpenApiRouter {
+    OpenApiRouter::new()
+}
+
+/// Runs the server until a signal.
+pub(crate) fn run(sources: Sources, data_dir: &Path, purpose: Purpose) -> Outcome {
+    let (_, config) = config::load(sources, data_dir);
+    let config = config?;
+    if purpose == Purpose::Demo && config.environment != Environment::Development {
+        let message = "must be development for a demo";
+        return Err(ConfigErrors(vec![ConfigError::new("environment", Origin::Default, message)]).into());
+    }
+    process::raise_descriptors();
+    let (log, log_guard) = logging::start(config.log)?;
+    let metrics = Metrics::install(log)?;
+    // Libraries that ask for "the" provider get the same one as the listeners.
+    let _ = crate::tls::provider().install_default();
+    let data = DataDir::open(data_dir)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let outcome = runtime.block_on(serve(&config, &data, &metrics, purpose));
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    drop(log_guard);
+    outcome
+}
+
+async fn serve(config: &Config, data: &DataDir, metrics: &Metrics, purpose: Purpose) -> Outcome {
+    // Signals first: one that arrives while the server starts must not kill it in the middle of a migration.
+    let signals = Signals::new()?;
+    let server = &config.server;
+    let listener = bind(server.listen, "server.listen").await?;
+    let address = listener.local_addr()?;
+    let mut public_url = server.public_url.clone();
+    if public_url.port == 0 {
+        public_url.port = address.port();
+    }
+    let certificates = Certificates::open(&server.tls, data, &[&public_url.host])?;
+    let tls = certificates
+        .as_ref()
+        .map(Certificates::server_config)
+        .transpose()?;
+    let metrics_listener = bind_metrics(config).await?;
+
+    let composed = compose(Parts {
+        config,
+        data,
+        public_url: &public_url,
+        purpose,
+    })
+    .await?;
+
+    let readiness = Readiness::new(composed.checks);
+    let site = strongroom_web::site(
+        composed.routes,
+        readiness.clone(),
+        SiteSettings {
+            front: front_settings(config),
+            public_url: public_url.to_string(),
+            docs: server.docs,
+        },
+    );
+    let (stop, stopped) = stop_signal();
+    let settings = ServerSettings {
+        connections_max: server.connections_max,
+        header_time_max: server.header_time_max,
+        shutdown_time_max: server.shutdown_time_max,
+        ..ServerSettings::default()
+    };
+    announce(
+        config,
+        &public_url,
+        data,
+        metrics_listener.as_ref(),
+        &composed.notes,
+    )?;
+
+    tokio::spawn(metrics.clone().upkeep());
+    if let Some(certificates) = certificates {
+        tokio::spawn(refresh(certificates));
+    }
+    if let Some(listener) = metrics_listener {
+        tokio::spawn(metrics_server(listener, metrics.clone(), stopped.clone()));
+    }
+    tokio::spawn(signals.stop_on_first(stop, readiness));
+
+    let ended = Server::new(listener, tls, site.front, settings)
+        .run(stopped)
+        .await;
+    match ended {
+        Ended::Drained => tracing::info!(target: "strongroom", "stopped; every request was answered"),
+        Ended::Cut(connections) => {
+            tracing::warn!(target: "strongroom", connections, "stopped; time ran out for some connections");
+        }
+    }
+    for (what, finish) in composed.finish {
+        tracing::debug!(target: "strongroom", what, "finishing");
+        finish.await;
+    }
+    Ok(())
+}
+
+fn front_settings(config: &Config) -> FrontSettings {
+    FrontSettings {
+        request_time_max: config.server.request_time_max,
+        concurrency_max: config.server.concurrency_max,
+        // Behind a named proxy that speaks TLS for us the public URL says so.
+        tls: config.server.tls != Tls::Off || config.server.public_url.https,
+        trusted_proxies: TrustedProxies::new(config.server.trusted_proxies.clone()),
+    }
+}
+
+/// The two signals that end a server politely.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn stop_on_first(mut self, stop: Stop, readiness: Readiness) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+        tracing::info!(target: "strongroom", "stopping: no new connections, requests in flight may finish");
+        readiness.stopping();
+        stop.stop();
+    }
+}
+
+async fn bind(address: SocketAddr, key: &str) -> Result<TcpListener, io::Error> {
+    let bound = TcpListener::bind(address).await;
+    bound.map_err(|error| {
+        io::Error::new(
+            error.kind(),
+            format!("cannot listen on {address} ({key}): {error}"),
+        )
+    })
+}
+
+async fn bind_metrics(config: &Config) -> Result<Option<TcpListener>, io::Error> {
+    match bind(config.metrics.listen, "metrics.listen").await {
+        Ok(listener) => Ok(Some(listener)),
+        // The usual address may belong to another server of the same developer.
+        Err(error) if !config.metrics.is_set && error.kind() == io::ErrorKind::AddrInUse => {
+            tracing::warn!(target: "strongroom", %error, "running without metrics");
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+async fn metrics_server(listener: TcpListener, metrics: Metrics, stopped: Stopped) {
+    let settings = FrontSettings {
+        request_time_max: Duration::from_secs(10),
+        concurrency_max: METRICS_AT_ONCE,
+        tls: false,
+        trusted_proxies: TrustedProxies::default(),
+    };
+    let front = strongroom_web::metrics_site(move || metrics.render(), settings);
+    let bounds = ServerSettings {
+        connections_max: METRICS_AT_ONCE,
+        shutdown_time_max: Duration::from_secs(1),
+        ..ServerSettings::default()
+    };
+    Server::new(listener, None, front, bounds).run(stopped).await;
+}
+
+/// Looks at the certificate for ever. A failure keeps the old one and is said every time.
+async fn refresh(certificates: Arc<Certificates>) {
+    let mut tick = tokio::time::interval(CERTIFICATE_CHECK);
+    loop {
+        tick.tick().await;
+        let looked = {
+            let certificates = Arc::clone(&certificates);
+            tokio::task::spawn_blocking(move || certificates.refresh()).await
+        };
+        match looked {
+            Ok(Ok(true)) => tracing::info!(target: "strongroom", "the certificate was renewed"),
+            Ok(Ok(false)) => {}
+            Ok(Err(error)) => {
+                tracing::error!(target: "strongroom", %error, "the certificate cannot be renewed")
+            }
+            Err(error) => tracing::error!(target: "strongroom", %error, "the certificate cannot be renewed"),
+        }
+    }
+}
+
+/// Says where the server is, on standard output, once it can be reached.
+fn announce(
+    config: &Config,
+    public_url: &PublicUrl,
+    data: &DataDir,
+    metrics: Option<&TcpListener>,
+    notes: &[String],
+) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "strongroom {} is listening", env!("CARGO_PKG_VERSION"))?;
+    writeln!(out, "  url       {public_url}")?;
+    if config.server.docs {
+        writeln!(out, "  docs      {public_url}/docs")?;
+    }
+    if config.server.tls == Tls::SelfSigned {
+        writeln!(
+            out,
+            "  authority {}",
+            data.path().join("tls").join("ca.pem").display()
+        )?;
+    }
+    if let Some(address) = metrics.map(TcpListener::local_addr).transpose()? {
+        writeln!(out, "  metrics   http://{address}/metrics")?;
+    }
+    writeln!(out, "  data      {}", data.path().display())?;
+    for note in notes {
+        writeln!(out, "  {note}")?;
+    }
+    out.flush()
+}
