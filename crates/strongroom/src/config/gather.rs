@@ -20,6 +20,8 @@ use super::{
 pub(super) const PREFIX: &str = "STRONGROOM_";
 /// Variables of the test suite; the program does not look at them.
 const TEST_PREFIX: &str = "STRONGROOM_TEST_";
+/// The one of them that is called differently: tests fail instead of skipping where PostgreSQL is missing.
+const TEST_REQUIRE: &str = "STRONGROOM_REQUIRE_POSTGRES";
 /// The largest configuration file or secret file, in bytes.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// Behind the name of a secret: read it from the file named there.
@@ -132,7 +134,7 @@ impl Gathered {
     fn read_variable(&mut self, name: &str, value: String) {
         let Some(rest) = name
             .strip_prefix(PREFIX)
-            .filter(|_| !name.starts_with(TEST_PREFIX))
+            .filter(|_| !name.starts_with(TEST_PREFIX) && name != TEST_REQUIRE)
         else {
             return;
         };

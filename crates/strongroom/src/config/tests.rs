@@ -93,6 +93,7 @@ fn flags_win_over_the_environment_over_the_file_over_defaults() {
             ("STRONGROOM_SERVER__CONNECTIONS_MAX", "22"),
             ("PATH", "/bin"),
             ("STRONGROOM_TEST_ANYTHING", "x"),
+            ("STRONGROOM_REQUIRE_POSTGRES", "1"),
         ]),
         flags,
     };
