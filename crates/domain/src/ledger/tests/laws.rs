@@ -254,6 +254,19 @@ fn resource_of(done: &Done) -> [u8; 16] {
     }
 }
 
+/// Whether two batches write the same.
+pub(super) fn are_same(one: &Changes, other: &Changes) -> bool {
+    one.opened == other.opened
+        && one.touched == other.touched
+        && one.transactions == other.transactions
+        && one.entries == other.entries
+        && one.memos == other.memos
+        && one.outcomes == other.outcomes
+        && one.records == other.records
+        && one.leaves == other.leaves
+        && one.nodes == other.nodes
+}
+
 /// No clock, no luck: the same book and commands give the same bytes.
 fn again_gives_the_same(
     before: &Book,
@@ -265,7 +278,7 @@ fn again_gives_the_same(
     let mut book = before.clone();
     let (again, told) = decide(&mut book, commands, &Seal);
     assert_eq!(told, answers);
-    assert_eq!(format!("{again:?}"), format!("{changes:?}"));
+    assert!(are_same(&again, changes));
     assert_eq!(
         (book.next_entry, book.next_record, book.log),
         (after.next_entry, after.next_record, after.log.clone())
