@@ -169,7 +169,7 @@ kinds! {
     SessionKind, SessionId, "sess";
     /// One request, as named in logs and answers.
     RequestKind, RequestId, "req";
-    /// One row of the audit log, by its position.
+    /// An attempt to register that waits for its e-mail to be confirmed.
     RegistrationKind, RegistrationId, "reg";
     /// An integration's key.
     ApiKeyKind, ApiKeyId, "key";

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Random histories per run, and commands in each: some seconds without optimisation.
-const HISTORIES: u32 = 120;
+const HISTORIES: u32 = 80;
 const COMMANDS_MAX: usize = 80;
 /// Accounts that random commands may open.
 const SLOTS: u8 = 4;
@@ -350,7 +350,7 @@ fn random_histories_meet_every_answer() {
     let mut runner = TestRunner::deterministic();
     let (mut refusals, mut others) = (std::collections::BTreeSet::new(), [0_u32; 4]);
     let start = start();
-    for _ in 0..60 {
+    for _ in 0..40 {
         let steps = vec(steps(), COMMANDS_MAX)
             .new_tree(&mut runner)
             .unwrap()
