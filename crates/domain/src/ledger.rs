@@ -1,9 +1,10 @@
 //! The one decision about money.
 //!
 //! A batch is a [`Book`] (what the store loaded under its locks), a list of [`Command`]s and the [`Changes`] that
-//! they cause. [`decide`] takes the commands one after another: each either changes the book, or is refused and changes nothing,
-//! so a refusal cannot spoil its neighbours. A single command is a batch of one. Everything that could race with money (balances,
-//! freezes, closing, idempotency keys, revoked rights) is decided here, on rows that the store holds locked.
+//! they cause. [`decide`] takes the commands one after another: each either changes the book, or is refused and
+//! changes nothing, so a refusal cannot spoil its neighbours. A single command is a batch of one. Everything that could
+//! race with money (balances, freezes, closing, idempotency keys, revoked rights) is decided here, on rows that the
+//! store holds locked.
 
 mod apply;
 mod book;

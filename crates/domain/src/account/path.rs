@@ -68,8 +68,8 @@ impl SkipPath {
         out
     }
 
-    /// Reads the bytes of a path over `count` entries; `None` when they are not what [`Self::to_bytes`] wrote for such a
-    /// path.
+    /// Reads the bytes of a path over `count` entries; `None` when they are not what [`Self::to_bytes`] writes for
+    /// such a path.
     pub fn from_bytes(bytes: &[u8], count: u64) -> Option<Self> {
         let mut roots = Vec::new();
         let (mut rest, mut last, mut left) = (bytes, 0_i64, count);

@@ -56,7 +56,12 @@ pub enum Answer {
     Stale,
 }
 
-/// Decides the commands in order against the book. Afterwards the book holds the new state and the changes what to write.
+/// Decides the commands in order against the book. Afterwards the book holds the new state and the changes what to
+/// write.
+///
+/// # Panics
+/// When the book breaks what the store promises: an account booked after `booked_at`, entry ids that do not ascend. The
+/// book is then half decided, and the batch must be thrown away with it.
 pub fn decide(book: &mut Book, commands: &[Command], signer: &dyn Signer) -> (Changes, Vec<Answer>) {
     let mut changes = Changes::default();
     let answers = commands
