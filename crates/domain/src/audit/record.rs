@@ -84,8 +84,9 @@ impl Details {
         Self(bytes)
     }
 
-    /// A new account: its state, as [`Self::account`] writes it, and what never changes afterwards: whose it is,
-    /// of which kind, in which currency. Bound here, an account that is given to somebody else in the database is found out.
+    /// A new account: its state, as [`Self::account`] writes it, and what never changes afterwards: whose it is, of
+    /// which kind, in which currency. Bound here, an account that is given to somebody else in the database is found
+    /// out.
     pub fn opened(account: &Account) -> Self {
         let mut details = Self::account(account.freezes.bits(), account.closed, account.floor);
         let owner = account.owner.as_ref().map_or(&[0; 16], UserId::as_bytes);
