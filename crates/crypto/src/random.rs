@@ -30,7 +30,8 @@ const ID_BYTES_AHEAD: usize = 1024;
 
 thread_local! {
     /// Bytes drawn ahead, and how many of them are used up.
-    static AHEAD: RefCell<([u8; ID_BYTES_AHEAD], usize)> = const { RefCell::new(([0; ID_BYTES_AHEAD], ID_BYTES_AHEAD)) };
+    static AHEAD: RefCell<([u8; ID_BYTES_AHEAD], usize)> =
+        const { RefCell::new(([0; ID_BYTES_AHEAD], ID_BYTES_AHEAD)) };
 }
 
 /// Eight random bytes for an id. For nothing secret: they wait in plain memory.
