@@ -96,6 +96,10 @@ codes! {
     METHOD_NOT_ALLOWED = "method_not_allowed", MethodNotAllowed, "This method is not known here",
         "Use one of the methods in `Allow`.";
 
+    ACCOUNT_NOT_EMPTY = "account_not_empty", Conflict, "The account is not at zero",
+        "Move the money away, wait for holds, then close it.";
+    NOT_FROZEN_BY_YOU = "not_frozen_by_you", Conflict, "There is no freeze of yours",
+        "A freeze is lifted by the side that set it.";
     IDEMPOTENCY_IN_PROGRESS = "idempotency_in_progress", Conflict, "The first request still runs",
         "Wait a moment and repeat with the same key.";
     DUPLICATE_SUSPECTED = "duplicate_suspected", Conflict, "This looks like a payment made before",
@@ -124,6 +128,8 @@ codes! {
         "Choose two accounts.";
     CURRENCY_MISMATCH = "currency_mismatch", Rejected, "The currencies differ",
         "Use accounts and an amount of one currency.";
+    BALANCE_OVERFLOW = "balance_overflow", Rejected, "The account cannot hold that much",
+        "Use another account.";
     PAYEE_UNAVAILABLE = "payee_unavailable", Rejected, "The payee cannot be paid",
         "Check the account with the payee; nothing says more about it.";
     IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused", Rejected, "The key was used for something else",

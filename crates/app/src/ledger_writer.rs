@@ -6,6 +6,7 @@
 
 use std::{
     collections::HashSet,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -175,7 +176,11 @@ impl Writer {
             // The locks are held, so no older transaction of ours is still on its way.
             unknown = false;
             let known_before = book.outcomes.len();
-            let (changes, answers) = decide(&mut book, commands, self.signer.as_ref());
+            // A decision that panics has left its book half changed: nothing of it is used, the transaction is abandoned.
+            let decided = catch_unwind(AssertUnwindSafe(|| decide(&mut book, commands, self.signer.as_ref())));
+            let Ok((changes, answers)) = decided else {
+                return Self::after_panic(commands);
+            };
             if unknowns > 1 && known_before == 0 {
                 last = StoreError::Unavailable("commit failed".to_owned());
                 break;

@@ -2,6 +2,7 @@
 
 use crate::{
     account::{Account, AccountKind, FreezeScope, Freezes, Side, SkipPath, SystemAccount},
+    action::Action,
     audit::{Details, Object, Record, SignedRecord},
     id::AccountId,
     ledger::{
@@ -282,8 +283,20 @@ fn own_side(posting: &Posting) -> Option<AccountId> {
     }
 }
 
+const fn action_of(kind: TransactionKind) -> Action {
+    match kind {
+        TransactionKind::Transfer => Action::TransferCreate,
+        TransactionKind::Deposit => Action::DepositCreate,
+        TransactionKind::Withdrawal => Action::WithdrawalCreate,
+    }
+}
+
 /// The checks of a movement, own side first: whoever cannot pay learns nothing about the payee.
 fn check_post(book: &Book, command: &Command, posting: &Posting) -> Result<(AccountId, AccountId), Refusal> {
+    // A permit for one kind of movement moves nothing of another kind.
+    if command.authority.action != action_of(posting.kind) {
+        return Err(Refusal::AccountNotFound);
+    }
     let own_is_from = posting.kind != TransactionKind::Deposit;
     let own_id = own_side(posting).ok_or(Refusal::AccountNotFound)?;
     let own = book.accounts.get(&own_id).ok_or(Refusal::AccountNotFound)?;
@@ -487,6 +500,10 @@ fn change_state(
     side: Side,
     change: AccountChange,
 ) -> Decision {
+    // Whoever may touch only own accounts never acts for the bank.
+    if side == Side::Bank && command.authority.scope != Owned::ByAnyone {
+        return Err(Refusal::AccountNotFound);
+    }
     let account = book.accounts.get_mut(&id).ok_or(Refusal::AccountNotFound)?;
     if !may_touch(command.authority.scope, account) || account.owner.is_none() {
         return Err(Refusal::AccountNotFound);

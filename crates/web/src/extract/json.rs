@@ -32,6 +32,22 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
     }
 }
 
+/// A JSON body as `T`, or none: for verbs that need no more than their address.
+#[derive(Clone, Copy, Debug)]
+pub struct OptionalJsonBody<T>(pub Option<T>);
+
+impl<S: Sync, T: DeserializeOwned> FromRequest<S> for OptionalJsonBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        use axum::body::HttpBody;
+        if request.body().size_hint().exact() == Some(0) {
+            return Ok(Self(None));
+        }
+        JsonBody::from_request(request, state).await.map(|JsonBody(body)| Self(Some(body)))
+    }
+}
+
 /// `Content-Type: application/json`, in UTF-8, not encoded.
 fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
     let refuse = |detail| Err(Problem::new(&codes::UNSUPPORTED_MEDIA_TYPE, detail));

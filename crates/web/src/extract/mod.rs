@@ -6,7 +6,7 @@ mod json_scan;
 mod json_strict;
 mod query;
 
-pub use json::{JSON_DEPTH_MAX, JsonBody, parse_json};
+pub use json::{JSON_DEPTH_MAX, JsonBody, OptionalJsonBody, parse_json};
 pub use query::{QUERY_BYTES_MAX, QUERY_PARAMETERS_MAX, QueryParams};
 
 /// The codes of `errors[].code` that the extractors write, with their meanings for the error reference.
@@ -24,6 +24,17 @@ pub const FIELD_CODES: &[(&str, &str)] = &[
     ("json_depth", "arrays and objects are nested too deeply"),
     ("invalid_utf8", "the text is not UTF-8"),
     ("too_many", "there are more of them than this route takes"),
+    ("out_of_range", "the number lies outside the bounds that the text names"),
+    ("empty", "the text is empty or only blank"),
+    ("too_long", "the text has more characters than the field holds"),
+    (
+        "deceptive_text",
+        "the text holds a control or direction-changing character",
+    ),
+    ("ambiguous", "two fields say the same thing in two ways: send one"),
+    ("not_allowed", "the field does not go with the rest of the request"),
+    ("in_the_future", "the moment is still to come"),
+    ("differs", "the field differs from the first request with this idempotency key"),
 ];
 
 /// How long a field name from the client may be that a pointer repeats, in bytes.

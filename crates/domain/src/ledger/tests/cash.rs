@@ -182,3 +182,16 @@ fn a_till_that_is_frozen_or_closed_stops_cash_without_saying_why() {
         bank.edit(till(EUR)).freezes = crate::account::Freezes::NONE;
     }
 }
+
+#[test]
+fn a_permit_for_one_kind_of_movement_moves_nothing_of_another() {
+    let mut bank = Desk::new();
+    let (own, other) = (bank.account(ALICE, 1_000), bank.account(BOB, 0));
+    let transfer = post(ALICE, TransactionKind::Transfer, own, other, 10, EUR);
+    bank.must(&transfer);
+    // The customer's permit for transfers, put on a posting that would take cash out of the till.
+    let mut stolen = post(TELLER, TransactionKind::Deposit, till(EUR), own, 10, EUR);
+    stolen.authority = transfer.authority;
+    assert_eq!(bank.one(&stolen), refused(Refusal::AccountNotFound));
+    assert_eq!((bank.balance(own), bank.balance(other)), (990, 10));
+}

@@ -171,3 +171,14 @@ fn a_payment_in_the_same_batch_keeps_the_account_from_being_closed() {
     assert!(is_done(&answers[3]));
     assert_eq!(answers[4], refused(Refusal::PayeeUnavailable));
 }
+
+#[test]
+fn a_customers_permit_never_acts_for_the_bank() {
+    let mut bank = Desk::new();
+    let own = bank.account(ALICE, 0);
+    bank.must(&freeze(TELLER, own, FreezeScope::All));
+    let mut stolen = unfreeze(TELLER, own);
+    stolen.authority = unfreeze(ALICE, own).authority;
+    assert_eq!(bank.one(&stolen), refused(Refusal::AccountNotFound));
+    bank.must(&unfreeze(TELLER, own));
+}

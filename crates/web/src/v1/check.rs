@@ -1,0 +1,106 @@
+//! From wire values to the domain's types, with every wrong field named at once and no value repeated.
+
+use strongroom_api::{FieldError, money};
+use strongroom_domain::{
+    iban::Iban,
+    id::{Id, Kind},
+    money::{AMOUNT_MAX, Amount, Currency},
+    text::{TextError, check_line},
+    time::{Date, Timestamp},
+};
+
+use crate::Problem;
+
+/// Most items on a page.
+pub(crate) const PAGE_ITEMS_MAX: u32 = 100;
+const PAGE_ITEMS_DEFAULT: u32 = 20;
+
+/// Collects what is wrong with a request.
+#[derive(Debug, Default)]
+pub(crate) struct Check {
+    errors: Vec<FieldError>,
+}
+
+impl Check {
+    /// Notes a refused field.
+    pub(crate) fn refuse(&mut self, pointer: &str, code: &str, detail: &str) {
+        self.errors.push(FieldError { pointer: pointer.to_owned(), code: code.to_owned(), detail: detail.to_owned() });
+    }
+
+    /// The values, if nothing was refused.
+    pub(crate) fn done<T>(self, value: Option<T>) -> Result<T, Problem> {
+        match value {
+            Some(value) if self.errors.is_empty() => Ok(value),
+            _ => Err(Problem::invalid(self.errors)),
+        }
+    }
+
+    fn keep<T, E: std::fmt::Display>(&mut self, pointer: &str, result: Result<T, E>) -> Option<T> {
+        result.map_err(|error| self.refuse(pointer, "invalid_value", &format!("must be valid: {error}"))).ok()
+    }
+
+    pub(crate) fn id<K: Kind>(&mut self, pointer: &str, text: &str) -> Option<Id<K>> {
+        self.keep(pointer, Id::parse(text))
+    }
+
+    pub(crate) fn currency(&mut self, pointer: &str, code: &str) -> Option<Currency> {
+        self.keep(pointer, Currency::parse(code))
+    }
+
+    pub(crate) fn iban(&mut self, pointer: &str, text: &str) -> Option<Iban> {
+        self.keep(pointer, Iban::parse(text))
+    }
+
+    pub(crate) fn date(&mut self, pointer: &str, text: &str) -> Option<Date> {
+        self.keep(pointer, Date::parse(text))
+    }
+
+    pub(crate) fn moment(&mut self, pointer: &str, text: &str) -> Option<Timestamp> {
+        self.keep(pointer, Timestamp::parse(text))
+    }
+
+    /// An amount that can be moved, with its currency.
+    pub(crate) fn amount(&mut self, pointer: &str, money: &money::Money) -> Option<(Amount, Currency)> {
+        let amount = Amount::new(money.amount).map_err(|_| {
+            let detail = format!("must lie between 1 and {AMOUNT_MAX} minor units");
+            self.refuse(&format!("{pointer}/amount"), "out_of_range", &detail);
+        });
+        let currency = self.currency(&format!("{pointer}/currency"), &money.currency);
+        amount.ok().zip(currency)
+    }
+
+    /// A text of one line.
+    pub(crate) fn line(&mut self, pointer: &str, text: &str, chars_max: usize, required: bool) -> Option<String> {
+        match check_line(text, chars_max, required) {
+            Ok(()) => Some(text.to_owned()),
+            Err(error) => {
+                let code = match error {
+                    TextError::Empty => "empty",
+                    TextError::TooLong => "too_long",
+                    TextError::Deceptive => "deceptive_text",
+                };
+                let detail = match error {
+                    TextError::TooLong => format!("must have at most {chars_max} characters"),
+                    TextError::Empty | TextError::Deceptive => error.to_string(),
+                };
+                self.refuse(pointer, code, &detail);
+                None
+            }
+        }
+    }
+
+    /// The size of a page.
+    pub(crate) fn limit(&mut self, limit: Option<u32>) -> Option<u32> {
+        let limit = limit.unwrap_or(PAGE_ITEMS_DEFAULT);
+        if (1..=PAGE_ITEMS_MAX).contains(&limit) {
+            return Some(limit);
+        }
+        self.refuse("?limit", "out_of_range", "must lie between 1 and 100");
+        None
+    }
+}
+
+/// An id in the path: one that cannot be an id names nothing.
+pub(crate) fn path_id<K: Kind>(text: &str) -> Result<Id<K>, Problem> {
+    Id::parse(text).map_err(|_| Problem::not_found())
+}

@@ -1,0 +1,93 @@
+//! `/deposits` and `/withdrawals`: cash over the counter, by a teller.
+
+use axum::{extract::State, response::Response};
+use strongroom_api::{money::Money, transfers as wire};
+use strongroom_app::{counter::MoveCash, transfers::TransferDetails};
+use strongroom_domain::{
+    id::{AccountId, DepositId, WithdrawalId},
+    text::MEMO_CHARS_MAX,
+    transaction::TransactionKind,
+};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    Problem,
+    extract::{Auth, JsonBody},
+    state::AppState,
+    v1::{
+        check::Check,
+        idempotency::{IdempotencyKey, created},
+    },
+};
+
+pub(crate) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(deposit)).routes(routes!(withdraw))
+}
+
+/// Book cash into an account. Tellers only.
+#[utoipa::path(post, path = "/api/v1/deposits", tag = "counter", request_body = wire::MoveCash,
+    params(("Idempotency-Key" = String, Header, description = "Your name for this one intent.")),
+    responses((status = 201, description = "Booked.", body = wire::CashMovement)))]
+async fn deposit(
+    State(state): State<AppState>,
+    Auth(cx): Auth,
+    IdempotencyKey(key): IdempotencyKey,
+    JsonBody(body): JsonBody<wire::MoveCash>,
+) -> Result<Response, Problem> {
+    let once = state.bank.deposit(&cx, parse(body, key)?).await?;
+    let movement = to_wire(&once.value);
+    Ok(created(&once, &format!("/api/v1/receipts/{}", movement.id), movement))
+}
+
+/// Book cash out of an account. Tellers only.
+#[utoipa::path(post, path = "/api/v1/withdrawals", tag = "counter", request_body = wire::MoveCash,
+    params(("Idempotency-Key" = String, Header, description = "Your name for this one intent.")),
+    responses((status = 201, description = "Booked.", body = wire::CashMovement)))]
+async fn withdraw(
+    State(state): State<AppState>,
+    Auth(cx): Auth,
+    IdempotencyKey(key): IdempotencyKey,
+    JsonBody(body): JsonBody<wire::MoveCash>,
+) -> Result<Response, Problem> {
+    let once = state.bank.withdraw(&cx, parse(body, key)?).await?;
+    let movement = to_wire(&once.value);
+    Ok(created(&once, &format!("/api/v1/receipts/{}", movement.id), movement))
+}
+
+fn parse(body: wire::MoveCash, key: Option<String>) -> Result<MoveCash, Problem> {
+    let mut check = Check::default();
+    let account: Option<AccountId> = check.id("/account_id", &body.account_id);
+    let amount = check.amount("/amount", &body.amount);
+    let reference = match &body.reference {
+        Some(text) => check.line("/reference", text, MEMO_CHARS_MAX, false).map(Some),
+        None => Some(None),
+    };
+    let value_date = match &body.value_date {
+        Some(text) => check.date("/value_date", text).map(Some),
+        None => Some(None),
+    };
+    let input = account.zip(amount).zip(reference).zip(value_date).map(|(((account, amount), reference), value_date)| {
+        MoveCash { account, amount: amount.0, currency: amount.1, reference, value_date, idempotency_key: key }
+    });
+    check.done(input)
+}
+
+fn to_wire(details: &TransferDetails) -> wire::CashMovement {
+    let transaction = &details.transaction;
+    let (id, account) = if transaction.kind == TransactionKind::Withdrawal {
+        let id: WithdrawalId = transaction.id.cast();
+        (id.to_string(), transaction.from_account)
+    } else {
+        let id: DepositId = transaction.id.cast();
+        (id.to_string(), transaction.to_account)
+    };
+    wire::CashMovement {
+        id,
+        state: "posted".to_owned(),
+        account_id: account.to_string(),
+        amount: Money { amount: transaction.amount.minor(), currency: transaction.currency.code().to_owned() },
+        reference: details.description.clone(),
+        value_date: transaction.value_date.to_string(),
+        created_at: transaction.booked_at.to_string(),
+    }
+}
