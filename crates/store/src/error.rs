@@ -29,7 +29,7 @@ pub enum StoreError {
 fn classify(code: Option<&str>, constraint: Option<&str>, message: &str) -> StoreError {
     match code {
         // PostgreSQL: class 23 integrity, 40001 serialization, 40P01 deadlock, 55P03 lock not available.
-        Some("40001" | "40P01") => StoreError::Retry,
+        Some("40001" | "40P01" | "55P03") => StoreError::Retry,
         Some(code) if code.starts_with("23") => StoreError::Constraint(constraint.unwrap_or(code).to_owned()),
         // SQLite: extended codes of SQLITE_CONSTRAINT end in 0x13 (19).
         Some(code) if code.parse::<i32>().is_ok_and(|n| n & 0xff == 19 && n < 20_000) => {

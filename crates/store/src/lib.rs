@@ -7,7 +7,10 @@
 //! * [`Store::read`] and [`Store::write`] open a transaction for the control plane
 //! * [`Store::lane`] gives the one writer of the books
 
+mod epoch;
 mod error;
+pub mod identity;
+mod keys;
 pub mod ledger;
 mod migrations;
 mod people;
@@ -17,7 +20,9 @@ mod sqlite;
 mod store;
 mod tx;
 
+pub use epoch::{Delta, REVOCATIONS_READ_MAX, Revoked};
 pub use error::StoreError;
+pub use keys::KeyCheckRow;
 pub use people::NewUser;
 pub use settings::{DatabaseUrl, StoreSettings};
 pub use store::{BankRow, Engine, Store};

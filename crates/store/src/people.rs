@@ -34,7 +34,12 @@ impl Store {
     pub async fn data_key(&self, person: UserId) -> Result<Option<Vec<u8>>, StoreError> {
         let read = self.read(Scope::System).await?;
         let person = Uuid::from_bytes(*person.as_bytes());
-        let row = one(&read.tx, "SELECT wrapped FROM data_keys WHERE person = $1", vec![person.into()]).await?;
+        let row = one(
+            &read.tx,
+            "SELECT wrapped FROM data_keys WHERE person = $1",
+            vec![person.into()],
+        )
+        .await?;
         Ok(row.map(|row| row.try_get_by_index(0)).transpose()?)
     }
 }

@@ -9,6 +9,7 @@ use sqlx::{
 };
 
 use crate::{
+    epoch::EpochReader,
     error::StoreError,
     settings::{DatabaseUrl, StoreSettings},
 };
@@ -25,8 +26,10 @@ const STATEMENTS_CACHED_MAX: usize = 128;
 /// What a connection may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DatabaseRole {
-    /// The control plane.
+    /// The control plane, under row security.
     App,
+    /// Reads of the books and the sealed texts beside them.
+    Reader,
     /// The ledger lane, the audit log, the sealer.
     LedgerWriter,
 }
@@ -35,6 +38,7 @@ impl DatabaseRole {
     const fn name(self) -> &'static str {
         match self {
             Self::App => "strongroom_app",
+            Self::Reader => "strongroom_reader",
             Self::LedgerWriter => "strongroom_ledger_writer",
         }
     }
@@ -44,7 +48,11 @@ impl DatabaseRole {
 #[derive(Debug)]
 pub(crate) struct PostgresEngine {
     pub(crate) pool: DatabaseConnection,
+    /// Reads of the books: single statements that need no scope, because the role sees nobody's keys.
+    pub(crate) books: DatabaseConnection,
     ledger: PgConnectOptions,
+    serving: PgConnectOptions,
+    pub(crate) epochs: EpochReader,
 }
 
 fn parse(url: &DatabaseUrl) -> Result<PgConnectOptions, StoreError> {
@@ -79,17 +87,27 @@ impl PostgresEngine {
             .ledger
             .as_ref()
             .map_or_else(|| Ok(serving.clone()), parse)?;
-        let pool = PgPoolOptions::new()
-            .max_connections(settings.connections_max.max(2))
-            .acquire_timeout(Duration::from_secs(ACQUIRE_SECONDS))
-            .after_connect(|connection, _| {
-                Box::pin(async move { take_role(connection, DatabaseRole::App).await })
-            })
-            .connect_lazy_with(serving);
+        let pool = |role: DatabaseRole, most: u32| {
+            let pool = PgPoolOptions::new()
+                .max_connections(most)
+                .acquire_timeout(Duration::from_secs(ACQUIRE_SECONDS))
+                .after_connect(move |connection, _| Box::pin(take_role(connection, role)))
+                .connect_lazy_with(serving.clone());
+            SqlxPostgresConnector::from_sqlx_postgres_pool(pool)
+        };
+        let most = settings.connections_max.max(2);
         Ok(Self {
-            pool: SqlxPostgresConnector::from_sqlx_postgres_pool(pool),
+            pool: pool(DatabaseRole::App, most),
+            books: pool(DatabaseRole::Reader, most),
             ledger,
+            serving,
+            epochs: EpochReader::new(),
         })
+    }
+
+    /// How the control plane connects.
+    pub(crate) fn app_options(&self) -> PgConnectOptions {
+        self.serving.clone()
     }
 
     /// A connection of its own in the ledger's role, durable or refused.
@@ -111,10 +129,18 @@ impl PostgresEngine {
     }
 }
 
+/// A connection of its own in the control plane's role.
+pub(crate) async fn connect_app(options: &PgConnectOptions) -> Result<PgConnection, StoreError> {
+    let mut connection = PgConnection::connect_with(options).await?;
+    take_role(&mut connection, DatabaseRole::App).await?;
+    Ok(connection)
+}
+
 async fn take_role(connection: &mut PgConnection, role: DatabaseRole) -> Result<(), sqlx::Error> {
     // The name is a constant of this file; SET takes no parameters.
     let set = match role {
         DatabaseRole::App => "SET ROLE strongroom_app",
+        DatabaseRole::Reader => "SET ROLE strongroom_reader",
         DatabaseRole::LedgerWriter => "SET ROLE strongroom_ledger_writer",
     };
     debug_assert!(set.ends_with(role.name()));

@@ -1,6 +1,6 @@
 //! Opening the store and handing out its parts.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::Arc;
 
 use sea_orm::{ConnectionTrait, DatabaseConnection};
 use sea_orm_migration::MigratorTrait;
@@ -78,8 +78,10 @@ impl Store {
                 let engine = PostgresEngine::open(settings)?;
                 check_migrated(&engine.pool).await?;
                 drop(engine.connect_ledger().await?);
+                let engine = Arc::new(engine);
+                engine.epochs.start(&engine).await;
                 Ok(Self {
-                    engines: Engines::Postgres(Arc::new(engine)),
+                    engines: Engines::Postgres(engine),
                 })
             }
         }
@@ -155,17 +157,11 @@ impl Store {
         }
     }
 
-    /// The revocation epoch now in force. One question to the database on PostgreSQL, none on SQLite.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`] when the database does not answer: then nobody's rights are known.
-    pub async fn epoch(&self) -> Result<i64, StoreError> {
+    /// Where the books are read.
+    pub(crate) fn books(&self) -> &DatabaseConnection {
         match &self.engines {
-            Engines::Sqlite(engine) => Ok(engine.epoch.load(Ordering::Acquire)),
-            Engines::Postgres(engine) => {
-                let row = one(&engine.pool, "SELECT epoch FROM auth_epoch WHERE id = 1", vec![]).await?;
-                Ok(row.ok_or(StoreError::Corrupt("no epoch"))?.try_get_by_index(0)?)
-            }
+            Engines::Sqlite(engine) => &engine.readers,
+            Engines::Postgres(engine) => &engine.books,
         }
     }
 

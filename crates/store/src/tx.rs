@@ -15,6 +15,7 @@ use tokio::sync::OwnedMutexGuard;
 use uuid::Uuid;
 
 use crate::{
+    epoch::Revoked,
     error::StoreError,
     ledger::LOCK_RIGHTS,
     sqlite::{Head, SqliteEngine},
@@ -92,6 +93,7 @@ impl WriteTx {
         if !head.loaded {
             let connection = engine.connect_lane()?;
             *head = Head::load(&connection)?;
+            engine.epoch.store(head.epoch, Ordering::Release);
         }
         let options = TransactionOptions {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
@@ -186,7 +188,8 @@ impl WriteTx {
     ///
     /// # Errors
     /// [`StoreError`] when the database does not answer.
-    pub async fn revoke(&mut self, kind: &'static str, id: [u8; 16]) -> Result<i64, StoreError> {
+    pub async fn revoke(&mut self, what: Revoked) -> Result<i64, StoreError> {
+        let (kind, id) = what.parts();
         if self.sqlite.is_none() && !self.rights_locked {
             self.execute("SELECT pg_advisory_xact_lock($1)", vec![LOCK_RIGHTS.into()])
                 .await?;

@@ -55,6 +55,8 @@ pub struct PostgresLane {
     engine: Arc<PostgresEngine>,
     clock: Arc<dyn LaneClock>,
     connection: Option<PgConnection>,
+    /// A batch was begun on the connection and not committed.
+    begun: bool,
     generation: i64,
     counters: LaneCounters,
 }
@@ -65,6 +67,7 @@ impl PostgresLane {
             engine,
             clock,
             connection: None,
+            begun: false,
             generation: 0,
             counters: LaneCounters::default(),
         }
@@ -79,9 +82,15 @@ impl PostgresLane {
             Some(connection) => connection,
             None => self.engine.connect_ledger().await?,
         };
+        if std::mem::take(&mut self.begun) {
+            // The last batch was left: its locks and its view of the rights must not become this one's.
+            self.count(1);
+            connection.execute("ROLLBACK").await?;
+        }
         // The connection comes back only when all went well: a broken one is dropped with its transaction.
         let book = self.load(&mut connection, need).await?;
         self.connection = Some(connection);
+        self.begun = true;
         Ok(book)
     }
 
@@ -149,6 +158,9 @@ impl PostgresLane {
         let Some(mut connection) = self.connection.take() else {
             return Err(StoreError::Corrupt("commit without begin"));
         };
+        if !std::mem::take(&mut self.begun) {
+            return Err(StoreError::Corrupt("commit without begin"));
+        }
         if changes.is_empty() {
             self.count(1);
             connection.execute("ROLLBACK").await?;

@@ -95,7 +95,11 @@ impl<'a> Columns<'a> {
                 .ok_or(StoreError::Corrupt("changed account not in the book"))
         };
         let mut opened = std::collections::HashSet::new();
-        for new in &changes.opened {
+        // Nobody can lock what is not there yet: two batches that open the same account, or use the same key, meet in the unique
+        // index. In one order for all they wait for each other at most in one direction.
+        let mut ordered: Vec<_> = changes.opened.iter().collect();
+        ordered.sort_unstable_by_key(|new| new.id);
+        for new in ordered {
             let account = account_of(&new.id)?;
             opened.insert(new.id);
             let columns = &mut self.accounts;
@@ -167,7 +171,9 @@ impl<'a> Columns<'a> {
     }
 
     fn log(&mut self, changes: &'a Changes) {
-        for outcome in &changes.outcomes {
+        let mut ordered: Vec<_> = changes.outcomes.iter().collect();
+        ordered.sort_unstable_by_key(|outcome| outcome.tag);
+        for outcome in ordered {
             let columns = &mut self.outcomes;
             columns.tag.push(uuid(&outcome.tag));
             columns.fingerprint.push(outcome.fingerprint.as_bytes());

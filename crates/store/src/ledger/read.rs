@@ -240,7 +240,7 @@ impl Store {
                 let mut statement = connection.prepare_cached(ACCOUNT_BY_ID)?;
                 statement.query_row([id.as_bytes()], sqlite_account).optional()?
             }
-            Engines::Postgres(engine) => rows(&engine.pool, ACCOUNT_BY_ID, vec![uuid(id.as_bytes()).into()])
+            Engines::Postgres(engine) => rows(&engine.books, ACCOUNT_BY_ID, vec![uuid(id.as_bytes()).into()])
                 .await?
                 .into_iter()
                 .next(),
@@ -265,7 +265,7 @@ impl Store {
                     .query_row([number.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
                     .optional()?
             }
-            Engines::Postgres(engine) => match one(&engine.pool, SQL, vec![number.as_str().into()]).await? {
+            Engines::Postgres(engine) => match one(&engine.books, SQL, vec![number.as_str().into()]).await? {
                 Some(row) => {
                     let id: Uuid = row.try_get_by_index(0)?;
                     let owner: Option<Uuid> = row.try_get_by_index(1)?;
@@ -292,13 +292,13 @@ impl Store {
         let found: Vec<AccountSql> = match owner {
             Some(owner) => {
                 rows(
-                    self.pool(),
+                    self.books(),
                     ACCOUNTS_OF,
                     vec![uuid(owner.as_bytes()).into(), before, limit],
                 )
                 .await?
             }
-            None => rows(self.pool(), ACCOUNTS_ALL, vec![before, limit]).await?,
+            None => rows(self.books(), ACCOUNTS_ALL, vec![before, limit]).await?,
         };
         found.into_iter().map(AccountView::try_from).collect()
     }
@@ -317,7 +317,7 @@ impl Store {
                     .optional()?
             }
             Engines::Postgres(engine) => {
-                rows(&engine.pool, TRANSACTION_BY_ID, vec![uuid(id.as_bytes()).into()])
+                rows(&engine.books, TRANSACTION_BY_ID, vec![uuid(id.as_bytes()).into()])
                     .await?
                     .into_iter()
                     .next()
@@ -337,7 +337,7 @@ impl Store {
         if account.last_booked_at <= at {
             return Ok(Some(account.balance));
         }
-        let row = one(self.pool(), WALK_TO_TIME, vec![head.into(), at.micros().into()]).await?;
+        let row = one(self.books(), WALK_TO_TIME, vec![head.into(), at.micros().into()]).await?;
         Ok(row.map(|row| row.try_get_by_index(1)).transpose()?)
     }
 
@@ -364,13 +364,13 @@ impl Store {
         };
         let first: i64 = match walk {
             None => head,
-            Some((sql, bound)) => match one(self.pool(), sql, vec![head.into(), bound.into()]).await? {
+            Some((sql, bound)) => match one(self.books(), sql, vec![head.into(), bound.into()]).await? {
                 Some(row) => row.try_get_by_index(0)?,
                 None => return Ok(Vec::new()),
             },
         };
         let found: Vec<LineSql> =
-            rows(self.pool(), HISTORY, vec![first.into(), i64::from(lines).into()]).await?;
+            rows(self.books(), HISTORY, vec![first.into(), i64::from(lines).into()]).await?;
         found
             .into_iter()
             .map(|line| {
@@ -397,7 +397,7 @@ impl Store {
             }
             Engines::Postgres(engine) => {
                 let sql = "SELECT fingerprint, code, resource, at FROM idempotency_outcomes WHERE tag = $1";
-                let Some(row) = one(&engine.pool, sql, vec![uuid(tag).into()]).await? else {
+                let Some(row) = one(&engine.books, sql, vec![uuid(tag).into()]).await? else {
                     return Ok(None);
                 };
                 let resource: Option<Uuid> = row.try_get_by_index(2)?;
@@ -429,7 +429,7 @@ impl Store {
             CAST(sum(CASE WHEN s.balance < 0 THEN -s.balance ELSE 0 END) AS bigint) AS debit, \
             CAST(sum(CASE WHEN s.balance > 0 THEN s.balance ELSE 0 END) AS bigint) AS credit \
             FROM accounts a JOIN account_states s ON s.account_id = a.id GROUP BY a.kind, a.currency ORDER BY a.currency, a.kind";
-        let found: Vec<Line> = rows(self.pool(), sql, vec![]).await?;
+        let found: Vec<Line> = rows(self.books(), sql, vec![]).await?;
         found
             .into_iter()
             .map(|line| {

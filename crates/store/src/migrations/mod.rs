@@ -39,6 +39,11 @@ impl MigrationTrait for Step {
         }
         Ok(())
     }
+
+    /// A step is whole or not there, on both engines.
+    fn use_transaction(&self) -> Option<bool> {
+        Some(true)
+    }
 }
 
 /// All steps in order.
@@ -55,6 +60,7 @@ impl MigratorTrait for Migrator {
             Box::new(step!("0001_people")),
             Box::new(step!("0002_ledger")),
             Box::new(step!("0003_audit")),
+            Box::new(step!("0004_identity")),
         ]
     }
 }

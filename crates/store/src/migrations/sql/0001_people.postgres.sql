@@ -44,6 +44,22 @@ CREATE TABLE revocations (
   PRIMARY KEY (epoch, kind, id)
 );
 
+-- On whose behalf a transaction runs, as it says at its beginning (SET LOCAL). Said nothing, it sees nothing.
+CREATE FUNCTION in_scope(person uuid) RETURNS boolean LANGUAGE sql STABLE AS $$
+  SELECT CASE current_setting('strongroom.scope', true)
+    WHEN 'system' THEN true
+    WHEN 'operator' THEN true
+    WHEN 'person' THEN person = nullif(current_setting('strongroom.person', true), '')::uuid
+    ELSE false
+  END
+$$;
+ALTER TABLE users ENABLE ROW LEVEL SECURITY;
+ALTER TABLE users FORCE ROW LEVEL SECURITY;
+CREATE POLICY users_scope ON users TO strongroom_app USING (in_scope(id)) WITH CHECK (in_scope(id));
+ALTER TABLE data_keys ENABLE ROW LEVEL SECURITY;
+ALTER TABLE data_keys FORCE ROW LEVEL SECURITY;
+CREATE POLICY data_keys_scope ON data_keys TO strongroom_app USING (in_scope(person)) WITH CHECK (in_scope(person));
+
 GRANT SELECT ON bank, key_checks, auth_epoch TO strongroom_ledger_writer;
 GRANT SELECT, INSERT ON bank, key_checks TO strongroom_app;
 GRANT SELECT, INSERT, UPDATE, DELETE ON data_keys, users TO strongroom_app;

@@ -124,9 +124,97 @@ CREATE TABLE idempotency_outcomes (
   PRIMARY KEY (tag, generation)
 ) PARTITION BY LIST (generation);
 CREATE TABLE idempotency_outcomes_1 PARTITION OF idempotency_outcomes FOR VALUES IN (1);
-CREATE TABLE idempotency_generation (id bigint PRIMARY KEY CHECK (id = 1), generation bigint NOT NULL, since bigint NOT NULL);
-INSERT INTO idempotency_generation (id, generation, since) VALUES (1, 1, 0);
 CREATE TRIGGER idempotency_outcomes_fixed BEFORE UPDATE OR DELETE OR TRUNCATE ON idempotency_outcomes EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER idempotency_outcomes_fixed BEFORE UPDATE OR DELETE OR TRUNCATE ON idempotency_outcomes_1 EXECUTE FUNCTION refuse_change();
+-- The generation that is written now, and since when each one was. Times are microseconds by the database's clock.
+CREATE TABLE idempotency_generation (id bigint PRIMARY KEY CHECK (id = 1), generation bigint NOT NULL);
+CREATE TABLE idempotency_generations (generation bigint PRIMARY KEY, begun_at bigint NOT NULL);
+INSERT INTO idempotency_generation (id, generation) VALUES (1, 1);
+INSERT INTO idempotency_generations (generation, begun_at) VALUES (1, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint);
+
+-- Expiry, run by the lane's role with the owner's right to make and drop tables; they take no arguments, so that nobody can talk
+-- them into dropping keys that are still owed. Small steps in transactions of their own; none waits long for a lock.
+--
+-- The table of the next generation is there before it is needed. ATTACH keeps nobody out.
+CREATE FUNCTION idempotency_attach_next() RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER
+  SET search_path = pg_catalog, public, pg_temp SET lock_timeout = '200ms' AS $$
+DECLARE
+  next_generation bigint := (SELECT generation + 1 FROM public.idempotency_generation WHERE id = 1);
+  next_table text := format('idempotency_outcomes_%s', next_generation);
+BEGIN
+  IF to_regclass(format('public.%I', next_table)) IS NOT NULL THEN
+    RETURN false;
+  END IF;
+  EXECUTE format('CREATE TABLE public.%I (LIKE public.idempotency_outcomes INCLUDING CONSTRAINTS INCLUDING INDEXES)', next_table);
+  EXECUTE format('CREATE TRIGGER idempotency_outcomes_fixed BEFORE UPDATE OR DELETE OR TRUNCATE ON public.%I '
+    'EXECUTE FUNCTION public.refuse_change()', next_table);
+  EXECUTE format('ALTER TABLE public.idempotency_outcomes ATTACH PARTITION public.%I FOR VALUES IN (%s)', next_table, next_generation);
+  RETURN true;
+END $$;
+
+-- A generation lasts a day, or 4 GiB. Turned while no batch runs: a batch sees one generation from its first to its last statement.
+CREATE FUNCTION idempotency_turn() RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER
+  SET search_path = pg_catalog, public, pg_temp SET lock_timeout = '200ms' AS $$
+DECLARE
+  now_micros bigint := (extract(epoch FROM clock_timestamp()) * 1000000)::bigint;
+  due bigint := (
+    SELECT g.generation FROM public.idempotency_generation g JOIN public.idempotency_generations h ON h.generation = g.generation
+    WHERE g.id = 1 AND (h.begun_at <= now_micros - 86400000000
+      OR pg_relation_size(to_regclass(format('public.idempotency_outcomes_%s', g.generation))) >= 4294967296)
+  );
+BEGIN
+  IF due IS NULL OR to_regclass(format('public.idempotency_outcomes_%s', due + 1)) IS NULL THEN
+    RETURN false;
+  END IF;
+  PERFORM pg_advisory_xact_lock(1397882882);
+  UPDATE public.idempotency_generation SET generation = due + 1 WHERE id = 1 AND generation = due;
+  IF NOT FOUND THEN
+    RETURN false;
+  END IF;
+  -- By the clock after the lock: no key of the old generation is younger.
+  INSERT INTO public.idempotency_generations (generation, begun_at)
+    VALUES (due + 1, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint);
+  RETURN true;
+END $$;
+
+-- The oldest generation goes when the one after it began more than seven days ago: then all of its keys are older.
+CREATE FUNCTION idempotency_drop_oldest() RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER
+  SET search_path = pg_catalog, public, pg_temp SET lock_timeout = '200ms' AS $$
+DECLARE
+  now_micros bigint := (extract(epoch FROM clock_timestamp()) * 1000000)::bigint;
+  oldest bigint;
+BEGIN
+  SELECT h.generation INTO oldest FROM public.idempotency_generations h
+    JOIN public.idempotency_generations after ON after.generation = h.generation + 1
+    WHERE after.begun_at < now_micros - 604800000000 ORDER BY h.generation LIMIT 1;
+  IF oldest IS NULL THEN
+    RETURN false;
+  END IF;
+  PERFORM pg_advisory_xact_lock(1397882882);
+  DELETE FROM public.idempotency_generations WHERE generation = oldest;
+  IF NOT FOUND THEN
+    RETURN false;
+  END IF;
+  EXECUTE format('ALTER TABLE public.idempotency_outcomes DETACH PARTITION public.%I', format('idempotency_outcomes_%s', oldest));
+  EXECUTE format('DROP TABLE public.%I', format('idempotency_outcomes_%s', oldest));
+  RETURN true;
+END $$;
+REVOKE ALL ON FUNCTION idempotency_attach_next(), idempotency_turn(), idempotency_drop_oldest() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION idempotency_attach_next(), idempotency_turn(), idempotency_drop_oldest() TO strongroom_ledger_writer;
+
+-- Texts of people. The lane adds them and reads none; the reader reads them sealed; the application changes its person's own.
+ALTER TABLE account_names ENABLE ROW LEVEL SECURITY;
+ALTER TABLE account_names FORCE ROW LEVEL SECURITY;
+CREATE POLICY account_names_written ON account_names FOR INSERT TO strongroom_ledger_writer WITH CHECK (true);
+CREATE POLICY account_names_read ON account_names FOR SELECT TO strongroom_reader USING (true);
+CREATE POLICY account_names_scope ON account_names TO strongroom_app
+  USING (in_scope((SELECT owner FROM accounts WHERE id = account_id)))
+  WITH CHECK (in_scope((SELECT owner FROM accounts WHERE id = account_id)));
+ALTER TABLE memos ENABLE ROW LEVEL SECURITY;
+ALTER TABLE memos FORCE ROW LEVEL SECURITY;
+CREATE POLICY memos_written ON memos FOR INSERT TO strongroom_ledger_writer WITH CHECK (true);
+CREATE POLICY memos_read ON memos FOR SELECT TO strongroom_reader USING (true);
+CREATE POLICY memos_scope ON memos TO strongroom_app USING (in_scope(person)) WITH CHECK (in_scope(person));
 
 GRANT SELECT, INSERT ON accounts, transactions, entries, idempotency_outcomes TO strongroom_ledger_writer;
 -- What is personal, if sealed, goes in with its transaction and is not read again by this role.
@@ -134,7 +222,7 @@ GRANT INSERT ON account_names, memos TO strongroom_ledger_writer;
 GRANT SELECT, INSERT, UPDATE ON account_states TO strongroom_ledger_writer;
 GRANT SELECT ON idempotency_generation TO strongroom_ledger_writer;
 GRANT USAGE ON SEQUENCE entry_blocks, record_blocks TO strongroom_ledger_writer;
-GRANT SELECT ON accounts, account_names, account_states, transactions, entries, memos, idempotency_outcomes, idempotency_generation TO strongroom_app;
+GRANT SELECT ON accounts, account_names, account_states, transactions, entries, memos, idempotency_outcomes TO strongroom_app, strongroom_reader;
 GRANT UPDATE, DELETE ON account_names, memos TO strongroom_app;
 GRANT USAGE ON SEQUENCE record_blocks TO strongroom_app;
 GRANT SELECT ON accounts, account_states, transactions, entries TO strongroom_auditor;

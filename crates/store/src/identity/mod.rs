@@ -1,0 +1,141 @@
+//! How people prove who they are and what they may do: sessions, credentials, grants, keys, and what leads to them.
+//!
+//! A file per noun, one query text for both engines. Everything readable is sealed by the application; tokens and keys are
+//! known here by their hashes. On PostgreSQL every table of a person is behind row security: open the transaction with the right
+//! [`Scope`](crate::Scope).
+
+mod api_keys;
+mod sessions;
+
+pub use api_keys::{ApiKeyRow, NewApiKey};
+pub use sessions::{NewSession, RefreshRow, SessionRow, SessionView};
+
+use strongroom_domain::{
+    id::{Id, UserId},
+    principal::{Assurance, Role},
+    time::Timestamp,
+};
+use uuid::Uuid;
+
+use crate::{
+    error::StoreError,
+    store::Store,
+    tx::{ReadTx, Scope, WriteTx, rows},
+};
+
+/// Whether a login of this person counts at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UserState {
+    /// May log in.
+    Active,
+    /// Stopped for now by an operator.
+    Locked,
+    /// Stopped for good, until an administrator decides otherwise.
+    Disabled,
+    /// Gone: accounts closed, key destroyed.
+    Closed,
+}
+
+impl UserState {
+    /// The stable name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Locked => "locked",
+            Self::Disabled => "disabled",
+            Self::Closed => "closed",
+        }
+    }
+
+    pub(crate) fn parse(name: &str) -> Result<Self, StoreError> {
+        [Self::Active, Self::Locked, Self::Disabled, Self::Closed]
+            .into_iter()
+            .find(|state| state.name() == name)
+            .ok_or(StoreError::Corrupt("user state"))
+    }
+}
+
+pub(crate) fn uuid<K>(id: Id<K>) -> Uuid {
+    Uuid::from_bytes(*id.as_bytes())
+}
+
+pub(crate) fn id<K>(uuid: Uuid) -> Id<K> {
+    Id::from_bytes(*uuid.as_bytes())
+}
+
+pub(crate) fn at(micros: i64) -> Timestamp {
+    Timestamp::from_micros(micros)
+}
+
+pub(crate) fn assurance_of(number: i64) -> Result<Assurance, StoreError> {
+    match number {
+        1 => Ok(Assurance::Aal1),
+        2 => Ok(Assurance::Aal2),
+        _ => Err(StoreError::Corrupt("assurance level")),
+    }
+}
+
+pub(crate) const fn assurance_number(assurance: Assurance) -> i64 {
+    match assurance {
+        Assurance::None => 0,
+        Assurance::Aal1 => 1,
+        Assurance::Aal2 => 2,
+    }
+}
+
+pub(crate) fn hash32(bytes: &[u8]) -> Result<[u8; 32], StoreError> {
+    bytes
+        .try_into()
+        .map_err(|_| StoreError::Corrupt("a hash of another length"))
+}
+
+#[derive(sea_orm::FromQueryResult)]
+struct RoleSql {
+    role: String,
+}
+
+pub(crate) async fn roles_of(
+    on: &impl sea_orm::ConnectionTrait,
+    person: UserId,
+) -> Result<Vec<Role>, StoreError> {
+    let found: Vec<RoleSql> = rows(
+        on,
+        "SELECT role FROM grants WHERE person = $1 ORDER BY role",
+        vec![uuid(person).into()],
+    )
+    .await?;
+    found
+        .iter()
+        .map(|row| Role::parse(&row.role).ok_or(StoreError::Corrupt("role")))
+        .collect()
+}
+
+impl Store {
+    /// A person's roles.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database does not answer.
+    pub async fn roles(&self, person: UserId) -> Result<Vec<Role>, StoreError> {
+        roles_of(&self.read(Scope::System).await?.tx, person).await
+    }
+}
+
+impl ReadTx {
+    /// A person's roles.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database does not answer.
+    pub async fn roles(&self, person: UserId) -> Result<Vec<Role>, StoreError> {
+        roles_of(&self.tx, person).await
+    }
+}
+
+impl WriteTx {
+    /// A person's roles, as this transaction sees them.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database does not answer.
+    pub async fn roles(&self, person: UserId) -> Result<Vec<Role>, StoreError> {
+        roles_of(&self.tx, person).await
+    }
+}
