@@ -20,7 +20,7 @@ const PAGE_CSP: &str =
 /// The routes of the documents.
 pub(crate) fn routes(document: &OpenApi) -> Router {
     let value = serde_json::to_value(document).unwrap_or_default();
-    let json = Bytes::from(serde_json::to_vec_pretty(&value).unwrap_or_default());
+    let json = Bytes::from(serde_json::to_vec_pretty(document).unwrap_or_default());
     let html = Bytes::from(page::render(&value));
     Router::new()
         .route(

@@ -17,9 +17,13 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
+    sync::OwnedSemaphorePermit,
     time::Instant,
 };
+
+/// A place among the connections; given back when its last holder is gone.
+pub(super) type Place = Arc<OwnedSemaphorePermit>;
 
 /// The record of one connection. Clones share it.
 #[derive(Clone)]
@@ -56,6 +60,14 @@ impl Activity {
             .store(u64::try_from(since).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
+    /// How long ago the connection did something useful.
+    fn quiet_for(&self) -> Duration {
+        self.0
+            .opened
+            .elapsed()
+            .saturating_sub(Duration::from_millis(self.0.touched.load(Ordering::Relaxed)))
+    }
+
     /// Returns once the connection has been idle for `bound`.
     pub(super) async fn idle_for(&self, bound: Duration) {
         loop {
@@ -82,16 +94,36 @@ impl Drop for Running {
 /// a client that only pings is idle.
 const WRITE_BYTES_MIN: usize = 64;
 
-/// A stream whose successful writes count as activity: a client that is still taking a long answer is not
-/// idle.
-pub(super) struct Watched<T> {
-    stream: T,
+/// A stream whose successful writes count as activity, so that a client that is still taking a long answer
+/// is not idle, and that closes gently.
+pub(super) struct Watched<T: Lingering> {
+    /// `None` once it is gone.
+    stream: Option<T>,
     activity: Activity,
+    place: Place,
+    ended: bool,
 }
 
-impl<T> Watched<T> {
-    pub(super) fn new(stream: T, activity: Activity) -> Self {
-        Self { stream, activity }
+/// A stream that may outlive its connection for a moment.
+pub(super) trait Lingering: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Lingering for T {}
+
+impl<T: Lingering> Watched<T> {
+    pub(super) fn new(stream: T, activity: Activity, place: Place) -> Self {
+        Self {
+            stream: Some(stream),
+            activity,
+            place,
+            ended: false,
+        }
+    }
+
+    fn stream(&mut self) -> io::Result<Pin<&mut T>> {
+        self.stream
+            .as_mut()
+            .map(Pin::new)
+            .ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
     fn written(&self, result: &Poll<io::Result<usize>>) {
@@ -101,19 +133,36 @@ impl<T> Watched<T> {
     }
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
+impl<T: Lingering> Drop for Watched<T> {
+    fn drop(&mut self) {
+        if !self.ended
+            && self.activity.quiet_for() < LINGER
+            && let Some(stream) = self.stream.take()
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            runtime.spawn(linger(stream, self.place.clone()));
+        }
+    }
+}
+
+impl<T: Lingering> AsyncRead for Watched<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        let before = buffer.filled().len();
+        let result = self.stream()?.poll_read(cx, buffer);
+        if matches!(result, Poll::Ready(Err(_))) || (result.is_ready() && buffer.filled().len() == before) {
+            self.ended = true;
+        }
+        result
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
+impl<T: Lingering> AsyncWrite for Watched<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        let result = self.stream()?.poll_write(cx, bytes);
         self.written(&result);
         result
     }
@@ -123,26 +172,53 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        let result = self.stream()?.poll_write_vectored(cx, slices);
         self.written(&result);
         result
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.stream.as_ref().is_some_and(AsyncWrite::is_write_vectored)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        self.stream()?.poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        self.stream()?.poll_shutdown(cx)
     }
+}
+
+/// How long a connection that was in use a moment ago is read on after its last answer. Closing a socket
+/// with unread bytes resets it, and a reset takes the answer away from a client that is still sending: the
+/// 413 to a large body would never be seen.
+const LINGER: Duration = Duration::from_secs(1);
+/// How much is read and thrown away meanwhile, in bytes.
+const LINGER_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Says goodbye, then reads until the client has seen it, within the bounds. The place stays taken.
+async fn linger<T: Lingering>(mut stream: T, place: Place) {
+    let reading = async {
+        stream.shutdown().await?;
+        let mut scratch = [0; 4096];
+        let mut total = 0;
+        while total < LINGER_BYTES_MAX {
+            match stream.read(&mut scratch).await? {
+                0 => break,
+                bytes => total += bytes,
+            }
+        }
+        io::Result::Ok(())
+    };
+    let _ = tokio::time::timeout(LINGER, reading).await;
+    drop(place);
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio::sync::Semaphore;
+
     use super::*;
 
     const BOUND: Duration = Duration::from_secs(10);
@@ -178,10 +254,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn written_bytes_count_and_read_bytes_do_not() {
-        use tokio::io::{AsyncReadExt, AsyncWriteExt};
         let (near, mut far) = tokio::io::duplex(1024);
         let activity = Activity::new();
-        let mut watched = Watched::new(near, activity.clone());
+        let place = Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap();
+        let mut watched = Watched::new(near, activity.clone(), Arc::new(place));
         let begun = Instant::now();
         tokio::time::sleep(Duration::from_secs(8)).await;
         far.write_all(b"x").await.unwrap();
@@ -198,5 +274,22 @@ mod tests {
         watched.write_all(&[0; 100]).await.unwrap();
         activity.idle_for(BOUND).await;
         assert_eq!(begun.elapsed().as_secs(), 20, "an answer is");
+    }
+
+    #[tokio::test]
+    async fn a_client_that_is_still_sending_can_finish_and_the_place_stays_taken_meanwhile() {
+        let places = Arc::new(Semaphore::new(1));
+        let place = Arc::new(Arc::clone(&places).acquire_owned().await.unwrap());
+        let (near, mut far) = tokio::io::duplex(1024);
+        let mut watched = Watched::new(near, Activity::new(), place);
+        watched.write_all(b"413").await.unwrap();
+        drop(watched);
+        far.write_all(&[0; 100_000]).await.unwrap();
+        assert_eq!(places.available_permits(), 0);
+        let mut answer = Vec::new();
+        far.read_to_end(&mut answer).await.unwrap();
+        assert_eq!(answer, b"413");
+        drop(far);
+        places.acquire().await.unwrap().forget();
     }
 }

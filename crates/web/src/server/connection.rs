@@ -4,22 +4,17 @@ use std::{convert::Infallible, net::IpAddr, pin::pin, time::Duration};
 
 use hyper::{body::Incoming, server::conn, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
-};
+use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
 use super::{
     ServerSettings, Stopped,
-    activity::{Activity, Watched},
+    activity::{Activity, Lingering, Place, Watched},
 };
 use crate::layers::Front;
 
 /// The largest head of a request, in bytes.
 const HEAD_BYTES_MAX: u32 = 16 * 1024;
-/// How many headers a request may have.
-const HEADERS_MAX: usize = 64;
 /// The read buffer of an HTTP/1.1 connection; a head must fit into it.
 const BUFFER_BYTES_MAX: usize = 32 * 1024;
 /// How many answers of one HTTP/2 connection wait in memory per stream, in bytes.
@@ -47,12 +42,12 @@ impl Protocols {
     pub(super) fn new(settings: &ServerSettings) -> Self {
         let mut http1 = conn::http1::Builder::new();
         http1
-            // The activity watch bounds the wait for a head, for both protocols.
+            // The activity watch bounds the wait for a head, for both protocols. The number of headers keeps
+            // its default of 100: naming one moves the parser's array from the stack to the heap.
             .header_read_timeout(None)
-            .max_headers(HEADERS_MAX)
             .max_header_size(HEAD_BYTES_MAX as usize)
             .max_buf_size(BUFFER_BYTES_MAX)
-            .pipeline_flush(true)
+            // No `pipeline_flush`: it loses the answer to a request that ends the connection.
             .half_close(false);
         let mut http2 = conn::http2::Builder::new(TokioExecutor::new());
         http2
@@ -88,9 +83,9 @@ pub(super) enum Outcome {
 }
 
 impl Serving {
-    pub(super) async fn connection(&self, stream: TcpStream, peer: IpAddr) -> Outcome {
+    pub(super) async fn connection(&self, stream: TcpStream, peer: IpAddr, place: Place) -> Outcome {
         let Some(acceptor) = &self.tls else {
-            self.http1(stream, peer).await;
+            self.http1(stream, peer, place).await;
             return Outcome::Ended;
         };
         let handshake = tokio::time::timeout(self.settings.handshake_time_max, acceptor.accept(stream));
@@ -103,16 +98,16 @@ impl Serving {
             },
         };
         if stream.get_ref().1.alpn_protocol() == Some(ALPN_H2) {
-            self.http2(stream, peer).await;
+            self.http2(stream, peer, place).await;
         } else {
-            self.http1(stream, peer).await;
+            self.http1(stream, peer, place).await;
         }
         Outcome::Ended
     }
 
-    async fn http1<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, stream: T, peer: IpAddr) {
+    async fn http1<T: Lingering>(&self, stream: T, peer: IpAddr, place: Place) {
         let activity = Activity::new();
-        let io = TokioIo::new(Watched::new(stream, activity.clone()));
+        let io = TokioIo::new(Watched::new(stream, activity.clone(), place));
         let service = service_fn(|request| self.request(request, peer, &activity));
         let mut connection = pin!(self.protocols.http1.serve_connection(io, service));
         tokio::select! {
@@ -129,9 +124,9 @@ impl Serving {
         }
     }
 
-    async fn http2<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, stream: T, peer: IpAddr) {
+    async fn http2<T: Lingering>(&self, stream: T, peer: IpAddr, place: Place) {
         let activity = Activity::new();
-        let io = TokioIo::new(Watched::new(stream, activity.clone()));
+        let io = TokioIo::new(Watched::new(stream, activity.clone(), place));
         let (front, streams) = (self.front.clone(), activity.clone());
         let service = service_fn(move |request: hyper::Request<Incoming>| {
             let (front, running) = (front.clone(), streams.begin());

@@ -211,11 +211,10 @@ async fn serve(
     FIGURES.connections.increment(1.0);
     // Answers are small and complete: waiting for more to send only adds latency.
     let _ = stream.set_nodelay(true);
-    if serving.connection(stream, peer.ip()).await == connection::Outcome::HandshakeFailed {
+    if serving.connection(stream, peer.ip(), Arc::new(place)).await == connection::Outcome::HandshakeFailed {
         FIGURES.handshakes_failed.increment(1);
     }
     FIGURES.connections.decrement(1.0);
-    drop(place);
 }
 
 fn is_of_the_peer(error: &io::Error) -> bool {
