@@ -81,6 +81,8 @@ codes! {
         "Ask for the credentials again; nothing says which part was wrong.";
     TOKEN_EXPIRED = "token_expired", Unauthenticated, "The token has expired",
         "Refresh the token set, else log in.";
+    TOKEN_INVALID = "token_invalid", Unauthenticated, "The token is not valid",
+        "Refresh the token set, else log in; a session that ended does not come back.";
     STEP_UP_REQUIRED = "step_up_required", StepUp, "A fresh factor is needed",
         "Prove a factor for `challenge` at `/api/v1/auth/step-up`, then repeat the same request.";
 

@@ -11,6 +11,7 @@ use crate::{
     clock::{BankClock, Clock},
     cx::Cx,
     error::Error,
+    identity::{Identity, IdentitySettings},
     ledger_writer::{LedgerWriter, WriterSettings},
     people::People,
     record::RecordSigner,
@@ -29,6 +30,8 @@ pub struct BankSettings {
     pub log_origin: String,
     /// Bounds of the ledger's writer.
     pub writer: WriterSettings,
+    /// How people log in.
+    pub identity: IdentitySettings,
 }
 
 /// A running bank.
@@ -43,6 +46,7 @@ pub struct Bank {
     pub(crate) writer: LedgerWriter,
     pub(crate) people: People,
     pub(crate) recorder: RecordSigner,
+    pub(crate) identity: Identity,
 }
 
 /// How often a command is authorized again because rights changed while it waited.
@@ -72,6 +76,7 @@ impl Bank {
         Ok(Self {
             people: People::new(store.clone(), ring.clone()),
             keyed: ring.idempotency(),
+            identity: Identity::new(&ring, &settings.identity)?,
             store,
             ring,
             clock,
@@ -116,15 +121,6 @@ impl Bank {
             }
         }
         Err(Error::overloaded())
-    }
-
-    /// The same call under the rights that are in force now.
-    ///
-    /// # Errors
-    /// `unauthenticated` when the session is gone.
-    pub async fn renew(&self, cx: &Cx) -> Result<Cx, Error> {
-        let epoch = self.store.epoch().await?;
-        Ok(cx.at_epoch(epoch))
     }
 }
 

@@ -5,6 +5,7 @@
 //! Nothing here knows HTTP, SQL or what a status code is.
 
 pub mod accounts;
+pub mod auth_state;
 pub mod authorize;
 pub mod bank;
 pub mod clock;
@@ -13,13 +14,18 @@ pub mod cx;
 pub mod error;
 pub mod history;
 pub mod idempotency;
+pub mod identity;
+pub mod keys;
 pub mod ledger_writer;
+pub mod mail;
 pub mod people;
 pub mod record;
 pub mod transfers;
 
+pub use auth_state::Credential;
 pub use authorize::Permit;
 pub use bank::{Bank, BankSettings};
 pub use clock::{Clock, SystemClock};
 pub use cx::{Cx, Rights};
 pub use error::{Error, FieldError, Kind};
+pub use identity::IdentitySettings;

@@ -12,8 +12,11 @@ pub mod health;
 pub mod layers;
 pub mod openapi;
 mod problem;
+mod refusal;
 pub mod server;
 mod site;
+pub mod state;
+pub mod v1;
 
 pub use problem::{Problem, RETRY_AFTER_DEFAULT, error_reference, status_of};
 pub use site::{Site, SiteSettings, document, metrics_site, site};

@@ -206,7 +206,7 @@ impl Problem {
             code if code.kind == Kind::StepUp => {
                 Some("Bearer realm=\"strongroom\", error=\"insufficient_user_authentication\"")
             }
-            code if code == &codes::TOKEN_EXPIRED => {
+            code if code == &codes::TOKEN_EXPIRED || code == &codes::TOKEN_INVALID => {
                 Some("Bearer realm=\"strongroom\", error=\"invalid_token\"")
             }
             code if code.kind == Kind::Unauthenticated => Some("Bearer realm=\"strongroom\""),

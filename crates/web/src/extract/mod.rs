@@ -1,11 +1,13 @@
 //! From bytes to wire types: body and query. Everything that can be wrong with them has one code and, where
 //! it can be known, a pointer; the rejected value itself never appears in an answer or a log.
 
+mod auth;
 mod json;
 mod json_scan;
 mod json_strict;
 mod query;
 
+pub use auth::Auth;
 pub use json::{JSON_DEPTH_MAX, JsonBody, OptionalJsonBody, parse_json};
 pub use query::{QUERY_BYTES_MAX, QUERY_PARAMETERS_MAX, QueryParams};
 
@@ -24,7 +26,10 @@ pub const FIELD_CODES: &[(&str, &str)] = &[
     ("json_depth", "arrays and objects are nested too deeply"),
     ("invalid_utf8", "the text is not UTF-8"),
     ("too_many", "there are more of them than this route takes"),
-    ("out_of_range", "the number lies outside the bounds that the text names"),
+    (
+        "out_of_range",
+        "the number lies outside the bounds that the text names",
+    ),
     ("empty", "the text is empty or only blank"),
     ("too_long", "the text has more characters than the field holds"),
     (
@@ -32,9 +37,15 @@ pub const FIELD_CODES: &[(&str, &str)] = &[
         "the text holds a control or direction-changing character",
     ),
     ("ambiguous", "two fields say the same thing in two ways: send one"),
-    ("not_allowed", "the field does not go with the rest of the request"),
+    (
+        "not_allowed",
+        "the field does not go with the rest of the request",
+    ),
     ("in_the_future", "the moment is still to come"),
-    ("differs", "the field differs from the first request with this idempotency key"),
+    (
+        "differs",
+        "the field differs from the first request with this idempotency key",
+    ),
 ];
 
 /// How long a field name from the client may be that a pointer repeats, in bytes.

@@ -1,0 +1,422 @@
+//! The one place where a principal is established.
+//!
+//! A token is verified once and remembered by its fingerprint; a session's state is read once and remembered as long as
+//! nothing was revoked. Before anything remembered is trusted, the revocation epoch is asked: unchanged means that all of it is
+//! still true, changed means that what was revoked is read and forgotten first. So logout, lock and change of role count from the
+//! very next request, on every node, and an ordinary request reads nothing from the tables.
+//!
+//! What must hold: an entry read before a revocation never survives it. Entries are put in only while the epoch that they
+//! were read under is still the one that forgetting has reached; both happen under one lock.
+
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicI64, Ordering},
+};
+
+use quick_cache::sync::Cache;
+use strongroom_crypto::{ApiKey, ApiKeyHash, TokenError, token::fingerprint};
+use strongroom_domain::{
+    id::{ApiKeyId, RequestId, SessionId, UserId},
+    principal::{Assurance, Caller, Origin, Principal},
+    time::Timestamp,
+};
+use strongroom_store::{
+    Delta, Revoked,
+    identity::{ApiKeyRow, SessionRow, UserState},
+};
+
+use crate::{
+    bank::Bank,
+    cx::{Cx, Rights},
+    error::{Error, Kind},
+    identity::SESSION_IDLE_SECS,
+};
+
+/// Most verified tokens that are remembered.
+const TOKENS_CACHED_MAX: usize = 50_000;
+/// Most sessions that are remembered.
+const SESSIONS_CACHED_MAX: usize = 50_000;
+/// Most keys that are remembered.
+const KEYS_CACHED_MAX: usize = 2_000;
+/// A session's last use is written when it moved by this much, in seconds.
+pub(crate) const SEEN_WRITE_SECS: i64 = 60;
+const MICROS: i64 = 1_000_000;
+
+/// What a caller shows.
+#[derive(Clone, Copy)]
+pub enum Credential<'a> {
+    /// An access token.
+    Bearer(&'a str),
+    /// The key of an integration.
+    ApiKey(&'a str),
+}
+
+/// What a verified token says, for as long as it is good.
+#[derive(Debug, Clone, Copy)]
+struct Verified {
+    session: SessionId,
+    not_before: i64,
+    expires: i64,
+}
+
+/// A living session in memory.
+#[derive(Debug)]
+pub(crate) struct LiveSession {
+    id: SessionId,
+    person: UserId,
+    assurance: Assurance,
+    rights: Arc<Rights>,
+    expires_at: Timestamp,
+    /// Microseconds: last use, and last use as written.
+    seen: AtomicI64,
+    written: AtomicI64,
+}
+
+/// A living key in memory.
+#[derive(Debug)]
+struct LiveKey {
+    owner: UserId,
+    rights: Arc<Rights>,
+    hash: ApiKeyHash,
+    expires_at: Option<Timestamp>,
+}
+
+/// What is remembered about who may come in.
+#[derive(Debug)]
+pub(crate) struct AuthState {
+    tokens: Cache<[u8; 32], Verified>,
+    sessions: Cache<SessionId, Arc<LiveSession>>,
+    keys: Cache<ApiKeyId, Arc<LiveKey>>,
+    /// The epoch up to which everything revoked was forgotten.
+    forgotten: AtomicI64,
+    /// Held while entries are put in and while they are forgotten.
+    order: Mutex<()>,
+}
+
+impl Default for AuthState {
+    fn default() -> Self {
+        Self {
+            tokens: Cache::new(TOKENS_CACHED_MAX),
+            sessions: Cache::new(SESSIONS_CACHED_MAX),
+            keys: Cache::new(KEYS_CACHED_MAX),
+            forgotten: AtomicI64::new(0),
+            order: Mutex::new(()),
+        }
+    }
+}
+
+impl AuthState {
+    /// Puts an entry in, unless something was revoked since it was read.
+    fn remember(&self, epoch: i64, put: impl FnOnce(&Self)) {
+        let _order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.forgotten.load(Ordering::Acquire) == epoch {
+            put(self);
+        }
+    }
+
+    fn forget(&self, from: i64, upto: i64, delta: &Delta) {
+        let _order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
+        let reached = self.forgotten.load(Ordering::Acquire);
+        if reached >= upto {
+            return;
+        }
+        match delta {
+            // Somebody else forgot a part meanwhile: forgetting it twice does no harm, a gap would.
+            Delta::Revoked(revoked) if from <= reached => revoked.iter().for_each(|what| self.drop_one(what)),
+            _ => {
+                self.sessions.clear();
+                self.keys.clear();
+            }
+        }
+        self.forgotten.store(upto, Ordering::Release);
+    }
+
+    fn drop_one(&self, what: &Revoked) {
+        match *what {
+            Revoked::Session(id) => {
+                self.sessions.remove(&id);
+            }
+            Revoked::User(person) => {
+                self.sessions.retain(|_, session| session.person != person);
+                self.keys.retain(|_, key| key.owner != person);
+            }
+            Revoked::ApiKey(id) => {
+                self.keys.remove(&id);
+            }
+        }
+    }
+
+    /// Sessions whose last use moved on since it was written.
+    pub(crate) fn unwritten(&self) -> Vec<(SessionId, Timestamp)> {
+        self.sessions
+            .iter()
+            .filter_map(|(id, session)| {
+                let seen = session.seen.load(Ordering::Relaxed);
+                (seen > session.written.load(Ordering::Relaxed)).then_some((id, Timestamp::from_micros(seen)))
+            })
+            .collect()
+    }
+
+    pub(crate) fn mark_written(&self, written: &[(SessionId, Timestamp)]) {
+        for (id, at) in written {
+            if let Some(session) = self.sessions.get(id) {
+                session.written.fetch_max(at.micros(), Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+impl LiveSession {
+    fn of(row: &SessionRow) -> Self {
+        Self {
+            id: row.id,
+            person: row.person,
+            assurance: row.assurance,
+            rights: Arc::new(Rights {
+                roles: row.roles.clone(),
+                scopes: None,
+            }),
+            expires_at: row.expires_at,
+            seen: AtomicI64::new(row.last_seen_at.micros()),
+            written: AtomicI64::new(row.last_seen_at.micros()),
+        }
+    }
+
+    fn idle(&self, now: Timestamp) -> bool {
+        now.micros().saturating_sub(self.seen.load(Ordering::Relaxed)) > SESSION_IDLE_SECS * MICROS
+    }
+}
+
+/// Whether a session counts at this moment, as the tables tell it.
+pub(crate) fn is_live(row: &SessionRow, now: Timestamp) -> bool {
+    !row.ended
+        && row.user == UserState::Active
+        && now < row.expires_at
+        && now.micros().saturating_sub(row.last_seen_at.micros()) <= SESSION_IDLE_SECS * MICROS
+}
+
+/// A token or key that is not, or not any more, good for anything. The same whatever the reason.
+fn refused() -> Error {
+    Error::new(
+        Kind::Unauthenticated,
+        "token_invalid",
+        "Authentication is required: the token is not valid, or its session has ended.",
+    )
+}
+
+fn expired() -> Error {
+    Error::new(
+        Kind::Unauthenticated,
+        "token_expired",
+        "Authentication is required: the token has expired.",
+    )
+}
+
+impl Bank {
+    /// Establishes who calls.
+    ///
+    /// # Errors
+    /// `token_invalid`, `token_expired`; `unavailable` when it cannot be asked what was revoked.
+    pub async fn authenticate(
+        &self,
+        credential: Credential<'_>,
+        request: RequestId,
+        origin: Origin,
+    ) -> Result<Cx, Error> {
+        let now = self.clock.now();
+        match credential {
+            Credential::Bearer(text) => {
+                let session = self.verified_session(text, now)?;
+                self.enter_session(session, request, origin, now).await
+            }
+            Credential::ApiKey(text) => {
+                let shown = ApiKey::parse(text)
+                    .filter(|key| key.environment() == self.identity.settings.key_environment)
+                    .ok_or_else(refused)?;
+                let id = ApiKeyId::from_bytes(shown.id());
+                let (epoch, key) = self.live_key(id, now).await?;
+                if !self.ring.api_key_matches(&shown, &key.hash) {
+                    return Err(refused());
+                }
+                Ok(key_cx(id, &key, request, origin, now, epoch))
+            }
+        }
+    }
+
+    /// The same call under the rights that are in force now.
+    ///
+    /// # Errors
+    /// `token_invalid` when the session or the key is gone.
+    pub async fn renew(&self, cx: &Cx) -> Result<Cx, Error> {
+        let origin = cx.caller.origin;
+        match (cx.caller.principal, cx.caller.session) {
+            (Principal::User(_), Some(session)) => {
+                self.enter_session(session, cx.request, origin, cx.now()).await
+            }
+            (Principal::ApiKey { key, .. }, _) => {
+                let (epoch, live) = self.live_key(key, cx.now()).await?;
+                Ok(key_cx(key, &live, cx.request, origin, cx.now(), epoch))
+            }
+            (Principal::Job | Principal::Cli(_), _) => Ok(cx.at_epoch(self.store.epoch().await?)),
+            (Principal::User(_) | Principal::Anonymous, _) => Err(Error::unauthenticated()),
+        }
+    }
+
+    fn verified_session(&self, text: &str, now: Timestamp) -> Result<SessionId, Error> {
+        let state = &self.identity.state;
+        let name = fingerprint(text);
+        if let Some(known) = state.tokens.get(&name) {
+            // Verified once: only time can have changed what it says.
+            if now.micros() >= known.expires {
+                return Err(expired());
+            }
+            if now.micros() >= known.not_before {
+                return Ok(known.session);
+            }
+        }
+        let claims = self
+            .identity
+            .tokens
+            .verify(&self.ring, text, now.micros())
+            .map_err(|error| match error {
+                TokenError::Expired => expired(),
+                _ => refused(),
+            })?;
+        // A token that is bound to a key needs a proof of it, and there is none to check yet.
+        if claims.cnf.is_some() {
+            return Err(refused());
+        }
+        let session = SessionId::parse(&claims.sid).map_err(|_| refused())?;
+        let verified = Verified {
+            session,
+            not_before: claims.nbf.saturating_mul(MICROS),
+            expires: claims.exp.saturating_mul(MICROS),
+        };
+        state.tokens.insert(name, verified);
+        Ok(session)
+    }
+
+    async fn enter_session(
+        &self,
+        session: SessionId,
+        request: RequestId,
+        origin: Origin,
+        now: Timestamp,
+    ) -> Result<Cx, Error> {
+        let epoch = self.caught_up().await?;
+        let state = &self.identity.state;
+        let live = match state.sessions.get(&session) {
+            // Another node may have seen it used since: ask before calling it idle.
+            Some(live) if !live.idle(now) => live,
+            _ => {
+                let row = self.store.session(session).await?.ok_or_else(refused)?;
+                if !is_live(&row, now) {
+                    return Err(refused());
+                }
+                let live = Arc::new(LiveSession::of(&row));
+                state.remember(epoch, |state| state.sessions.insert(session, live.clone()));
+                live
+            }
+        };
+        if now >= live.expires_at {
+            return Err(refused());
+        }
+        live.seen.fetch_max(now.micros(), Ordering::Relaxed);
+        let caller = Caller {
+            principal: Principal::User(live.person),
+            session: Some(live.id),
+            origin,
+        };
+        Ok(Cx::new(
+            caller,
+            live.rights.clone(),
+            live.assurance,
+            request,
+            now,
+            epoch,
+        ))
+    }
+
+    async fn live_key(&self, id: ApiKeyId, now: Timestamp) -> Result<(i64, Arc<LiveKey>), Error> {
+        let epoch = self.caught_up().await?;
+        let state = &self.identity.state;
+        let live = match state.keys.get(&id) {
+            Some(live) => live,
+            None => {
+                let row = self.store.api_key(id).await?.ok_or_else(refused)?;
+                if row.revoked || row.user != UserState::Active {
+                    return Err(refused());
+                }
+                let live = Arc::new(LiveKey::of(row));
+                state.remember(epoch, |state| state.keys.insert(id, live.clone()));
+                live
+            }
+        };
+        if live.expires_at.is_some_and(|end| now >= end) {
+            return Err(refused());
+        }
+        Ok((epoch, live))
+    }
+
+    /// The epoch now in force, with everything forgotten that was revoked up to it.
+    async fn caught_up(&self) -> Result<i64, Error> {
+        let epoch = self.store.epoch().await?;
+        let state = &self.identity.state;
+        let from = state.forgotten.load(Ordering::Acquire);
+        if from < epoch {
+            let delta = self.store.revocations(from, epoch).await?;
+            state.forget(from, epoch, &delta);
+        }
+        Ok(epoch)
+    }
+
+    /// Writes when sessions were last used. A job calls it every [`SEEN_WRITE_SECS`]; the end of the process once more.
+    ///
+    /// # Errors
+    /// When the database does not answer; the next call writes the same again.
+    pub async fn write_last_seen(&self) -> Result<usize, Error> {
+        let seen = self.identity.state.unwritten();
+        if !seen.is_empty() {
+            self.store.touch_sessions(&seen).await?;
+            self.identity.state.mark_written(&seen);
+        }
+        Ok(seen.len())
+    }
+}
+
+impl LiveKey {
+    fn of(row: ApiKeyRow) -> Self {
+        Self {
+            owner: row.owner,
+            rights: Arc::new(Rights {
+                roles: row.roles,
+                scopes: Some(row.scopes),
+            }),
+            hash: ApiKeyHash {
+                kid: row.hash_key,
+                hash: row.hash,
+            },
+            expires_at: row.expires_at,
+        }
+    }
+}
+
+/// A key was made by somebody with two factors and is bounded by its scopes: it counts as sure as that.
+fn key_cx(
+    key: ApiKeyId,
+    live: &LiveKey,
+    request: RequestId,
+    origin: Origin,
+    now: Timestamp,
+    epoch: i64,
+) -> Cx {
+    let caller = Caller {
+        principal: Principal::ApiKey {
+            key,
+            owner: live.owner,
+        },
+        session: None,
+        origin,
+    };
+    Cx::new(caller, live.rights.clone(), Assurance::Aal2, request, now, epoch)
+}

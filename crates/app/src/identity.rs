@@ -1,0 +1,145 @@
+//! What establishing a principal needs: settings, keys of tokens, the pool that hashes passwords, and what is remembered.
+
+use std::sync::Arc;
+
+use strongroom_crypto::{
+    AccessTokens, KeyEnvironment, Keyring, PasswordPool,
+    password::{Cost, PoolSize},
+};
+use strongroom_domain::{
+    id::RequestId,
+    principal::{Assurance, Caller, Origin, Principal},
+};
+
+use crate::{auth_state::AuthState, bank::Bank, cx::Cx, error::Error, mail::MailSink};
+
+/// Lifetime of an access token, in seconds.
+pub const ACCESS_TOKEN_SECS: u32 = 900;
+/// A session that is not used for so long is over, in seconds.
+pub const SESSION_IDLE_SECS: i64 = 15 * 60;
+/// A customer's session ends after so long, however much it is used, in seconds.
+pub const SESSION_CUSTOMER_SECS: i64 = 12 * 60 * 60;
+/// An operator's session ends after so long, in seconds.
+pub const SESSION_OPERATOR_SECS: i64 = 8 * 60 * 60;
+/// The client that access tokens are issued to: ours.
+const CLIENT: &str = "strongroom";
+
+/// How people log in here.
+#[derive(Debug, Clone)]
+pub struct IdentitySettings {
+    /// What clients call this server: the issuer of its tokens and the base of links in mails.
+    pub public_url: String,
+    /// For whom access tokens are issued.
+    pub audience: String,
+    /// The environment that API keys are for.
+    pub key_environment: KeyEnvironment,
+    /// Operators work at once, without the approval of another: development only.
+    pub operators_at_once: bool,
+    /// What a password hash costs.
+    pub password_cost: Cost,
+    /// How many hashes are computed and wait at a time.
+    pub password_pool: PoolSize,
+    /// The sender's name in mails and authenticator apps.
+    pub bank_name: String,
+}
+
+impl IdentitySettings {
+    /// Threads that hash passwords, 46 MiB each.
+    pub const PASSWORD_WORKERS: usize = 2;
+    /// Passwords that wait to be hashed.
+    pub const PASSWORD_QUEUE: usize = 64;
+    /// Places of the queue that are kept for known devices.
+    pub const PASSWORD_RESERVED: usize = 16;
+
+    /// For a server at this address, with the defaults for everything else.
+    pub fn new(public_url: &str) -> Self {
+        Self {
+            public_url: public_url.trim_end_matches('/').to_owned(),
+            audience: public_url.trim_end_matches('/').to_owned(),
+            key_environment: KeyEnvironment::Test,
+            operators_at_once: false,
+            password_cost: Cost::DEFAULT,
+            password_pool: PoolSize {
+                workers: Self::PASSWORD_WORKERS,
+                queue: Self::PASSWORD_QUEUE,
+                reserved: Self::PASSWORD_RESERVED,
+            },
+            bank_name: "Strongroom".to_owned(),
+        }
+    }
+}
+
+/// The part of the bank that knows people.
+#[derive(Debug)]
+pub(crate) struct Identity {
+    pub(crate) settings: IdentitySettings,
+    pub(crate) tokens: AccessTokens,
+    pub(crate) passwords: PasswordPool,
+    pub(crate) state: AuthState,
+    pub(crate) mail: tokio::sync::OnceCell<Arc<dyn MailSink>>,
+    pub(crate) mail_waits: tokio::sync::Notify,
+}
+
+impl Identity {
+    pub(crate) fn new(ring: &Keyring, settings: &IdentitySettings) -> Result<Self, Error> {
+        Ok(Self {
+            tokens: AccessTokens::new(&settings.public_url, &settings.audience, CLIENT),
+            passwords: PasswordPool::start(ring, settings.password_cost, settings.password_pool)
+                .map_err(Error::internal)?,
+            state: AuthState::default(),
+            settings: settings.clone(),
+            mail: tokio::sync::OnceCell::new(),
+            mail_waits: tokio::sync::Notify::new(),
+        })
+    }
+}
+
+impl Bank {
+    /// The context of a call by somebody who holds the data directory, by numeric user id of the host.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn cx_cli(&self, uid: u32) -> Result<Cx, Error> {
+        self.cx_of(Principal::Cli(uid), Origin::Cli).await
+    }
+
+    /// The context of a background job.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn cx_job(&self) -> Result<Cx, Error> {
+        self.cx_of(Principal::Job, Origin::Job).await
+    }
+
+    async fn cx_of(&self, principal: Principal, origin: Origin) -> Result<Cx, Error> {
+        let now = self.clock.now();
+        let caller = Caller {
+            principal,
+            session: None,
+            origin,
+        };
+        let request = RequestId::from_bytes(strongroom_crypto::random::uuid_v7(now.micros()));
+        let epoch = self.store.epoch().await?;
+        Ok(Cx::new(
+            caller,
+            Arc::default(),
+            Assurance::None,
+            request,
+            now,
+            epoch,
+        ))
+    }
+
+    /// Runs a use case that writes to its end, whether or not its caller still waits: a client that goes away must not leave
+    /// half an answer behind.
+    pub(crate) async fn detached<T, F>(
+        self: &Arc<Self>,
+        work: impl FnOnce(Arc<Self>) -> F,
+    ) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Error>> + Send + 'static,
+    {
+        tokio::spawn(work(self.clone())).await.map_err(Error::internal)?
+    }
+}

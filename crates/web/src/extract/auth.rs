@@ -1,0 +1,129 @@
+//! Who calls.
+//!
+//! `Authorization: Bearer` with an access token (RFC 6750), or `X-API-Key` with the key of an integration: exactly one of
+//! them, once. Everything else about it is decided in one place, the application's `authenticate`.
+
+use axum::{extract::FromRef, extract::FromRequestParts};
+use http::{HeaderMap, HeaderName, header, request::Parts};
+use strongroom_api::codes;
+use strongroom_app::{Credential, Cx};
+use strongroom_domain::principal::{Origin, Principal};
+
+use crate::{
+    Problem,
+    layers::{Record, RequestId},
+    state::AppState,
+};
+
+const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+
+/// The context of an authenticated call.
+#[derive(Clone, Debug)]
+pub struct Auth(pub Cx);
+
+impl<S> FromRequestParts<S> for Auth
+where
+    S: Send + Sync,
+    AppState: FromRef<S>,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let record = Record::of(&parts.extensions);
+        let request = record.map_or_else(RequestId::next, Record::id);
+        let request = strongroom_domain::id::RequestId::from_bytes(request.bytes());
+        let credential = credential(&parts.headers)?;
+        let bank = AppState::from_ref(state).bank;
+        let cx = bank.authenticate(credential, request, Origin::Api).await?;
+        if let Some(record) = record {
+            record.set_principal(match cx.caller.principal {
+                Principal::User(id) => id.to_string(),
+                Principal::ApiKey { key, .. } => key.to_string(),
+                Principal::Anonymous | Principal::Job | Principal::Cli(_) => String::new(),
+            });
+        }
+        Ok(Self(cx))
+    }
+}
+
+/// The one credential of a request.
+fn credential(headers: &HeaderMap) -> Result<Credential<'_>, Problem> {
+    let mut bearers = headers.get_all(header::AUTHORIZATION).iter();
+    let mut keys = headers.get_all(API_KEY).iter();
+    match (bearers.next(), bearers.next(), keys.next(), keys.next()) {
+        (None, None, None, None) => Err(missing()),
+        (Some(value), None, None, None) => value
+            .to_str()
+            .ok()
+            .and_then(bearer)
+            .map(Credential::Bearer)
+            .ok_or_else(missing),
+        (None, None, Some(value), None) => value.to_str().ok().map(Credential::ApiKey).ok_or_else(missing),
+        // Two credentials might be two people: nobody guesses which one was meant.
+        _ => Err(Problem::new(
+            &codes::UNAUTHENTICATED,
+            "Authentication is required: send one credential, once.",
+        )),
+    }
+}
+
+/// The token of `Bearer <token>`; the scheme in any case (RFC 9110, section 11.1).
+fn bearer(value: &str) -> Option<&str> {
+    let (scheme, token) = value.split_once(' ')?;
+    let token = token.trim_start_matches(' ');
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+fn missing() -> Problem {
+    Problem::new(
+        &codes::UNAUTHENTICATED,
+        "Authentication is required: send an access token or an API key.",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .fold(HeaderMap::new(), |mut all, (name, value)| {
+                all.append(name, value);
+                all
+            })
+    }
+
+    #[test]
+    fn one_credential_is_read_whatever_the_case_of_its_scheme() {
+        for scheme in ["Bearer x.y.z", "bearer x.y.z", "BEARER  x.y.z"] {
+            let found = headers(&[("authorization", scheme)]);
+            assert!(
+                matches!(credential(&found), Ok(Credential::Bearer("x.y.z"))),
+                "{scheme}"
+            );
+        }
+        let found = headers(&[("x-api-key", "sr_test_1")]);
+        assert!(matches!(credential(&found), Ok(Credential::ApiKey("sr_test_1"))));
+    }
+
+    #[test]
+    fn none_another_scheme_or_two_credentials_are_no_credential() {
+        for wrong in [
+            &[][..],
+            &[("authorization", "Basic eDp5")],
+            &[("authorization", "Bearer")],
+            &[("authorization", "Bearer ")],
+            &[("authorization", "x.y.z")],
+            &[("authorization", "Bearer x"), ("authorization", "Bearer y")],
+            &[("authorization", "Bearer x"), ("x-api-key", "y")],
+            &[("x-api-key", "x"), ("x-api-key", "y")],
+        ] {
+            let refused = credential(&headers(wrong)).err().map(|problem| problem.status());
+            assert_eq!(refused, Some(http::StatusCode::UNAUTHORIZED), "{wrong:?}");
+        }
+    }
+}
