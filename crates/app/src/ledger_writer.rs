@@ -177,7 +177,9 @@ impl Writer {
             unknown = false;
             let known_before = book.outcomes.len();
             // A decision that panics has left its book half changed: nothing of it is used, the transaction is abandoned.
-            let decided = catch_unwind(AssertUnwindSafe(|| decide(&mut book, commands, self.signer.as_ref())));
+            let decided = catch_unwind(AssertUnwindSafe(|| {
+                decide(&mut book, commands, self.signer.as_ref())
+            }));
             let Ok((changes, answers)) = decided else {
                 return Self::after_panic(commands);
             };
@@ -209,6 +211,22 @@ impl Writer {
         } else {
             Err(last.into())
         }
+    }
+
+    /// The batch is given up and told so: alone a command is told that it is our fault, in company to come back, where it
+    /// meets other neighbours. Nothing was changed.
+    fn after_panic(commands: &[Command]) -> Result<Vec<Answer>, Error> {
+        metrics::counter!("strongroom_lane_panics_total").increment(1);
+        tracing::error!(
+            commands = commands.len(),
+            "a decision panicked; nothing of its batch was booked"
+        );
+        if let [_one] = commands {
+            return Err(Error::broken("a decision panicked"));
+        }
+        Err(Error::unavailable(StoreError::Corrupt(
+            "a decision in the same batch panicked",
+        )))
     }
 }
 

@@ -3,6 +3,7 @@
 //! `serve` composes the rest: see [`serve::compose`].
 
 mod cli;
+mod compose;
 mod config;
 mod data_dir;
 mod logging;

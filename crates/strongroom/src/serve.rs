@@ -16,6 +16,8 @@ use strongroom_web::{
     health::{Check, Readiness},
     layers::FrontSettings,
     server::{Ended, Server, ServerSettings, Stop, Stopped, stop_signal},
+    state::AppState,
+    v1,
 };
 use tokio::{
     net::TcpListener,
@@ -25,6 +27,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::{
     cli::Outcome,
+    compose,
     config::{self, Config, ConfigError, ConfigErrors, Environment, Origin, PublicUrl, Sources, Tls},
     data_dir::DataDir,
     logging,
@@ -92,15 +95,24 @@ async fn compose(parts: Parts<'_>) -> Result<Composed, Box<dyn std::error::Error
         ?purpose,
         "composing"
     );
+    let bank = compose::bank(config, public_url).await?;
+    let database = {
+        let bank = Arc::clone(&bank);
+        Check::new("database", move || {
+            let bank = Arc::clone(&bank);
+            async move { bank.store().ping().await.map_err(|error| error.to_string()) }
+        })
+    };
     Ok(Composed {
-        routes: routes(),
+        routes: v1::routes().with_state(AppState { bank }),
+        checks: vec![database],
         ..Composed::default()
     })
 }
 
 /// The business routes without a bank behind them, for the OpenAPI document.
 pub(crate) fn routes() -> OpenApiRouter {
-    OpenApiRouter::new()
+    OpenApiRouter::with_openapi(v1::routes().into_openapi())
 }
 
 /// Runs the server until a signal.

@@ -1,0 +1,83 @@
+//! Constructs the bank from its parts. The only file that knows store, crypto, app and web at once.
+
+use std::{error::Error, path::Path, sync::Arc};
+
+use strongroom_app::{
+    Bank, BankSettings, Clock, SystemClock, identity::IdentitySettings, keys::load_keyring, ledger_writer::WriterSettings,
+};
+use strongroom_crypto::{EnvProvider, FileProvider, KeyEnvironment, KeyProvider, self_test};
+use strongroom_store::{DatabaseUrl, Store, StoreSettings};
+
+use crate::config::{self, Config, Environment, PublicUrl};
+
+type Failure = Box<dyn Error + Send + Sync>;
+
+/// What the store must be told.
+pub(crate) fn store_settings(config: &Config) -> StoreSettings {
+    let database = &config.database;
+    let mut settings = StoreSettings::new(database_url(&database.url));
+    settings.ledger = database.ledger_url.as_ref().map(database_url);
+    settings.migrate = database.migrate_url.as_ref().map(database_url);
+    settings.connections_max = database.connections_max;
+    settings.pages_max = database.sqlite_pages_max;
+    // In production somebody migrates on purpose; the server refuses to start before.
+    let embedded = matches!(settings.database, DatabaseUrl::Sqlite(_));
+    settings.migrate_at_start = embedded || config.environment == Environment::Development;
+    settings
+}
+
+fn database_url(url: &config::DatabaseUrl) -> DatabaseUrl {
+    match url {
+        config::DatabaseUrl::Sqlite(path) => DatabaseUrl::Sqlite(path.clone()),
+        config::DatabaseUrl::Postgres(url) => DatabaseUrl::Postgres(url.clone()),
+    }
+}
+
+/// Where the keyring is.
+pub(crate) fn key_provider(config: &Config) -> Result<Box<dyn KeyProvider>, Failure> {
+    let keys = &config.keys;
+    Ok(match keys.provider {
+        config::KeyProvider::File => {
+            if let Some(folder) = keys.file.parent() {
+                make_private(folder)?;
+            }
+            match &keys.passphrase {
+                Some(passphrase) => Box::new(FileProvider::wrapped_by(&keys.file, passphrase.clone())),
+                None => Box::new(FileProvider::plain(&keys.file)),
+            }
+        }
+        config::KeyProvider::Env => {
+            let document = keys.keyring.clone().ok_or("keys.keyring must be set where keys.provider is env")?;
+            Box::new(EnvProvider::new(document, keys.passphrase.clone()))
+        }
+    })
+}
+
+fn make_private(folder: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+/// Opens the store, the keyring and the bank over them.
+pub(crate) async fn bank(config: &Config, public_url: &PublicUrl) -> Result<Arc<Bank>, Failure> {
+    self_test()?;
+    let store = Store::open(&store_settings(config)).await?;
+    let ring = load_keyring(&store, key_provider(config)?.as_ref(), SystemClock.now()).await?;
+    let mut identity = IdentitySettings::new(&public_url.to_string());
+    identity.operators_at_once = config.approvals_bootstrap;
+    if config.environment == Environment::Production {
+        identity.key_environment = KeyEnvironment::Live;
+    }
+    let settings = BankSettings {
+        identity,
+        country: config.bank.country.clone(),
+        code: config.bank.code.clone(),
+        time_zone: config.bank.time_zone.clone(),
+        log_origin: format!("{}/log", public_url.host),
+        writer: WriterSettings {
+            batch_commands_max: config.lane.batch_commands_max,
+            queue_commands_max: config.lane.queue_max,
+        },
+    };
+    Ok(Arc::new(Bank::open(store, Arc::new(ring), &settings, Arc::new(SystemClock)).await?))
+}
