@@ -21,7 +21,7 @@ cargo xtask <verb>
   test [--only STEP]... [-p CRATE]... [-- FILTER...]
                      everything that has to pass; with a crate or a filter only the tests
                      steps: tidy fmt clippy deny gen tests
-  tidy               the rules of the house that no compiler knows
+  tidy [RULE...]     the rules of the house that no compiler knows; --wrap breaks comments that are too long
   gen [--check]      write the generated files, or fail when they are out of date
   bench [ARG...]     build for release, start a private PostgreSQL, run the benchmark with the arguments
   postgres           a private PostgreSQL in the foreground, as the tests use it; ends with Ctrl-C

@@ -15,6 +15,7 @@ mod source;
 mod sql;
 mod tree;
 mod words;
+mod wrap;
 
 use std::fmt;
 
@@ -116,8 +117,11 @@ fn is_rule(name: &str) -> bool {
     RULES.iter().any(|rule| rule.name == name)
 }
 
-/// Checks every rule, or those that are named.
+/// Checks every rule, or those that are named; with `--wrap` breaks comments that are too long instead.
 pub(crate) fn verb(args: &[String]) -> Outcome<()> {
+    if args == ["--wrap"] {
+        return wrap::verb();
+    }
     if let Some(unknown) = args.iter().find(|name| !is_rule(name)) {
         let names: Vec<&str> = RULES.iter().map(|rule| rule.name).collect();
         return Err(format!("tidy has no rule `{unknown}`; it has {}", names.join(", ")).into());

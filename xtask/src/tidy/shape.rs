@@ -6,7 +6,7 @@ use super::repo::Repo;
 /// Lines of a Rust file.
 const FILE_LINES_MAX: usize = 600;
 /// Columns of a line of Rust; rustfmt breaks code long before, this is for comments and texts.
-const LINE_COLUMNS_MAX: usize = 120;
+pub(super) const LINE_COLUMNS_MAX: usize = 120;
 /// Columns of a line with a literal in it: a statement or a sentence that is broken can no longer be found.
 const LITERAL_COLUMNS_MAX: usize = 160;
 
