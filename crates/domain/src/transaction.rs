@@ -113,9 +113,32 @@ pub fn entries_digest(salt: &[u8; 16], entries: &[Entry]) -> [u8; 32] {
     hash.finalize().into()
 }
 
-impl Transaction {
-    /// The canonical bytes of the facts that a receipt shows.
-    pub fn facts(&self) -> Vec<u8> {
+/// What a receipt shows of a transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// Its id.
+    pub id: TransactionId,
+    /// Why money moved.
+    pub kind: TransactionKind,
+    /// The account debited.
+    pub from_account: AccountId,
+    /// The account credited.
+    pub to_account: AccountId,
+    /// How much.
+    pub amount: Amount,
+    /// Of which currency.
+    pub currency: Currency,
+    /// When it became effective in the books.
+    pub booked_at: Timestamp,
+    /// The day it counts for.
+    pub value_date: Date,
+    /// Salted commitment to the free text.
+    pub memo: Option<[u8; 32]>,
+}
+
+impl Facts {
+    /// The canonical bytes.
+    pub fn bytes(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(160);
         out.extend_from_slice(self.id.as_bytes());
         out.extend_from_slice(&length_prefixed(self.kind.name()));
@@ -133,10 +156,37 @@ impl Transaction {
     pub fn digest(&self, entries_digest: &[u8; 32]) -> [u8; 32] {
         Sha256::new()
             .chain_update(b"strongroom/transaction/v1")
-            .chain_update(self.facts())
+            .chain_update(self.bytes())
             .chain_update(entries_digest)
             .finalize()
             .into()
+    }
+}
+
+impl Transaction {
+    /// What a receipt shows.
+    pub const fn shown(&self) -> Facts {
+        Facts {
+            id: self.id,
+            kind: self.kind,
+            from_account: self.from_account,
+            to_account: self.to_account,
+            amount: self.amount,
+            currency: self.currency,
+            booked_at: self.booked_at,
+            value_date: self.value_date,
+            memo: self.memo,
+        }
+    }
+
+    /// The canonical bytes of the facts that a receipt shows.
+    pub fn facts(&self) -> Vec<u8> {
+        self.shown().bytes()
+    }
+
+    /// Digest that goes into the audit record.
+    pub fn digest(&self, entries_digest: &[u8; 32]) -> [u8; 32] {
+        self.shown().digest(entries_digest)
     }
 }
 

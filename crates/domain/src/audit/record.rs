@@ -2,7 +2,7 @@
 
 use crate::{
     account::Account,
-    audit::tree::{Hash, leaf_hash},
+    audit::{leaf, tree::Hash},
     id::{AccountId, RequestId, TransactionId, UserId},
     principal::Caller,
     time::Timestamp,
@@ -185,7 +185,8 @@ pub struct Record {
     pub details: Details,
 }
 
-const VERSION: u8 = 1;
+/// First byte of the canonical bytes.
+pub(super) const VERSION: u8 = 1;
 
 impl Record {
     /// The canonical bytes that are signed and hashed.
@@ -284,16 +285,14 @@ impl SignedRecord {
         })
     }
 
-    /// The leaf of the tree: over the canonical bytes, the key id and the HMAC.
+    /// The leaf of the tree; see [`leaf`](mod@crate::audit::leaf) for what it covers.
     pub fn leaf(&self) -> Hash {
         self.leaf_of(self.canonical())
     }
 
     /// As [`Self::leaf`], where the canonical bytes are at hand.
-    pub fn leaf_of(&self, mut canonical: Vec<u8>) -> Hash {
-        canonical.extend_from_slice(&self.mac_key.to_be_bytes());
-        canonical.extend_from_slice(&self.mac);
-        leaf_hash(&canonical)
+    pub fn leaf_of(&self, canonical: Vec<u8>) -> Hash {
+        leaf::of_record(canonical, self.mac_key, &self.mac)
     }
 }
 

@@ -24,7 +24,7 @@ pub fn leaf_hash(data: &[u8]) -> Hash {
         .into()
 }
 
-fn node_hash(left: &Hash, right: &Hash) -> Hash {
+pub(super) fn node_hash(left: &Hash, right: &Hash) -> Hash {
     Sha256::new()
         .chain_update([1])
         .chain_update(left)
@@ -66,7 +66,7 @@ impl NodeStore {
     }
 
     /// The root of the full subtree of 2^height leaves at `index`, from what is stored.
-    fn subtree(&self, height: u32, index: u64) -> Result<Hash, ProofError> {
+    pub(super) fn subtree(&self, height: u32, index: u64) -> Result<Hash, ProofError> {
         if height.is_multiple_of(TILE_HEIGHT) {
             let level = height.checked_div(TILE_HEIGHT).unwrap_or(0);
             return self.0.get(&(level, index)).copied().ok_or(ProofError::Missing);
@@ -92,6 +92,9 @@ pub enum ProofError {
     /// The proof has another number of hashes than the tree demands.
     #[error("the proof has a wrong length")]
     Length,
+    /// The proof leads to another root.
+    #[error("the proof leads to another root")]
+    Root,
 }
 
 /// The right edge of a growing tree: enough to append and to know the root.

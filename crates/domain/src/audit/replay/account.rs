@@ -1,0 +1,228 @@
+//! One account, rebuilt from its entries and the records about it.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    account::{Account, AccountKind, SkipPath},
+    audit::{
+        record::SignedRecord,
+        replay::{Findings, Problem, is_of_the_chart},
+    },
+    id::UserId,
+    time::Timestamp,
+    transaction::Entry,
+};
+
+/// Most entries of one account that wait for an earlier one: more than all nodes together have in a batch. When it is
+/// reached an entry is missing, and the account goes on from there.
+const WAITING_MAX: usize = 8_192;
+
+/// Where an account stood at a checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Start {
+    /// Sum of its entries.
+    pub balance: i64,
+    /// Number of its entries.
+    pub entries: u64,
+    /// When the newest was booked.
+    pub booked_at: Timestamp,
+    /// The way back; `None` where it could not be read.
+    pub path: Option<SkipPath>,
+}
+
+/// What a record says of an account's state: freezes, closed, floor.
+type State = (u8, bool, Option<i64>);
+/// What a record says of an opening: owner, ledger code, currency.
+type Opening = ([u8; 16], u16, [u8; 3]);
+
+/// What the log says of an account so far.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    balance: i64,
+    entries: u64,
+    booked_at: Timestamp,
+    path: SkipPath,
+    /// A gap in the entries: pointers across it cannot be computed.
+    path_lost: bool,
+    /// Entries that came before those in front of them.
+    waiting: Option<Box<BTreeMap<u64, Entry>>>,
+    /// The newest record about the state, by id.
+    state: Option<(i64, State)>,
+    opening: Option<Opening>,
+    begun: bool,
+    seen: bool,
+}
+
+impl Held {
+    pub(super) fn begin(&mut self, start: Start) {
+        self.balance = start.balance;
+        self.entries = start.entries;
+        self.booked_at = start.booked_at;
+        self.path_lost = start.path.is_none();
+        self.path = start.path.unwrap_or_default();
+        self.begun = true;
+    }
+
+    pub(super) const fn is_begun(&self) -> bool {
+        self.begun
+    }
+
+    pub(super) const fn seen(&mut self) {
+        self.seen = true;
+    }
+
+    pub(super) const fn is_seen(&self) -> bool {
+        self.seen
+    }
+
+    /// Record ids ascend in the order of the locks, so the largest is the newest whatever order they come in.
+    pub(super) fn state(&mut self, record: &SignedRecord, state: State) {
+        if self.state.is_none_or(|(newest, _)| newest < record.id) {
+            self.state = Some((record.id, state));
+        }
+        if let Some(opening) = record.details.opened_as() {
+            self.opening = Some(opening);
+            // An account's time begins with its opening.
+            self.booked_at = self.booked_at.max(Timestamp::from_micros(record.at));
+        }
+    }
+
+    pub(super) fn entry(&mut self, entry: Entry, findings: &mut Findings) {
+        self.begun = true;
+        let next = self.entries.saturating_add(1);
+        if entry.sequence == next {
+            self.append(&entry, findings);
+            self.take_waiting(findings);
+        } else if entry.sequence > next {
+            let waiting = self.waiting.get_or_insert_default();
+            if waiting.insert(entry.sequence, entry).is_some() {
+                findings.add("entries", entry.id, Problem::SequenceWrong);
+            }
+            if waiting.len() >= WAITING_MAX {
+                self.skip_gap(findings);
+            }
+        } else {
+            findings.add("entries", entry.id, Problem::SequenceWrong);
+        }
+    }
+
+    fn append(&mut self, entry: &Entry, findings: &mut Findings) {
+        let balance = self.balance.checked_add(entry.amount);
+        if balance != Some(entry.balance_after) {
+            findings.add("entries", entry.id, Problem::BalanceWrong);
+        }
+        if entry.booked_at < self.booked_at {
+            findings.add("entries", entry.id, Problem::TimeWrong);
+        }
+        if !self.path_lost {
+            if entry.id > self.path.head().unwrap_or(0) {
+                let links = self.path.push(entry.id);
+                if (links.prev, links.jump) != (entry.prev, entry.jump) {
+                    findings.add("entries", entry.id, Problem::LinksWrong);
+                }
+            } else {
+                findings.add("entries", entry.id, Problem::LinksWrong);
+                self.path_lost = true;
+            }
+        }
+        self.balance = balance.unwrap_or(entry.balance_after);
+        self.entries = entry.sequence;
+        self.booked_at = self.booked_at.max(entry.booked_at);
+    }
+
+    fn take_waiting(&mut self, findings: &mut Findings) {
+        while let Some(waiting) = &mut self.waiting {
+            let Some(entry) = waiting.remove(&self.entries.saturating_add(1)) else {
+                if waiting.is_empty() {
+                    self.waiting = None;
+                }
+                return;
+            };
+            self.append(&entry, findings);
+        }
+    }
+
+    /// Goes on behind a gap, and says in which row it shows.
+    fn skip_gap(&mut self, findings: &mut Findings) {
+        let Some((_, entry)) = self.waiting.as_mut().and_then(|waiting| waiting.pop_first()) else {
+            return;
+        };
+        findings.add("entries", entry.id, Problem::SequenceWrong);
+        // The sum goes on from what is there: the missing amount shows in the balance at the end.
+        self.entries = entry.sequence.saturating_sub(1);
+        self.balance = entry.balance_after.saturating_sub(entry.amount);
+        self.path_lost = true;
+        self.append(&entry, findings);
+        self.take_waiting(findings);
+    }
+
+    /// When nothing more can come in front of what waits.
+    pub(super) fn settle(&mut self, findings: &mut Findings) {
+        while self.waiting.is_some() {
+            self.skip_gap(findings);
+            if self.waiting.as_ref().is_some_and(|waiting| waiting.is_empty()) {
+                self.waiting = None;
+            }
+        }
+    }
+
+    pub(super) fn compare_entries(&self, account: &Account, from_nothing: bool, findings: &mut Findings) {
+        if !from_nothing && !self.begun {
+            return;
+        }
+        let checks = [
+            (account.balance == self.balance, Problem::StateBalance),
+            (account.entries == self.entries, Problem::StateEntries),
+            (self.path_lost || account.path == self.path, Problem::StatePath),
+            (self.is_time(account), Problem::StateTime),
+        ];
+        for (holds, problem) in checks {
+            if !holds {
+                findings.add("account_states", account.id, problem);
+            }
+        }
+    }
+
+    /// The chart's accounts are opened by the first account in their currency, whose record tells the time.
+    fn is_time(&self, account: &Account) -> bool {
+        account.last_booked_at == self.booked_at || (account.owner.is_none() && self.entries == 0)
+    }
+
+    pub(super) fn compare_state(&self, account: &Account, from_nothing: bool, findings: &mut Findings) {
+        if account.owner.is_none() {
+            if !is_of_the_chart(account) {
+                findings.add("accounts", account.id, Problem::AccountChanged);
+            }
+            return;
+        }
+        match (&self.opening, from_nothing) {
+            (Some(opening), _) if *opening != opening_of(account) => {
+                findings.add("accounts", account.id, Problem::AccountChanged);
+            }
+            (None, true) => findings.add("accounts", account.id, Problem::AccountUnrecorded),
+            _ => {}
+        }
+        let Some((_, (freezes, closed, floor))) = self.state else {
+            return;
+        };
+        let checks = [
+            (account.freezes.bits() == freezes, Problem::StateFreezes),
+            (account.closed == closed, Problem::StateClosed),
+            (account.floor == floor, Problem::StateFloor),
+        ];
+        for (holds, problem) in checks {
+            if !holds {
+                findings.add("account_states", account.id, problem);
+            }
+        }
+    }
+}
+
+fn opening_of(account: &Account) -> Opening {
+    let kind: AccountKind = account.kind;
+    let owner = account
+        .owner
+        .as_ref()
+        .map_or([0; 16], |owner: &UserId| *owner.as_bytes());
+    (owner, kind.ledger_code(), account.currency.code_bytes())
+}
