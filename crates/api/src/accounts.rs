@@ -28,6 +28,15 @@ pub struct OpenAccount {
     pub name: String,
 }
 
+/// Body of `PATCH /accounts/{id}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"name": "Holidays"}))]
+pub struct RenameAccount {
+    /// Your name for it, 1 to 100 characters.
+    pub name: String,
+}
+
 /// Body of `POST /admin/accounts`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -4,13 +4,14 @@ use strongroom_crypto::random;
 use strongroom_domain::{
     account::{AccountKind, CustomerKind, FreezeScope, Side},
     action::Action,
+    audit::{Details, Object},
     iban::{ACCOUNT_DIGITS, Iban},
     id::{AccountId, UserId},
     ledger::{AccountChange, Answer, Command, Done, NewAccount, Refusal, Verb},
     money::Currency,
     time::Timestamp,
 };
-use strongroom_store::ledger::AccountView;
+use strongroom_store::{Scope, ledger::AccountView};
 
 use crate::{
     authorize::{Resource, authorize},
@@ -18,6 +19,7 @@ use crate::{
     cx::Cx,
     error::{Error, Kind},
     idempotency::{Fields, IdempotencyKey},
+    record::Entry,
 };
 
 /// How often a random account number is drawn again because it is taken.
@@ -223,6 +225,33 @@ impl Bank {
             .await
     }
 
+    /// Gives an account another name.
+    ///
+    /// # Errors
+    /// `account_not_found`.
+    pub async fn rename_account(
+        &self,
+        cx: &Cx,
+        id: AccountId,
+        name: String,
+    ) -> Result<AccountDetails, Error> {
+        let view = self.readable_account(cx, id, Action::AccountRename).await?;
+        let owner = view.account.owner.ok_or_else(Error::account_not_found)?;
+        let permit = authorize(cx, Action::AccountRename, Resource::OwnedBy(owner))?;
+        let sealed = self.people.seal_account_name(owner, id, &name).await?;
+        let mut tx = self.store.write(Scope::Person(owner)).await?;
+        tx.rename_account(id, &sealed).await?;
+        // The name is the customer's own affair: the log says that it changed, not to what.
+        let entry = Entry {
+            object: Object::Account(id),
+            outcome: "ok",
+            details: Details::none(),
+        };
+        self.recorder.append(&mut tx, cx, &permit, entry).await?;
+        tx.commit().await?;
+        self.details_of(id).await
+    }
+
     async fn change_account(
         &self,
         cx: &Cx,
@@ -271,14 +300,31 @@ impl Bank {
     ) -> Result<AccountView, Error> {
         let view = self.store.account(id).await?;
         let owner = view.as_ref().and_then(|view| view.account.owner);
-        let resource = owner.map_or(Resource::Bank, Resource::OwnedBy);
-        match (authorize(cx, action, resource), view) {
-            (Ok(_), Some(view)) => Ok(view),
-            (Err(error), _) if error.kind == Kind::Unauthenticated => Err(error),
-            // An operator without the right learns so; a customer learns nothing.
-            (Err(error), _) if error.kind == Kind::Forbidden && is_operator(cx) => Err(error),
-            _ => Err(Error::account_not_found()),
+        check_account(cx, action, owner)?;
+        view.ok_or_else(Error::account_not_found)
+    }
+
+    /// The owner of a customer's account that the caller may touch in this way. Reads the row only the first time.
+    pub(crate) async fn customer_account(
+        &self,
+        cx: &Cx,
+        id: AccountId,
+        action: Action,
+    ) -> Result<UserId, Error> {
+        let owner = self.owner_of(id).await?;
+        check_account(cx, action, owner)?;
+        owner.ok_or_else(Error::account_not_found)
+    }
+
+    pub(crate) async fn owner_of(&self, id: AccountId) -> Result<Option<UserId>, Error> {
+        if let Some(owner) = self.owners.get(&id) {
+            return Ok(Some(owner));
         }
+        let owner = self.store.account(id).await?.and_then(|view| view.account.owner);
+        if let Some(owner) = owner {
+            self.owners.insert(id, owner);
+        }
+        Ok(owner)
     }
 
     async fn details_of(&self, id: AccountId) -> Result<AccountDetails, Error> {
@@ -353,6 +399,17 @@ fn open_fields(input: &OpenAccount, owner: UserId) -> Vec<Vec<u8>> {
         owner.as_bytes().to_vec(),
         input.overdraft.to_be_bytes().to_vec(),
     ]
+}
+
+/// Refuses so that a customer cannot tell somebody else's account from none.
+fn check_account(cx: &Cx, action: Action, owner: Option<UserId>) -> Result<(), Error> {
+    match authorize(cx, action, owner.map_or(Resource::Bank, Resource::OwnedBy)) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind == Kind::Unauthenticated => Err(error),
+        // An operator without the right learns so; a customer learns nothing.
+        Err(error) if error.kind == Kind::Forbidden && is_operator(cx) => Err(error),
+        Err(_) => Err(Error::account_not_found()),
+    }
 }
 
 fn is_operator(cx: &Cx) -> bool {

@@ -3,8 +3,13 @@
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
+use quick_cache::sync::Cache;
 use strongroom_crypto::{Idempotency, Keyring};
-use strongroom_domain::{ledger::Answer, ledger::Command};
+use strongroom_domain::{
+    iban::Iban,
+    id::{AccountId, UserId},
+    ledger::{Answer, Command},
+};
 use strongroom_store::{BankRow, Store};
 
 use crate::{
@@ -46,9 +51,15 @@ pub struct Bank {
     pub(crate) writer: LedgerWriter,
     pub(crate) people: People,
     pub(crate) recorder: RecordSigner,
+    /// Whose an account is never changes: no row is read twice to know it.
+    pub(crate) owners: Cache<AccountId, UserId>,
+    /// Nor does the account behind a number.
+    pub(crate) numbers: Cache<Iban, AccountId>,
     pub(crate) identity: Identity,
 }
 
+/// Most accounts whose fixed facts are kept in memory (about 100 bytes each).
+const FACTS_CACHED_MAX: usize = 100_000;
 /// How often a command is authorized again because rights changed while it waited.
 const STALE_ATTEMPTS_MAX: usize = 5;
 
@@ -75,6 +86,8 @@ impl Bank {
             .map_err(Error::internal)?;
         Ok(Self {
             people: People::new(store.clone(), ring.clone()),
+            owners: Cache::new(FACTS_CACHED_MAX),
+            numbers: Cache::new(FACTS_CACHED_MAX),
             keyed: ring.idempotency(),
             identity: Identity::new(&ring, &settings.identity)?,
             store,

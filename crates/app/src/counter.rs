@@ -18,7 +18,7 @@ use crate::{
     cx::Cx,
     error::Error,
     idempotency::Fields,
-    transfers::{Asked, TransferDetails, customer_of, optional, seal_optional},
+    transfers::{Asked, TransferDetails, optional, seal_optional},
 };
 
 /// Fields of `POST /deposits` and `POST /withdrawals` in the order of their fingerprint.
@@ -92,12 +92,10 @@ impl Bank {
         authorize(cx, action, Resource::Bank)?;
         let fields = cash_fields(&input, action);
         let idempotency = self.key_for(cx, input.idempotency_key.as_deref(), &fields, false)?;
-        let view = self
-            .store
-            .account(input.account)
+        let owner = self
+            .owner_of(input.account)
             .await?
             .ok_or_else(Error::account_not_found)?;
-        let owner = customer_of(&view.account)?;
         let id = cx.new_id();
         let posting = Posting {
             id,

@@ -16,7 +16,7 @@ use strongroom_store::{
     StoreError,
     ledger::{BATCH_COMMANDS_MAX, Lane, LaneCounters, Need},
 };
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::error::{Error, Kind};
 
@@ -52,6 +52,8 @@ pub struct LedgerWriter {
     queue: mpsc::Sender<Job>,
     in_flight: Arc<InFlight>,
     counters: watch::Receiver<LaneCounters>,
+    stop: Arc<Notify>,
+    ended: watch::Receiver<bool>,
 }
 
 impl LedgerWriter {
@@ -67,12 +69,15 @@ impl LedgerWriter {
         let (queue, waiting) = mpsc::channel(settings.queue_commands_max.max(1));
         let (report, counters) = watch::channel(LaneCounters::default());
         let batch_max = settings.batch_commands_max.clamp(1, BATCH_COMMANDS_MAX);
+        let (stop, (ending, ended)) = (Arc::new(Notify::new()), watch::channel(false));
         let writer = Writer {
             lane,
             signer,
             waiting,
             batch_max,
             report,
+            stop: stop.clone(),
+            ending,
         };
         let runtime = tokio::runtime::Handle::current();
         std::thread::Builder::new()
@@ -82,6 +87,8 @@ impl LedgerWriter {
             queue,
             in_flight: Arc::default(),
             counters,
+            stop,
+            ended,
         })
     }
 
@@ -113,6 +120,13 @@ impl LedgerWriter {
         answer.await.map_err(|_| Error::commit_unknown())?
     }
 
+    /// Takes no more commands, decides those that wait, and returns when the last one is answered.
+    pub async fn close(&self) {
+        self.stop.notify_one();
+        // An error means that the writer is gone already.
+        drop(self.ended.clone().wait_for(|ended| *ended).await);
+    }
+
     /// What the lane has done so far.
     pub fn counters(&self) -> LaneCounters {
         *self.counters.borrow()
@@ -125,12 +139,24 @@ struct Writer {
     waiting: mpsc::Receiver<Job>,
     batch_max: usize,
     report: watch::Sender<LaneCounters>,
+    stop: Arc<Notify>,
+    ending: watch::Sender<bool>,
 }
 
 impl Writer {
     async fn run(mut self) {
         let mut batch = Vec::with_capacity(self.batch_max);
-        while let Some(first) = self.waiting.recv().await {
+        let stop = self.stop.clone();
+        loop {
+            let first = tokio::select! {
+                biased;
+                first = self.waiting.recv() => first,
+                () = stop.notified() => {
+                    self.waiting.close();
+                    continue;
+                }
+            };
+            let Some(first) = first else { break };
             batch.push(first);
             while batch.len() < self.batch_max
                 && let Ok(next) = self.waiting.try_recv()
@@ -156,6 +182,8 @@ impl Writer {
                 self.lane.idle().await;
             }
         }
+        drop(self.lane);
+        self.ending.send_replace(true);
     }
 
     /// Runs the batch until it is committed or it is certain that it is not. After a commit whose outcome is not known the

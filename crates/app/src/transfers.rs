@@ -2,7 +2,6 @@
 
 use strongroom_crypto::random;
 use strongroom_domain::{
-    account::Account,
     action::Action,
     iban::Iban,
     id::{AccountId, TransactionId, UserId},
@@ -82,7 +81,9 @@ impl Bank {
         cx: &Cx,
         input: CreateTransfer,
     ) -> Result<Once<TransferDetails>, Error> {
-        let owner = self.owner_of_source(cx, input.from).await?;
+        let owner = self
+            .customer_account(cx, input.from, Action::TransferCreate)
+            .await?;
         let fields = transfer_fields(&input);
         let idempotency = self.key_for(cx, input.idempotency_key.as_deref(), &fields, input.dry_run)?;
         let to = self.payee(&input.to).await?;
@@ -142,7 +143,7 @@ impl Bank {
     /// Refuses everybody who is no party of a transaction and has no right to read others'.
     pub(crate) async fn check_party(&self, cx: &Cx, transaction: &Transaction) -> Result<(), Error> {
         for id in [transaction.from_account, transaction.to_account] {
-            let owner = self.store.account(id).await?.and_then(|view| view.account.owner);
+            let owner = self.owner_of(id).await?;
             let resource = owner.map_or(Resource::Bank, Resource::OwnedBy);
             match authorize(cx, Action::TransferRead, resource) {
                 Ok(_) => return Ok(()),
@@ -153,16 +154,19 @@ impl Bank {
         Err(Error::not_found())
     }
 
-    /// The owner of an account that the caller may debit.
-    async fn owner_of_source(&self, cx: &Cx, from: AccountId) -> Result<UserId, Error> {
-        let view = self.readable_account(cx, from, Action::TransferCreate).await?;
-        view.account.owner.ok_or_else(Error::account_not_found)
-    }
-
     async fn payee(&self, payee: &Payee) -> Result<Option<AccountId>, Error> {
         Ok(match payee {
             Payee::Account(id) => Some(*id),
-            Payee::Number(number) => self.store.account_by_number(number).await?.map(|(id, _)| id),
+            Payee::Number(number) => match self.numbers.get(number) {
+                Some(id) => Some(id),
+                None => {
+                    let found = self.store.account_by_number(number).await?.map(|(id, _)| id);
+                    if let Some(id) = found {
+                        self.numbers.insert(number.clone(), id);
+                    }
+                    found
+                }
+            },
         })
     }
 
@@ -300,9 +304,4 @@ pub(crate) async fn seal_optional(
         Some(text) => Ok(Some(bank.people.seal_memo(owner, id, text).await?)),
         None => Ok(None),
     }
-}
-
-/// The owner of a customer's account, from a loaded view.
-pub(crate) fn customer_of(account: &Account) -> Result<UserId, Error> {
-    account.owner.ok_or_else(Error::account_not_found)
 }

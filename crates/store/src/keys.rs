@@ -33,14 +33,22 @@ impl Store {
     /// [`StoreError`] when the database does not answer.
     pub async fn key_checks(&self) -> Result<Vec<KeyCheckRow>, StoreError> {
         let read = self.read(Scope::System).await?;
-        let found: Vec<Row> = rows(&read.tx, "SELECT kid, purpose, value FROM key_checks ORDER BY kid", vec![]).await?;
+        let found: Vec<Row> = rows(
+            &read.tx,
+            "SELECT kid, purpose, value FROM key_checks ORDER BY kid",
+            vec![],
+        )
+        .await?;
         found
             .into_iter()
             .map(|row| {
                 Ok(KeyCheckRow {
                     kid: u32::try_from(row.kid).map_err(|_| StoreError::Corrupt("key number"))?,
                     purpose: row.purpose,
-                    value: row.value.try_into().map_err(|_| StoreError::Corrupt("key check value"))?,
+                    value: row
+                        .value
+                        .try_into()
+                        .map_err(|_| StoreError::Corrupt("key check value"))?,
                 })
             })
             .collect()

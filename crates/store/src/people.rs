@@ -1,6 +1,9 @@
 //! People: their login identity and their data key. Everything readable is sealed before it comes here.
 
-use strongroom_domain::{id::UserId, time::Timestamp};
+use strongroom_domain::{
+    id::{AccountId, UserId},
+    time::Timestamp,
+};
 use uuid::Uuid;
 
 use crate::{
@@ -69,5 +72,20 @@ impl WriteTx {
         )
         .await?;
         Ok(())
+    }
+
+    /// Puts another sealed name in the place of an account's.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database does not answer, [`StoreError::Corrupt`] when the account has no name to change.
+    pub async fn rename_account(&self, account: AccountId, sealed: &[u8]) -> Result<(), StoreError> {
+        let account = Uuid::from_bytes(*account.as_bytes());
+        let changed = self
+            .execute(
+                "UPDATE account_names SET sealed = $2 WHERE account_id = $1",
+                vec![account.into(), sealed.to_vec().into()],
+            )
+            .await?;
+        if changed == 1 { Ok(()) } else { Err(StoreError::Corrupt("an account without a name")) }
     }
 }

@@ -3,7 +3,8 @@
 use std::{error::Error, path::Path, sync::Arc};
 
 use strongroom_app::{
-    Bank, BankSettings, Clock, SystemClock, identity::IdentitySettings, keys::load_keyring, ledger_writer::WriterSettings,
+    Bank, BankSettings, Clock, SystemClock, identity::IdentitySettings, keys::load_keyring,
+    ledger_writer::WriterSettings,
 };
 use strongroom_crypto::{EnvProvider, FileProvider, KeyEnvironment, KeyProvider, self_test};
 use strongroom_store::{DatabaseUrl, Store, StoreSettings};
@@ -47,7 +48,10 @@ pub(crate) fn key_provider(config: &Config) -> Result<Box<dyn KeyProvider>, Fail
             }
         }
         config::KeyProvider::Env => {
-            let document = keys.keyring.clone().ok_or("keys.keyring must be set where keys.provider is env")?;
+            let document = keys
+                .keyring
+                .clone()
+                .ok_or("keys.keyring must be set where keys.provider is env")?;
             Box::new(EnvProvider::new(document, keys.passphrase.clone()))
         }
     })
@@ -55,7 +59,10 @@ pub(crate) fn key_provider(config: &Config) -> Result<Box<dyn KeyProvider>, Fail
 
 fn make_private(folder: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
 }
 
 /// Opens the store, the keyring and the bank over them.
@@ -79,5 +86,7 @@ pub(crate) async fn bank(config: &Config, public_url: &PublicUrl) -> Result<Arc<
             queue_commands_max: config.lane.queue_max,
         },
     };
-    Ok(Arc::new(Bank::open(store, Arc::new(ring), &settings, Arc::new(SystemClock)).await?))
+    Ok(Arc::new(
+        Bank::open(store, Arc::new(ring), &settings, Arc::new(SystemClock)).await?,
+    ))
 }

@@ -103,9 +103,14 @@ async fn compose(parts: Parts<'_>) -> Result<Composed, Box<dyn std::error::Error
             async move { bank.store().ping().await.map_err(|error| error.to_string()) }
         })
     };
+    let ledger = {
+        let bank = Arc::clone(&bank);
+        Box::pin(async move { bank.writer().close().await })
+    };
     Ok(Composed {
         routes: v1::routes().with_state(AppState { bank }),
         checks: vec![database],
+        finish: vec![("ledger", ledger)],
         ..Composed::default()
     })
 }

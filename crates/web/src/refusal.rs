@@ -8,12 +8,20 @@ use crate::Problem;
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         // A code that the table does not have would be a mistake of ours: it goes out as one.
-        let Some(code) = codes::find(error.code) else { return Self::internal(error) };
+        let Some(code) = codes::find(error.code) else {
+            return Self::internal(error);
+        };
         let mut problem = Self::new(code, error.detail);
         if !error.fields.is_empty() {
             let fields = error.fields.into_iter();
             problem = problem.with_errors(
-                fields.map(|field| FieldError { pointer: field.pointer, code: field.code.to_owned(), detail: field.detail }).collect(),
+                fields
+                    .map(|field| FieldError {
+                        pointer: field.pointer,
+                        code: field.code.to_owned(),
+                        detail: field.detail,
+                    })
+                    .collect(),
             );
         }
         if let Some(wait) = error.retry_after {
@@ -54,8 +62,14 @@ mod tests {
                 continue; // drawn again inside, never told
             }
             let error = Error::from(*refusal);
-            let code = codes::find(refusal.code()).unwrap_or_else(|| panic!("{} is not in the table", refusal.code()));
-            assert_eq!(format!("{:?}", code.kind), format!("{:?}", error.kind), "{}", refusal.code());
+            let code = codes::find(refusal.code())
+                .unwrap_or_else(|| panic!("{} is not in the table", refusal.code()));
+            assert_eq!(
+                format!("{:?}", code.kind),
+                format!("{:?}", error.kind),
+                "{}",
+                refusal.code()
+            );
         }
     }
 }

@@ -44,7 +44,9 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for OptionalJsonBody<T> {
         if request.body().size_hint().exact() == Some(0) {
             return Ok(Self(None));
         }
-        JsonBody::from_request(request, state).await.map(|JsonBody(body)| Self(Some(body)))
+        JsonBody::from_request(request, state)
+            .await
+            .map(|JsonBody(body)| Self(Some(body)))
     }
 }
 

@@ -32,7 +32,7 @@ use crate::{
 pub(crate) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(open, list))
-        .routes(routes!(read))
+        .routes(routes!(read, rename))
         .routes(routes!(balance))
         .routes(routes!(freeze))
         .routes(routes!(unfreeze))
@@ -62,7 +62,11 @@ async fn open(
     });
     let once = state.bank.open_account(&cx, check.done(input)?).await?;
     let account = to_wire(&once.value, false);
-    Ok(created(&once, &format!("/api/v1/accounts/{}", account.id), account))
+    Ok(created(
+        &once,
+        &format!("/api/v1/accounts/{}", account.id),
+        account,
+    ))
 }
 
 /// Where a list starts and how long it is.
@@ -107,7 +111,10 @@ async fn list(
     QueryParams(query): QueryParams<PageQuery>,
 ) -> Result<Json<Page<wire::Account>>, Problem> {
     let (limit, before) = query.parse()?;
-    let found = state.bank.own_accounts(&cx, before, limit.saturating_add(1)).await?;
+    let found = state
+        .bank
+        .own_accounts(&cx, before, limit.saturating_add(1))
+        .await?;
     Ok(Json(page_of(found, limit, false)))
 }
 
@@ -120,7 +127,29 @@ async fn read(
     Path(id): Path<String>,
 ) -> Result<Json<wire::Account>, Problem> {
     let account = state.bank.account(&cx, account_id(&id)?).await?;
-    Ok(Json(to_wire(&account, cx.caller.principal.owner() != account.owner)))
+    Ok(Json(to_wire(
+        &account,
+        cx.caller.principal.owner() != account.owner,
+    )))
+}
+
+/// Give an account another name.
+#[utoipa::path(patch, path = "/api/v1/accounts/{id}", tag = "accounts", request_body = wire::RenameAccount,
+    params(("id" = String, Path, description = "The account.")),
+    responses((status = 200, description = "As it is now.", body = wire::Account)))]
+async fn rename(
+    State(state): State<AppState>,
+    Auth(cx): Auth,
+    Path(id): Path<String>,
+    JsonBody(body): JsonBody<wire::RenameAccount>,
+) -> Result<Json<wire::Account>, Problem> {
+    let mut check = Check::default();
+    let name = check.line("/name", &body.name, NAME_CHARS_MAX, true);
+    let account = state
+        .bank
+        .rename_account(&cx, account_id(&id)?, check.done(name)?)
+        .await?;
+    Ok(Json(to_wire(&account, false)))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -178,7 +207,10 @@ async fn freeze(
 ) -> Result<Json<wire::Account>, Problem> {
     let scope = scope_of(body.unwrap_or_default().scope);
     let account = state.bank.freeze_account(&cx, account_id(&id)?, scope).await?;
-    Ok(Json(to_wire(&account, cx.caller.principal.owner() != account.owner)))
+    Ok(Json(to_wire(
+        &account,
+        cx.caller.principal.owner() != account.owner,
+    )))
 }
 
 /// Lift your own freeze.
@@ -191,7 +223,10 @@ async fn unfreeze(
     Path(id): Path<String>,
 ) -> Result<Json<wire::Account>, Problem> {
     let account = state.bank.unfreeze_account(&cx, account_id(&id)?).await?;
-    Ok(Json(to_wire(&account, cx.caller.principal.owner() != account.owner)))
+    Ok(Json(to_wire(
+        &account,
+        cx.caller.principal.owner() != account.owner,
+    )))
 }
 
 /// Close an account at zero, for good.
@@ -234,8 +269,15 @@ pub(crate) fn to_wire(account: &AccountDetails, operator: bool) -> wire::Account
         kind: account.kind.name().to_owned(),
         name: account.name.clone(),
         state: account.state.to_owned(),
-        balance: wire::Balance { posted: account.posted, held: account.held, available: account.available },
-        overdraft: (account.overdraft > 0).then(|| Money { amount: account.overdraft, currency: currency.clone() }),
+        balance: wire::Balance {
+            posted: account.posted,
+            held: account.held,
+            available: account.available,
+        },
+        overdraft: (account.overdraft > 0).then(|| Money {
+            amount: account.overdraft,
+            currency: currency.clone(),
+        }),
         currency,
         customer_id: account.owner.filter(|_| operator).map(|owner| owner.to_string()),
         opened_at: account.opened_at.to_string(),

@@ -27,7 +27,10 @@ use crate::{
 };
 
 pub(crate) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(open, list)).routes(routes!(freeze)).routes(routes!(unfreeze))
+    OpenApiRouter::new()
+        .routes(routes!(open, list))
+        .routes(routes!(freeze))
+        .routes(routes!(unfreeze))
 }
 
 /// Open an account for a customer.
@@ -48,25 +51,36 @@ async fn open(
         Some(money) => {
             let agreed = check.amount("/overdraft", money);
             if agreed.is_some() && money.currency != body.currency {
-                check.refuse("/overdraft/currency", "invalid_value", "must be the currency of the account");
+                check.refuse(
+                    "/overdraft/currency",
+                    "invalid_value",
+                    "must be the currency of the account",
+                );
             }
             agreed.map(|(amount, _)| amount.minor())
         }
         None => Some(0),
     };
-    let input = customer.zip(currency).zip(name).zip(overdraft).map(|(((customer, currency), name), overdraft)| {
-        OpenAccount {
-            customer: Some(customer),
-            kind: kind_of(body.kind),
-            currency,
-            name,
-            overdraft,
-            idempotency_key: key,
-        }
-    });
+    let input =
+        customer
+            .zip(currency)
+            .zip(name)
+            .zip(overdraft)
+            .map(|(((customer, currency), name), overdraft)| OpenAccount {
+                customer: Some(customer),
+                kind: kind_of(body.kind),
+                currency,
+                name,
+                overdraft,
+                idempotency_key: key,
+            });
     let once = state.bank.open_account(&cx, check.done(input)?).await?;
     let account = to_wire(&once.value, true);
-    Ok(created(&once, &format!("/api/v1/accounts/{}", account.id), account))
+    Ok(created(
+        &once,
+        &format!("/api/v1/accounts/{}", account.id),
+        account,
+    ))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -90,10 +104,16 @@ async fn list(
 ) -> Result<Json<Page<wire::Account>>, Problem> {
     let mut check = Check::default();
     let limit = check.limit(query.limit);
-    let customer: Option<UserId> = query.customer_id.as_deref().and_then(|text| check.id("?customer_id", text));
+    let customer: Option<UserId> = query
+        .customer_id
+        .as_deref()
+        .and_then(|text| check.id("?customer_id", text));
     let before: Option<AccountId> = query.cursor.as_deref().and_then(|text| check.id("?cursor", text));
     let limit = check.done(limit)?;
-    let found = state.bank.accounts(&cx, customer, before, limit.saturating_add(1)).await?;
+    let found = state
+        .bank
+        .accounts(&cx, customer, before, limit.saturating_add(1))
+        .await?;
     Ok(Json(page_of(found, limit, true)))
 }
 

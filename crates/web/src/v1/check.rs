@@ -24,7 +24,11 @@ pub(crate) struct Check {
 impl Check {
     /// Notes a refused field.
     pub(crate) fn refuse(&mut self, pointer: &str, code: &str, detail: &str) {
-        self.errors.push(FieldError { pointer: pointer.to_owned(), code: code.to_owned(), detail: detail.to_owned() });
+        self.errors.push(FieldError {
+            pointer: pointer.to_owned(),
+            code: code.to_owned(),
+            detail: detail.to_owned(),
+        });
     }
 
     /// The values, if nothing was refused.
@@ -36,7 +40,9 @@ impl Check {
     }
 
     fn keep<T, E: std::fmt::Display>(&mut self, pointer: &str, result: Result<T, E>) -> Option<T> {
-        result.map_err(|error| self.refuse(pointer, "invalid_value", &format!("must be valid: {error}"))).ok()
+        result
+            .map_err(|error| self.refuse(pointer, "invalid_value", &format!("must be valid: {error}")))
+            .ok()
     }
 
     pub(crate) fn id<K: Kind>(&mut self, pointer: &str, text: &str) -> Option<Id<K>> {
@@ -70,7 +76,13 @@ impl Check {
     }
 
     /// A text of one line.
-    pub(crate) fn line(&mut self, pointer: &str, text: &str, chars_max: usize, required: bool) -> Option<String> {
+    pub(crate) fn line(
+        &mut self,
+        pointer: &str,
+        text: &str,
+        chars_max: usize,
+        required: bool,
+    ) -> Option<String> {
         match check_line(text, chars_max, required) {
             Ok(()) => Some(text.to_owned()),
             Err(error) => {

@@ -21,7 +21,9 @@ use crate::{
 };
 
 pub(crate) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(deposit)).routes(routes!(withdraw))
+    OpenApiRouter::new()
+        .routes(routes!(deposit))
+        .routes(routes!(withdraw))
 }
 
 /// Book cash into an account. Tellers only.
@@ -36,7 +38,11 @@ async fn deposit(
 ) -> Result<Response, Problem> {
     let once = state.bank.deposit(&cx, parse(body, key)?).await?;
     let movement = to_wire(&once.value);
-    Ok(created(&once, &format!("/api/v1/receipts/{}", movement.id), movement))
+    Ok(created(
+        &once,
+        &format!("/api/v1/receipts/{}", movement.id),
+        movement,
+    ))
 }
 
 /// Book cash out of an account. Tellers only.
@@ -51,7 +57,11 @@ async fn withdraw(
 ) -> Result<Response, Problem> {
     let once = state.bank.withdraw(&cx, parse(body, key)?).await?;
     let movement = to_wire(&once.value);
-    Ok(created(&once, &format!("/api/v1/receipts/{}", movement.id), movement))
+    Ok(created(
+        &once,
+        &format!("/api/v1/receipts/{}", movement.id),
+        movement,
+    ))
 }
 
 fn parse(body: wire::MoveCash, key: Option<String>) -> Result<MoveCash, Problem> {
@@ -66,9 +76,16 @@ fn parse(body: wire::MoveCash, key: Option<String>) -> Result<MoveCash, Problem>
         Some(text) => check.date("/value_date", text).map(Some),
         None => Some(None),
     };
-    let input = account.zip(amount).zip(reference).zip(value_date).map(|(((account, amount), reference), value_date)| {
-        MoveCash { account, amount: amount.0, currency: amount.1, reference, value_date, idempotency_key: key }
-    });
+    let input = account.zip(amount).zip(reference).zip(value_date).map(
+        |(((account, amount), reference), value_date)| MoveCash {
+            account,
+            amount: amount.0,
+            currency: amount.1,
+            reference,
+            value_date,
+            idempotency_key: key,
+        },
+    );
     check.done(input)
 }
 
@@ -85,7 +102,10 @@ fn to_wire(details: &TransferDetails) -> wire::CashMovement {
         id,
         state: "posted".to_owned(),
         account_id: account.to_string(),
-        amount: Money { amount: transaction.amount.minor(), currency: transaction.currency.code().to_owned() },
+        amount: Money {
+            amount: transaction.amount.minor(),
+            currency: transaction.currency.code().to_owned(),
+        },
         reference: details.description.clone(),
         value_date: transaction.value_date.to_string(),
         created_at: transaction.booked_at.to_string(),

@@ -51,24 +51,41 @@ type Parsed = (HistoryFilter, Option<u64>, u32);
 fn parse(query: &HistoryQuery) -> Result<Parsed, Problem> {
     let mut check = Check::default();
     let limit = check.limit(query.limit);
-    let mut filter = HistoryFilter { min_amount: query.min_amount, max_amount: query.max_amount, ..Default::default() };
+    let mut filter = HistoryFilter {
+        min_amount: query.min_amount,
+        max_amount: query.max_amount,
+        ..Default::default()
+    };
     filter.from = query.from.as_deref().and_then(|text| check.moment("?from", text));
     filter.to = query.to.as_deref().and_then(|text| check.moment("?to", text));
     if let Some(kind) = &query.kind {
         filter.kind = TransactionKind::parse(kind);
         if filter.kind.is_none() {
-            check.refuse("?kind", "invalid_value", "must be `transfer`, `deposit` or `withdrawal`");
+            check.refuse(
+                "?kind",
+                "invalid_value",
+                "must be `transfer`, `deposit` or `withdrawal`",
+            );
         }
     }
-    for (name, amount) in [("?min_amount", query.min_amount), ("?max_amount", query.max_amount)] {
+    for (name, amount) in [
+        ("?min_amount", query.min_amount),
+        ("?max_amount", query.max_amount),
+    ] {
         if amount.is_some_and(|amount| amount < 0) {
             check.refuse(name, "out_of_range", "must be 0 or more");
         }
     }
-    filter.text = query.q.as_deref().and_then(|text| check.line("?q", text, NAME_CHARS_MAX, true));
+    filter.text = query
+        .q
+        .as_deref()
+        .and_then(|text| check.line("?q", text, NAME_CHARS_MAX, true));
     let mut before = None;
     if let Some(cursor) = &query.cursor {
-        before = cursor.strip_prefix("seq_").and_then(|digits| digits.parse::<u64>().ok()).filter(|seq| *seq > 0);
+        before = cursor
+            .strip_prefix("seq_")
+            .and_then(|digits| digits.parse::<u64>().ok())
+            .filter(|seq| *seq > 0);
         if before.is_none() {
             check.refuse("?cursor", "invalid_value", "must be the `next_cursor` of a page");
         }
@@ -89,7 +106,10 @@ async fn list(
     QueryParams(query): QueryParams<HistoryQuery>,
 ) -> Result<Json<Page<wire::HistoryLine>>, Problem> {
     let (filter, before, limit) = parse(&query)?;
-    let page = state.bank.history(&cx, account_id(&id)?, &filter, before, limit).await?;
+    let page = state
+        .bank
+        .history(&cx, account_id(&id)?, &filter, before, limit)
+        .await?;
     Ok(Json(Page {
         data: page.items.iter().map(to_wire).collect(),
         next_cursor: page.next.map(|sequence| format!("seq_{sequence}")),
@@ -102,7 +122,10 @@ fn to_wire(item: &HistoryItem) -> wire::HistoryLine {
         transaction_id: transaction.id.to_string(),
         sequence: item.sequence,
         kind: transaction.kind.name().to_owned(),
-        amount: Money { amount: item.amount, currency: transaction.currency.code().to_owned() },
+        amount: Money {
+            amount: item.amount,
+            currency: transaction.currency.code().to_owned(),
+        },
         balance_after: item.balance_after,
         from_account_id: transaction.from_account.to_string(),
         to_account_id: transaction.to_account.to_string(),

@@ -25,9 +25,13 @@ impl<S: Sync> FromRequestParts<S> for IdempotencyKey {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let mut keys = parts.headers.get_all(KEY).iter();
-        let Some(first) = keys.next() else { return Ok(Self(None)) };
+        let Some(first) = keys.next() else {
+            return Ok(Self(None));
+        };
         let text = first.to_str().ok().filter(|text| {
-            !text.is_empty() && text.len() <= KEY_CHARS_MAX && text.bytes().all(|byte| (0x20..=0x7e).contains(&byte))
+            !text.is_empty()
+                && text.len() <= KEY_CHARS_MAX
+                && text.bytes().all(|byte| (0x20..=0x7e).contains(&byte))
         });
         match (text, keys.next()) {
             (Some(text), None) => Ok(Self(Some(text.to_owned()))),
@@ -46,7 +50,9 @@ pub(crate) fn created<T, B: Serialize>(once: &Once<T>, location: &str, body: B) 
         response.headers_mut().insert(header::LOCATION, location);
     }
     if once.replayed {
-        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+        response
+            .headers_mut()
+            .insert(REPLAYED, HeaderValue::from_static("true"));
     }
     response
 }

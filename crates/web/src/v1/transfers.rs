@@ -27,7 +27,9 @@ use crate::{
 };
 
 pub(crate) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(create, find_by_key)).routes(routes!(read))
+    OpenApiRouter::new()
+        .routes(routes!(create, find_by_key))
+        .routes(routes!(read))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -59,7 +61,11 @@ async fn create(
     if dry_run {
         return Ok((StatusCode::OK, Json(transfer)).into_response());
     }
-    Ok(created(&once, &format!("/api/v1/transfers/{}", transfer.id), transfer))
+    Ok(created(
+        &once,
+        &format!("/api/v1/transfers/{}", transfer.id),
+        transfer,
+    ))
 }
 
 fn parse(body: wire::CreateTransfer, key: Option<String>, dry_run: bool) -> Result<CreateTransfer, Problem> {
@@ -69,11 +75,19 @@ fn parse(body: wire::CreateTransfer, key: Option<String>, dry_run: bool) -> Resu
         (Some(id), None) => check.id("/to_account_id", id).map(Payee::Account),
         (None, Some(number)) => check.iban("/to_account_number", number).map(Payee::Number),
         (None, None) => {
-            check.refuse("/to_account_id", "required", "name the payee by `to_account_id` or `to_account_number`");
+            check.refuse(
+                "/to_account_id",
+                "required",
+                "name the payee by `to_account_id` or `to_account_number`",
+            );
             None
         }
         (Some(_), Some(_)) => {
-            check.refuse("/to_account_number", "ambiguous", "name the payee by one of id and number, not both");
+            check.refuse(
+                "/to_account_number",
+                "ambiguous",
+                "name the payee by one of id and number, not both",
+            );
             None
         }
     };
@@ -83,11 +97,26 @@ fn parse(body: wire::CreateTransfer, key: Option<String>, dry_run: bool) -> Resu
         None => Some(None),
     };
     if dry_run && key.is_some() {
-        check.refuse("Idempotency-Key:", "not_allowed", "a dry run books nothing and takes no key");
+        check.refuse(
+            "Idempotency-Key:",
+            "not_allowed",
+            "a dry run books nothing and takes no key",
+        );
     }
-    let input = from.zip(to).zip(amount).zip(description).map(|(((from, to), (amount, currency)), description)| {
-        CreateTransfer { from, to, amount, currency, description, idempotency_key: key, dry_run, value_date: None }
-    });
+    let input =
+        from.zip(to)
+            .zip(amount)
+            .zip(description)
+            .map(|(((from, to), (amount, currency)), description)| CreateTransfer {
+                from,
+                to,
+                amount,
+                currency,
+                description,
+                idempotency_key: key,
+                dry_run,
+                value_date: None,
+            });
     check.done(input)
 }
 
@@ -131,7 +160,10 @@ fn to_wire(details: &TransferDetails, dry_run: bool) -> wire::Transfer {
         state: "posted".to_owned(),
         from_account_id: transaction.from_account.to_string(),
         to_account_id: transaction.to_account.to_string(),
-        amount: Money { amount: transaction.amount.minor(), currency: transaction.currency.code().to_owned() },
+        amount: Money {
+            amount: transaction.amount.minor(),
+            currency: transaction.currency.code().to_owned(),
+        },
         description: details.description.clone(),
         created_at: transaction.booked_at.to_string(),
         dry_run,
