@@ -40,14 +40,19 @@ const CONTEXT_LINES: usize = 3;
 pub(crate) fn verb(args: &[String]) -> Outcome<()> {
     match args {
         [] => write_all(),
-        [flag] if flag == "--check" => check_all(),
+        [flag] if flag == "--check" => check_all(&ALONE),
         _ => Err("`gen` takes `--check` or nothing".into()),
     }
 }
 
+/// What is built when the files are all that is wanted.
+pub(crate) const ALONE: [&str; 2] = ["--package", "strongroom"];
+/// What is built when the tests follow: the same as they need, so that nothing is built twice with other features.
+pub(crate) const BEFORE_TESTS: [&str; 2] = ["--workspace", "--all-targets"];
+
 /// Fails, with a difference to read, when a committed file is not what the program prints.
-pub(crate) fn check_all() -> Outcome<()> {
-    let program = build()?;
+pub(crate) fn check_all(built: &[&str]) -> Outcome<()> {
+    let program = build(built)?;
     let mut stale = Vec::new();
     for generated in &GENERATED {
         let now = print(&program, generated)?;
@@ -68,7 +73,7 @@ pub(crate) fn check_all() -> Outcome<()> {
 }
 
 fn write_all() -> Outcome<()> {
-    let program = build()?;
+    let program = build(&ALONE)?;
     for generated in &GENERATED {
         fs::write(run::root().join(generated.file), print(&program, generated)?)?;
         println!("wrote {}", generated.file);
@@ -77,8 +82,8 @@ fn write_all() -> Outcome<()> {
 }
 
 /// Builds the binary and says where it lies.
-fn build() -> Outcome<PathBuf> {
-    run::succeed(run::cargo().args(["build", "--quiet", "--package", "strongroom"]))?;
+fn build(what: &[&str]) -> Outcome<PathBuf> {
+    run::succeed(run::cargo().args(["build", "--quiet"]).args(what))?;
     Ok(run::target_folder()?.join("debug").join("strongroom"))
 }
 
