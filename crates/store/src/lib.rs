@@ -7,6 +7,7 @@
 //! * [`Store::read`] and [`Store::write`] open a transaction for the control plane
 //! * [`Store::lane`] gives the one writer of the books
 
+pub mod audit;
 mod epoch;
 mod error;
 pub mod identity;

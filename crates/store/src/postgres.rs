@@ -8,7 +8,10 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
+use tokio::sync::{Notify, watch};
+
 use crate::{
+    audit::LogHead,
     epoch::EpochReader,
     error::StoreError,
     settings::{DatabaseUrl, StoreSettings},
@@ -53,6 +56,10 @@ pub(crate) struct PostgresEngine {
     ledger: PgConnectOptions,
     serving: PgConnectOptions,
     pub(crate) epochs: EpochReader,
+    /// The committed end of the log, as far as this node knows.
+    pub(crate) growth: watch::Sender<LogHead>,
+    /// A commit of this node's lane that the sealer may find.
+    pub(crate) committed: Notify,
 }
 
 fn parse(url: &DatabaseUrl) -> Result<PgConnectOptions, StoreError> {
@@ -102,6 +109,8 @@ impl PostgresEngine {
             ledger,
             serving,
             epochs: EpochReader::new(),
+            growth: watch::Sender::default(),
+            committed: Notify::new(),
         })
     }
 

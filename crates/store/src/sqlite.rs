@@ -20,7 +20,14 @@ use strongroom_domain::{
     time::Timestamp,
 };
 
-use crate::{error::StoreError, ledger::outcomes::OutcomeIndex, settings::StoreSettings};
+use tokio::sync::watch;
+
+use crate::{
+    audit::{LogHead, grew, new_lineage},
+    error::StoreError,
+    ledger::outcomes::OutcomeIndex,
+    settings::StoreSettings,
+};
 
 /// The version that both libraries carry; older ones have a fault in resetting the write-ahead log.
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
@@ -40,6 +47,8 @@ pub(crate) struct Head {
     /// Whether the rest can be trusted.
     pub(crate) loaded: bool,
     pub(crate) log: CompactRange,
+    /// Which loading the tree's edge goes back to.
+    pub(crate) lineage: u64,
     pub(crate) next_entry: i64,
     pub(crate) next_record: i64,
     pub(crate) last_booked_at: Timestamp,
@@ -61,6 +70,8 @@ pub(crate) struct SqliteEngine {
     next_hot: AtomicUsize,
     /// The epoch as last committed, for reads without the gate.
     pub(crate) epoch: AtomicI64,
+    /// The committed end of the log.
+    pub(crate) growth: watch::Sender<LogHead>,
     /// Pages in the write-ahead log after the lane's last commit.
     pub(crate) wal_pages: AtomicU64,
     /// The checkpointer has copied what it could: the lane may finish.
@@ -99,6 +110,7 @@ impl SqliteEngine {
             hot: Vec::new(),
             next_hot: AtomicUsize::new(0),
             epoch: AtomicI64::new(0),
+            growth: watch::Sender::default(),
             wal_pages: AtomicU64::new(0),
             wal_copied: AtomicBool::new(false),
         })
@@ -113,6 +125,7 @@ impl SqliteEngine {
         let mut head = self.gate.clone().lock_owned().await;
         *head = Head::load(&connection)?;
         self.epoch.store(head.epoch, Ordering::Release);
+        grew(&self.growth, &head.log, head.lineage);
         Ok(())
     }
 
@@ -216,6 +229,7 @@ impl Head {
         Self {
             loaded: false,
             log: CompactRange::default(),
+            lineage: 0,
             next_entry: 0,
             next_record: 0,
             last_booked_at: Timestamp::default(),
@@ -233,6 +247,7 @@ impl Head {
             loaded: true,
             log: CompactRange::load(size, &load_nodes(connection, size)?)
                 .map_err(|_| StoreError::Corrupt("the tree has holes"))?,
+            lineage: new_lineage(),
             next_entry: one("SELECT coalesce(max(id), 0) + 1 FROM entries")?,
             next_record: one("SELECT coalesce(max(id), 0) + 1 FROM audit_records")?,
             last_booked_at: Timestamp::from_micros(one(

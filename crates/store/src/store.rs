@@ -7,6 +7,7 @@ use sea_orm_migration::MigratorTrait;
 use strongroom_domain::time::Timestamp;
 
 use crate::{
+    audit::load_head,
     error::StoreError,
     ledger::{Lane, LaneClock, PostgresLane, SqliteLane, spawn_checkpointer},
     migrations::Migrator,
@@ -77,7 +78,9 @@ impl Store {
                 }
                 let engine = PostgresEngine::open(settings)?;
                 check_migrated(&engine.pool).await?;
-                drop(engine.connect_ledger().await?);
+                let mut connection = engine.connect_ledger().await?;
+                engine.growth.send_replace(load_head(&mut connection).await?);
+                drop(connection);
                 let engine = Arc::new(engine);
                 engine.epochs.start(&engine).await;
                 Ok(Self {
@@ -237,7 +240,7 @@ async fn allow_reading_versions(owner: &DatabaseConnection) -> Result<(), StoreE
     Ok(())
 }
 
-async fn check_migrated(pool: &DatabaseConnection) -> Result<(), StoreError> {
+pub(crate) async fn check_migrated(pool: &DatabaseConnection) -> Result<(), StoreError> {
     let known = Migrator::migrations().len();
     let applied: i64 = match one(pool, "SELECT count(*) FROM seaql_migrations", vec![]).await {
         Ok(Some(row)) => row.try_get_by_index(0)?,

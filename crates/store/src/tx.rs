@@ -15,6 +15,7 @@ use tokio::sync::OwnedMutexGuard;
 use uuid::Uuid;
 
 use crate::{
+    audit::grew,
     epoch::Revoked,
     error::StoreError,
     ledger::LOCK_RIGHTS,
@@ -49,6 +50,12 @@ pub struct ReadTx {
 }
 
 impl ReadTx {
+    /// Takes over a transaction that was begun in a special way.
+    pub(crate) async fn of(tx: DatabaseTransaction, scope: Scope) -> Result<Self, StoreError> {
+        enter(&tx, scope).await?;
+        Ok(Self { tx })
+    }
+
     pub(crate) async fn begin(pool: &sea_orm::DatabaseConnection, scope: Scope) -> Result<Self, StoreError> {
         let tx = pool.begin().await?;
         enter(&tx, scope).await?;
@@ -226,6 +233,7 @@ impl WriteTx {
             return Err(StoreError::CommitUnknown);
         }
         unit.head.log = unit.log;
+        grew(&unit.engine.growth, &unit.head.log, unit.head.lineage);
         unit.head.next_record = unit.next_record;
         unit.head.last_booked_at = unit.last_at;
         unit.head.epoch = unit.epoch;

@@ -88,6 +88,19 @@ impl SkipPath {
     }
 }
 
+impl SkipPath {
+    /// The path over `count` entries whose roots, oldest first, have these ids; `None` when no such path has them.
+    pub fn from_roots(ids: &[i64], count: u64) -> Option<Self> {
+        let mut bytes = Vec::with_capacity(ids.len().saturating_mul(4));
+        let mut last = 0_i64;
+        for id in ids {
+            put_varint(&mut bytes, u64::try_from(id.checked_sub(last)?).ok()?);
+            last = *id;
+        }
+        Self::from_bytes(&bytes, count)
+    }
+}
+
 /// The largest 2ᵏ − 1 that is at most `count`, for `count` ≥ 1.
 fn largest_tree(count: u64) -> u64 {
     let above = count.saturating_add(1);

@@ -175,6 +175,7 @@ impl PostgresLane {
             if connection.execute("COMMIT").await.is_err() {
                 return Err(StoreError::CommitUnknown);
             }
+            self.engine.committed.notify_one();
             self.counters.batches += 1;
         }
         self.connection = Some(connection);

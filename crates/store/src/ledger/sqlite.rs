@@ -16,6 +16,7 @@ use strongroom_domain::{
 use tokio::sync::OwnedMutexGuard;
 
 use crate::{
+    audit::grew,
     error::StoreError,
     ledger::{LaneClock, LaneCounters, Need, rows::AccountRow},
     sqlite::{Head, SqliteEngine},
@@ -120,6 +121,7 @@ impl SqliteLane {
         if let Some(log) = book.log {
             head.log = log;
         }
+        grew(&self.engine.growth, &head.log, head.lineage);
         head.loaded = true;
         self.counters.batches += 1;
         self.checkpoint();
