@@ -32,10 +32,11 @@ struct Comment<'a> {
 
 impl Comment<'_> {
     fn is_plain(&self) -> bool {
-        let own = ["|", "#", "```", "[", "<"];
-        !self.text.is_empty()
-            && !own.iter().any(|start| self.text.starts_with(start))
-            && !self.text.contains("://")
+        let own = ["|", "#", "```", "<"]
+            .iter()
+            .any(|start| self.text.starts_with(start));
+        let reference = self.text.starts_with('[') && self.text.contains("]:");
+        !self.text.is_empty() && !own && !reference && !self.text.contains("://")
     }
 
     /// How far a list item's further lines are indented; 0 when it is none.
