@@ -109,11 +109,20 @@ impl Lane {
         }
     }
 
-    /// Work that must not hold up a batch, done while nobody waits: moving keys into runs, checkpoints.
+    /// Ends a batch that was begun and will not be committed. [`Self::begin`] and [`Self::idle`] do so by themselves; until then
+    /// the batch keeps its locks, on SQLite the right to write.
+    pub async fn abandon(&mut self) {
+        match self {
+            Self::Sqlite(lane) => lane.abandon(),
+            Self::Postgres(lane) => lane.abandon().await,
+        }
+    }
+
+    /// Work that must not hold up a batch, done while nobody waits: moving keys into runs.
     pub async fn idle(&mut self) {
         match self {
             Self::Sqlite(lane) => lane.idle().await,
-            Self::Postgres(_) => (),
+            Self::Postgres(lane) => lane.abandon().await,
         }
     }
 

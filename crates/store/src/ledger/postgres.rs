@@ -78,20 +78,29 @@ impl PostgresLane {
     }
 
     pub(crate) async fn begin(&mut self, need: &Need) -> Result<Book, StoreError> {
+        self.abandon().await;
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => self.engine.connect_ledger().await?,
         };
-        if std::mem::take(&mut self.begun) {
-            // The last batch was left: its locks and its view of the rights must not become this one's.
-            self.count(1);
-            connection.execute("ROLLBACK").await?;
-        }
         // The connection comes back only when all went well: a broken one is dropped with its transaction.
         let book = self.load(&mut connection, need).await?;
         self.connection = Some(connection);
         self.begun = true;
         Ok(book)
+    }
+
+    /// Ends a batch that was begun and not committed: its locks, and its view of the rights, must not become the next one's.
+    pub(crate) async fn abandon(&mut self) {
+        if !std::mem::take(&mut self.begun) {
+            return;
+        }
+        if let Some(mut connection) = self.connection.take() {
+            self.count(1);
+            if connection.execute("ROLLBACK").await.is_ok() {
+                self.connection = Some(connection);
+            }
+        }
     }
 
     async fn load(&mut self, connection: &mut PgConnection, need: &Need) -> Result<Book, StoreError> {

@@ -62,16 +62,19 @@ impl SqliteLane {
     pub(crate) async fn begin(&mut self, need: &Need) -> Result<Book, StoreError> {
         self.abandon();
         let head = self.engine.gate.clone().lock_owned().await;
-        match self.begin_locked(head, need) {
-            Ok(book) => Ok(book),
-            Err(error) => {
-                self.abandon();
-                Err(error)
-            }
+        // Kept from here on, so that a failure is rolled back before the right to write goes to somebody else.
+        self.open = Some(head);
+        let begun = self.begin_locked(need);
+        if begun.is_err() {
+            self.abandon();
         }
+        begun
     }
 
-    fn begin_locked(&mut self, mut head: OwnedMutexGuard<Head>, need: &Need) -> Result<Book, StoreError> {
+    fn begin_locked(&mut self, need: &Need) -> Result<Book, StoreError> {
+        let Some(head) = self.open.as_mut() else {
+            return Err(StoreError::Corrupt("no right to write"));
+        };
         let connection = match self.connection.take() {
             Some(connection) => connection,
             None => {
@@ -86,12 +89,10 @@ impl SqliteLane {
         let connection = self.connection.insert(connection);
         execute(connection, "BEGIN IMMEDIATE", &mut self.counters)?;
         if !head.loaded {
-            *head = Head::load(connection)?;
+            **head = Head::load(connection)?;
             self.engine.epoch.store(head.epoch, Ordering::Release);
         }
-        let book = load(connection, &head, need, self.clock.as_ref(), &mut self.counters)?;
-        self.open = Some(head);
-        Ok(book)
+        load(connection, head, need, self.clock.as_ref(), &mut self.counters)
     }
 
     pub(crate) fn commit(&mut self, book: Book, changes: &Changes) -> Result<(), StoreError> {
@@ -131,6 +132,7 @@ impl SqliteLane {
 
     /// Moves keys into runs while nobody waits, a bounded number per call.
     pub(crate) async fn idle(&mut self) {
+        self.abandon();
         let mut head = self.engine.gate.clone().lock_owned().await;
         if !head.loaded || !head.outcomes.wants_sealing() {
             return;
@@ -176,14 +178,15 @@ impl SqliteLane {
         }
     }
 
-    fn abandon(&mut self) {
-        self.open = None;
+    /// Ends a batch that was begun and not committed: first its transaction, then the right to write.
+    pub(crate) fn abandon(&mut self) {
         let clean = self.connection.as_ref().is_none_or(|connection| {
             connection.is_autocommit() || connection.execute_batch("ROLLBACK").is_ok()
         });
         if !clean {
             self.connection = None;
         }
+        self.open = None;
     }
 }
 

@@ -122,6 +122,18 @@ on_both_engines! {
         assert_eq!(bank.balance(ids[1]).await, 101);
     }
 
+    async fn a_batch_that_was_left_holds_nobody_up_once_the_lane_is_idle(bank: TestStore) {
+        let ids = bank.accounts(1, 100).await;
+        let need = strongroom_store::ledger::Need::of(&[deposit(ids[0], 1).command]);
+        let book = bank.lane.begin(&need).await.unwrap();
+        drop(book);
+        bank.lane.idle().await;
+        // Both would wait for the batch that was left: the one for the right to write, the other for the account's row.
+        bank.customer().await;
+        let mut other = bank.another_lane().await;
+        posted(other.run_one(deposit(ids[0], 1).command).await);
+    }
+
     async fn accounts_are_listed_newest_first_in_pages(bank: TestStore) {
         let mine = bank.accounts(7, 0).await;
         let owner = bank.account(mine[0]).await.owner;

@@ -3,3 +3,6 @@
 mod harness;
 
 mod books;
+mod continuity;
+mod keys;
+mod reading;

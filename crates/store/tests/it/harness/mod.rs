@@ -39,7 +39,7 @@ macro_rules! on_both_engines {
             use super::*;
 
             $(#[$meta])*
-            #[allow(unused_mut, reason = "not every test writes")]
+            #[allow(unused_mut, unused_variables, reason = "not every test writes")]
             async fn body(mut $store: TestStore) $body
 
             #[test]
@@ -140,7 +140,6 @@ impl TestStore {
     pub(crate) async fn open_with(place: Arc<Place>, settings: &StoreSettings) -> Result<Self, StoreError> {
         let clock = Arc::new(TestClock(AtomicI64::new(TestClock::START)));
         let store = Store::open(settings).await?;
-        place.allow_logins().await;
         Ok(Self {
             lane: store.lane(clock.clone()),
             store,
@@ -164,6 +163,21 @@ impl TestStore {
     /// A second process on the same database.
     pub(crate) async fn another(&self) -> Self {
         Self::open(self.place.clone()).await
+    }
+
+    /// A second lane: of this process on SQLite, which knows no other, of another process on PostgreSQL.
+    pub(crate) async fn another_lane(&self) -> Self {
+        if self.place.kind() == Kind::Postgres {
+            return self.another().await;
+        }
+        Self {
+            store: self.store.clone(),
+            lane: self.store.lane(self.clock.clone()),
+            clock: self.clock.clone(),
+            place: self.place.clone(),
+            changes: Changes::default(),
+            reruns: 0,
+        }
     }
 
     /// Runs a batch as the bank does: again after losing a race, a bounded number of times.

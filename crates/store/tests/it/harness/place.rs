@@ -33,8 +33,83 @@ pub(crate) struct Place {
 #[derive(Debug)]
 struct Server {
     root: PgConnectOptions,
+    /// Name of the test's database.
     name: String,
-    granted: Mutex<bool>,
+    /// Beginning of the names of the logins, which all tests of this process share.
+    logins: String,
+}
+
+/// What the tests of this process share on a server: two logins, and a migrated database that the others are copies of.
+struct Shared {
+    users: u32,
+    name: String,
+}
+
+static SHARED: Mutex<Option<Shared>> = Mutex::const_new(None);
+static NUMBER: AtomicU32 = AtomicU32::new(0);
+
+async fn run_all(root: &PgConnectOptions, statements: &[String]) {
+    let mut connection = PgConnection::connect_with(root).await.unwrap();
+    for statement in statements {
+        let done = connection.execute(sqlx::AssertSqlSafe(statement.clone())).await;
+        assert!(done.is_ok(), "{statement}: {done:?}");
+    }
+}
+
+fn settings(root: &PgConnectOptions, logins: &str, database: &str) -> StoreSettings {
+    let login = |role: &str| {
+        let (host, port) = (root.get_host(), root.get_port());
+        DatabaseUrl::Postgres(format!(
+            "postgres://{logins}_{role}:{role}@{host}:{port}/{database}?sslmode=disable"
+        ))
+    };
+    StoreSettings {
+        migrate: Some(login("owner")),
+        ..StoreSettings::new(login("login"))
+    }
+}
+
+/// As an administrator does once: logins, a database, the schema; then the login may take the runtime roles.
+async fn enter(root: &PgConnectOptions) -> String {
+    let mut shared = SHARED.lock().await;
+    if let Some(shared) = shared.as_mut() {
+        shared.users += 1;
+        return shared.name.clone();
+    }
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let name = format!("strongroom_store_{}_{number}", std::process::id());
+    let logins = [
+        format!("CREATE ROLE {name}_owner LOGIN CREATEROLE PASSWORD 'owner'"),
+        format!("CREATE ROLE {name}_login LOGIN NOINHERIT PASSWORD 'login'"),
+        format!("CREATE DATABASE {name} OWNER {name}_owner"),
+    ];
+    run_all(root, &logins).await;
+    strongroom_store::Store::migrate(&settings(root, &name, &name))
+        .await
+        .unwrap();
+    let roles = "strongroom_app, strongroom_ledger_writer, strongroom_reader";
+    run_all(root, &[format!("GRANT {roles} TO {name}_login")]).await;
+    *shared = Some(Shared {
+        users: 1,
+        name: name.clone(),
+    });
+    name
+}
+
+async fn leave(root: &PgConnectOptions) {
+    let mut shared = SHARED.lock().await;
+    if let Some(last) = shared.take_if(|shared| {
+        shared.users -= 1;
+        shared.users == 0
+    }) {
+        let name = last.name;
+        let gone = [
+            format!("DROP DATABASE {name} WITH (FORCE)"),
+            format!("DROP ROLE {name}_login"),
+            format!("DROP ROLE {name}_owner"),
+        ];
+        run_all(root, &gone).await;
+    }
 }
 
 impl Place {
@@ -57,42 +132,33 @@ impl Place {
             eprintln!("not run: {URL_VARIABLE} names no PostgreSQL");
             return None;
         };
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("strongroom_store_{}_{number}", std::process::id());
         let root: PgConnectOptions = url.parse().unwrap();
-        let mut connection = PgConnection::connect_with(&root).await.unwrap();
-        for statement in [
-            format!("CREATE ROLE {name}_owner LOGIN CREATEROLE PASSWORD 'owner'"),
-            format!("CREATE ROLE {name}_login LOGIN NOINHERIT PASSWORD 'login'"),
-            format!("CREATE DATABASE {name} OWNER {name}_owner"),
-        ] {
-            connection.execute(sqlx::AssertSqlSafe(statement)).await.unwrap();
-        }
-        let login = |role: &str| {
-            let (host, port) = (root.get_host(), root.get_port());
-            DatabaseUrl::Postgres(format!(
-                "postgres://{name}_{role}:{role}@{host}:{port}/{name}?sslmode=disable"
-            ))
-        };
-        let settings = StoreSettings {
-            migrate: Some(login("owner")),
-            ..StoreSettings::new(login("login"))
-        };
-        let server = Server {
-            root,
-            name,
-            granted: Mutex::new(false),
-        };
-        let place = Self {
-            settings,
+        let logins = enter(&root).await;
+        let name = format!("{logins}_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        let copy = format!("CREATE DATABASE {name} TEMPLATE {logins} OWNER {logins}_owner");
+        run_all(&root, &[copy]).await;
+        Some(Self {
+            settings: StoreSettings {
+                migrate_at_start: false,
+                ..settings(&root, &logins, &name)
+            },
             folder: None,
-            server: Some(server),
-        };
-        // As an administrator does once: migrate, then let the login take the roles.
-        strongroom_store::Store::migrate(&place.settings).await.unwrap();
-        place.allow_logins().await;
-        Some(place)
+            server: Some(Server { root, name, logins }),
+        })
+    }
+
+    /// Takes the schema away again, as if the database had just been made.
+    pub(crate) async fn empty(&self) {
+        match &self.server {
+            Some(_) => {
+                let mut owner = self.connect("owner").await;
+                owner
+                    .execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+                    .await
+                    .unwrap();
+            }
+            None => std::fs::remove_file(self.path()).unwrap_or_default(),
+        }
     }
 
     pub(crate) fn kind(&self) -> Kind {
@@ -100,22 +166,6 @@ impl Place {
             Kind::Postgres
         } else {
             Kind::Sqlite
-        }
-    }
-
-    /// Lets the serving login take the runtime roles.
-    pub(crate) async fn allow_logins(&self) {
-        let Some(server) = &self.server else { return };
-        let mut granted = server.granted.lock().await;
-        if !std::mem::replace(&mut *granted, true) {
-            let name = &server.name;
-            let roles = "strongroom_app, strongroom_ledger_writer, strongroom_reader";
-            let grant = format!("GRANT {roles} TO {name}_login");
-            self.root()
-                .await
-                .execute(sqlx::AssertSqlSafe(grant))
-                .await
-                .unwrap();
         }
     }
 
@@ -133,7 +183,7 @@ impl Place {
             .root
             .clone()
             .database(&server.name)
-            .username(&format!("{}_{role}", server.name))
+            .username(&format!("{}_{role}", server.logins))
             .password(role);
         PgConnection::connect_with(&options).await.unwrap()
     }
@@ -168,29 +218,30 @@ impl Place {
         }
     }
 
-    /// Where the server listens, and the name of the test's database.
-    pub(crate) fn server(&self) -> (String, u16, &str) {
+    /// Where the server listens.
+    pub(crate) fn server(&self) -> (String, u16) {
         let server = self.server.as_ref().unwrap();
-        (
-            server.root.get_host().to_owned(),
-            server.root.get_port(),
-            &server.name,
-        )
+        (server.root.get_host().to_owned(), server.root.get_port())
+    }
+
+    /// The URL of the serving login through another port of this machine.
+    pub(crate) fn through(&self, port: u16) -> DatabaseUrl {
+        let server = self.server.as_ref().unwrap();
+        let (logins, name) = (&server.logins, &server.name);
+        DatabaseUrl::Postgres(format!(
+            "postgres://{logins}_login:login@127.0.0.1:{port}/{name}?sslmode=disable"
+        ))
     }
 
     /// Takes everything away again.
     pub(crate) async fn remove(&self) {
-        let Some(server) = &self.server else { return };
-        let name = &server.name;
-        let mut connection = PgConnection::connect_with(&server.root).await.unwrap();
-        for statement in [
-            format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"),
-            format!("DROP ROLE IF EXISTS {name}_login"),
-            format!("DROP ROLE IF EXISTS {name}_owner"),
-        ] {
-            if let Err(error) = connection.execute(sqlx::AssertSqlSafe(statement)).await {
-                eprintln!("{name} was not taken away: {error}");
-            }
+        if let Some(server) = &self.server {
+            run_all(
+                &server.root,
+                &[format!("DROP DATABASE {} WITH (FORCE)", server.name)],
+            )
+            .await;
+            leave(&server.root).await;
         }
     }
 }

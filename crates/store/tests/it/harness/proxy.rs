@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicU8, AtomicU64, Ordering},
 };
 
-use strongroom_store::{DatabaseUrl, StoreSettings};
+use strongroom_store::StoreSettings;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{
@@ -43,14 +43,12 @@ impl Proxy {
     pub(crate) async fn before_the_lane(place: &Place) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let (host, server_port, name) = place.server();
-        let url = format!("postgres://{name}_login:login@127.0.0.1:{port}/{name}?sslmode=disable");
         let settings = StoreSettings {
-            ledger: Some(DatabaseUrl::Postgres(url)),
+            ledger: Some(place.through(port)),
             ..place.settings.clone()
         };
         let wire = Arc::new(Wire::default());
-        let (of_tasks, target) = (wire.clone(), (host, server_port));
+        let (of_tasks, target) = (wire.clone(), place.server());
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let server = TcpStream::connect(target.clone()).await.unwrap();
