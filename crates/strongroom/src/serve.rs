@@ -14,7 +14,7 @@ use strongroom_guard::TrustedProxies;
 use strongroom_web::{
     SiteSettings,
     health::{Check, Readiness},
-    layers::FrontSettings,
+    layers::{FrontSettings, Scope},
     server::{Ended, Server, ServerSettings, Stop, Stopped, stop_signal},
     state::AppState,
     v1,
@@ -151,7 +151,18 @@ async fn serve(config: &Config, data: &DataDir, metrics: &Metrics, purpose: Purp
     if public_url.port == 0 {
         public_url.port = address.port();
     }
-    let certificates = Certificates::open(&server.tls, data, &[&public_url.host])?;
+    let admin = config.admin.as_ref();
+    let admin_listener = match admin {
+        Some(admin) => Some(bind(admin.listen, "admin.listen").await?),
+        None => None,
+    };
+    let mut hosts = vec![public_url.host.as_str()];
+    hosts.extend(
+        admin
+            .and_then(|admin| admin.public_url.as_ref())
+            .map(|url| url.host.as_str()),
+    );
+    let certificates = Certificates::open(&server.tls, data, &hosts)?;
     let tls = certificates
         .as_ref()
         .map(Certificates::server_config)
@@ -200,10 +211,23 @@ async fn serve(config: &Config, data: &DataDir, metrics: &Metrics, purpose: Purp
     }
     tokio::spawn(signals.stop_on_first(stop, readiness));
 
-    let ended = Server::new(listener, tls, site.front, settings)
-        .run(stopped)
-        .await;
-    match ended {
+    let public = Server::new(
+        listener,
+        tls.clone(),
+        site.front.scoped(public_scope(config)),
+        settings.clone(),
+    );
+    let operators = admin_listener.map(|listener| {
+        Server::new(listener, tls, site.front.scoped(Scope::Operators), settings).run(stopped.clone())
+    });
+    let operators = async {
+        match operators {
+            Some(running) => running.await,
+            None => Ended::Drained,
+        }
+    };
+    let (public, operators) = tokio::join!(public.run(stopped), operators);
+    match public.and(operators) {
         Ended::Drained => tracing::info!(target: "strongroom", "stopped; every request was answered"),
         Ended::Cut(connections) => {
             tracing::warn!(target: "strongroom", connections, "stopped; time ran out for some connections");
@@ -214,6 +238,16 @@ async fn serve(config: &Config, data: &DataDir, metrics: &Metrics, purpose: Purp
         finish.await;
     }
     Ok(())
+}
+
+/// Operators share the listener of the customers only outside production and only where they have none of
+/// their own.
+fn public_scope(config: &Config) -> Scope {
+    if config.admin.is_some() || config.environment == Environment::Production {
+        Scope::Customers
+    } else {
+        Scope::Everything
+    }
 }
 
 fn front_settings(config: &Config) -> FrontSettings {
@@ -329,6 +363,9 @@ fn announce(
             "  authority {}",
             data.path().join("tls").join("ca.pem").display()
         )?;
+    }
+    if let Some(url) = config.admin.as_ref().and_then(|admin| admin.public_url.as_ref()) {
+        writeln!(out, "  operators {url}")?;
     }
     if let Some(address) = metrics.map(TcpListener::local_addr).transpose()? {
         writeln!(out, "  metrics   http://{address}/metrics")?;

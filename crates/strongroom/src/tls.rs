@@ -572,4 +572,88 @@ mod tests {
         };
         assert!(Certificates::open(&tls, &data, &[]).is_err());
     }
+
+    /// A handshake in memory; the client's end afterwards.
+    fn handshake(
+        server: &Arc<ServerConfig>,
+        client: rustls::ClientConfig,
+    ) -> Result<rustls::ClientConnection, rustls::Error> {
+        let name = "localhost".try_into().unwrap();
+        let mut client = rustls::ClientConnection::new(Arc::new(client), name)?;
+        let mut server = rustls::ServerConnection::new(Arc::clone(server))?;
+        let mut wire = Vec::new();
+        while client.is_handshaking()
+            || server.is_handshaking()
+            || client.wants_write()
+            || server.wants_write()
+        {
+            client.write_tls(&mut wire).unwrap();
+            server.read_tls(&mut &wire[..]).unwrap();
+            wire.clear();
+            server.process_new_packets()?;
+            server.write_tls(&mut wire).unwrap();
+            client.read_tls(&mut &wire[..]).unwrap();
+            wire.clear();
+            client.process_new_packets()?;
+        }
+        Ok(client)
+    }
+
+    fn client(
+        data: &DataDir,
+        versions: &[&'static rustls::SupportedProtocolVersion],
+    ) -> rustls::ClientConfig {
+        let mut roots = rustls::RootCertStore::empty();
+        roots
+            .add(CertificateDer::from_pem_file(data.path().join("tls/ca.pem")).unwrap())
+            .unwrap();
+        rustls::ClientConfig::builder_with_provider(Arc::new(provider()))
+            .with_protocol_versions(versions)
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth()
+    }
+
+    #[test]
+    fn a_modern_client_gets_tls_1_3_with_the_hybrid_key_exchange() {
+        let (_parent, data) = data();
+        let server = open(&data, &[]).server_config().unwrap();
+        let mut modern = client(&data, &[&TLS12, &TLS13]);
+        modern.alpn_protocols = vec![b"h2".to_vec()];
+        let connection = handshake(&server, modern).unwrap();
+        assert_eq!(
+            connection.protocol_version(),
+            Some(rustls::ProtocolVersion::TLSv1_3)
+        );
+        let group = connection.negotiated_key_exchange_group().unwrap().name();
+        assert_eq!(group, rustls::NamedGroup::X25519MLKEM768);
+        assert_eq!(connection.alpn_protocol(), Some(&b"h2"[..]));
+    }
+
+    #[test]
+    fn an_older_client_gets_tls_1_2_with_an_authenticated_cipher() {
+        let (_parent, data) = data();
+        let server = open(&data, &[]).server_config().unwrap();
+        let connection = handshake(&server, client(&data, &[&TLS12])).unwrap();
+        assert_eq!(
+            connection.protocol_version(),
+            Some(rustls::ProtocolVersion::TLSv1_2)
+        );
+        let suites = provider().cipher_suites;
+        assert!(suites.iter().all(|suite| {
+            let name = format!("{:?}", suite.suite());
+            name.contains("GCM") || name.contains("POLY1305")
+        }));
+    }
+
+    #[test]
+    fn a_second_connection_resumes_the_session_of_the_first() {
+        let (_parent, data) = data();
+        let server = open(&data, &[]).server_config().unwrap();
+        let config = client(&data, &[&TLS13]);
+        let first = handshake(&server, config.clone()).unwrap();
+        assert_eq!(first.handshake_kind(), Some(rustls::HandshakeKind::Full));
+        let second = handshake(&server, config).unwrap();
+        assert_eq!(second.handshake_kind(), Some(rustls::HandshakeKind::Resumed));
+    }
 }

@@ -68,15 +68,6 @@ pub(crate) enum KeyProvider {
     Env,
 }
 
-/// Whether customers need a second factor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum CustomerMfa {
-    /// They may have one.
-    Optional,
-    /// They must have one.
-    Required,
-}
-
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LogFormat {
@@ -201,8 +192,6 @@ pub(crate) struct Config {
     pub lane: LaneConfig,
     /// The keyring.
     pub keys: KeysConfig,
-    /// Whether customers need a second factor.
-    pub customer_mfa: CustomerMfa,
     /// Whether new operators wait.
     pub approvals_bootstrap: bool,
     /// The bank.
@@ -355,11 +344,6 @@ impl<'a> Reader<'a> {
                     .unwrap_or_else(|| data_dir.join("keys").join("keyring")),
                 keyring: self.secret("keys.keyring"),
                 passphrase: self.secret("keys.passphrase"),
-            },
-            customer_mfa: match self.text("auth.customer_mfa").as_deref() {
-                Some("required") => CustomerMfa::Required,
-                Some("optional") => CustomerMfa::Optional,
-                _ => rules::customer_mfa_default(environment),
             },
             approvals_bootstrap: self.flag("approvals.bootstrap").unwrap_or_default(),
             bank: BankConfig {

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::Path};
 
 use super::{
-    Config, CustomerMfa, DatabaseUrl, Environment, KeyProvider, Tls,
+    Config, DatabaseUrl, Environment, KeyProvider, Tls,
     error::{ConfigError, Origin},
     gather::{Gathered, is_shared},
 };
@@ -253,15 +253,6 @@ fn verifies_tls(url: &str) -> bool {
         .filter_map(|pair| pair.split_once('='))
         .filter(|(name, _)| matches!(*name, "sslmode" | "ssl-mode"));
     modes.next_back().is_some_and(|(_, mode)| mode == "verify-full")
-}
-
-/// What `auth.customer_mfa` is when nobody sets it.
-pub(super) fn customer_mfa_default(environment: Environment) -> CustomerMfa {
-    if environment == Environment::Production {
-        CustomerMfa::Required
-    } else {
-        CustomerMfa::Optional
-    }
 }
 
 #[cfg(test)]

@@ -38,8 +38,15 @@ pub(super) fn find(key: &str) -> Option<&'static Setting> {
 
 /// Names of the contract that this build does not know how to honour. Accepting them quietly would promise
 /// what does not happen.
-pub(super) const NOT_IN_THIS_BUILD: &[&str] =
-    &["limits.", "redis.", "detection.", "fraud.", "webhooks.", "smtp."];
+pub(super) const NOT_IN_THIS_BUILD: &[&str] = &[
+    "limits.",
+    "auth.",
+    "redis.",
+    "detection.",
+    "fraud.",
+    "webhooks.",
+    "smtp.",
+];
 
 /// Values of choices that the contract names and this build does not have.
 pub(super) const VALUES_NOT_IN_THIS_BUILD: &[(&str, &str)] = &[
@@ -138,8 +145,6 @@ settings! {
     "mail.transport": Kind::Choice(&["outbox"]), Some("outbox"),
         "`outbox`: one `.eml` file per message in `DATA/outbox/`, which production refuses.";
 
-    "auth.customer_mfa": Kind::Choice(&["optional", "required"]), None,
-        "Whether customers need a second factor. Unset: `required` in production, else `optional`.";
     "approvals.bootstrap": Kind::Flag, Some("false"),
         "Outside production: the waiting times of new operators are zero.";
 

@@ -47,12 +47,46 @@ pub struct FrontSettings {
     pub trusted_proxies: TrustedProxies,
 }
 
+/// Which part of the routes a listener serves. The rest is not there at all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scope {
+    /// Everything on one listener.
+    #[default]
+    Everything,
+    /// Everything but the operators' interface.
+    Customers,
+    /// The operators' interface, and what operators need to log in and to see that the server lives.
+    Operators,
+}
+
+/// Where the operators' interface is mounted.
+const OPERATORS: &str = "/api/v1/admin";
+/// What the operators' listener serves besides.
+const FOR_OPERATORS: [&str; 4] = ["/api/v1/auth", "/api/v1/me", "/livez", "/readyz"];
+
+impl Scope {
+    /// Routers match the path as it was sent, so comparing it as it was sent cannot be tricked by escapes.
+    fn has(self, path: &str) -> bool {
+        let below = |root: &str| {
+            path.strip_prefix(root)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        match self {
+            Self::Everything => true,
+            Self::Customers => !below(OPERATORS),
+            Self::Operators => below(OPERATORS) || FOR_OPERATORS.into_iter().any(below),
+        }
+    }
+}
+
 /// The front. Clones share everything.
 #[derive(Clone)]
 pub struct Front(Arc<Inner>);
 
+#[derive(Clone)]
 struct Inner {
     router: Router,
+    scope: Scope,
     settings: FrontSettings,
     shed: Shed,
     unmatched: Arc<RouteStats>,
@@ -71,10 +105,19 @@ impl Front {
         let shed = Shed::new(settings.concurrency_max);
         Self(Arc::new(Inner {
             router,
+            scope: Scope::default(),
             settings,
             shed,
             unmatched: Arc::default(),
             in_flight: metrics::gauge!(IN_FLIGHT),
+        }))
+    }
+
+    /// The same routes, limits and figures behind another listener, which serves only that part of them.
+    pub fn scoped(&self, scope: Scope) -> Self {
+        Self(Arc::new(Inner {
+            scope,
+            ..Inner::clone(&self.0)
         }))
     }
 
@@ -117,6 +160,9 @@ impl Inner {
                     .into_response();
             }
         };
+        if !self.scope.has(request.uri().path()) {
+            return Problem::not_found().into_response();
+        }
         let handler = caught(self.router.clone().call(request));
         match tokio::time::timeout(self.settings.request_time_max, handler).await {
             Ok(Some(Ok(response))) => response,
@@ -310,5 +356,41 @@ mod tests {
         assert_eq!(response.status(), StatusCode::FORBIDDEN);
         assert_eq!(response.headers()["ratelimit"], "r=1");
         assert_eq!(response.headers()["set-cookie"], "a=b");
+    }
+
+    #[tokio::test]
+    async fn a_listener_serves_its_part_of_the_routes_only() {
+        let mut router = Router::new();
+        let paths = [
+            "/api/v1/admin",
+            "/api/v1/admin/users",
+            "/api/v1/administrate",
+            "/api/v1/accounts",
+            "/livez",
+        ];
+        for path in paths {
+            router = router.route(path, get(|| async {}));
+        }
+        let front = Front::new(router, settings());
+        for (scope, served) in [
+            (Scope::Everything, [true, true, true, true, true]),
+            (Scope::Customers, [false, false, true, true, true]),
+            (Scope::Operators, [true, true, false, false, true]),
+        ] {
+            let front = front.scoped(scope);
+            for (path, served) in paths.into_iter().zip(served) {
+                let request = Request::get(path).body(Body::empty()).unwrap();
+                let status = front.serve(request, PEER).await.status();
+                assert_eq!(
+                    status,
+                    if served {
+                        StatusCode::OK
+                    } else {
+                        StatusCode::NOT_FOUND
+                    },
+                    "{scope:?} {path}"
+                );
+            }
+        }
     }
 }

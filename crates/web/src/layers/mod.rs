@@ -12,7 +12,7 @@ mod request_id;
 mod route;
 mod security_headers;
 
-pub use front::{Front, FrontSettings};
+pub use front::{Front, FrontSettings, Scope};
 pub use record::{ClientAddress, Record};
 pub use request_id::{NotARequestId, RequestId};
 pub use route::{BodyLimitLayer, BodyLimitService, RouteLayer, RouteService, body_limit};

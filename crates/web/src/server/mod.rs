@@ -98,6 +98,17 @@ pub enum Ended {
     Cut(usize),
 }
 
+impl Ended {
+    /// How two servers that stopped together ended.
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Drained, other) => other,
+            (cut, Self::Drained) => cut,
+            (Self::Cut(one), Self::Cut(other)) => Self::Cut(one + other),
+        }
+    }
+}
+
 /// A bound listener with everything that it needs to serve.
 pub struct Server {
     listener: TcpListener,
