@@ -157,6 +157,12 @@ impl AuthState {
             .collect()
     }
 
+    /// When a session was last used, as far as this process knows.
+    pub(crate) fn seen(&self, session: SessionId) -> Option<Timestamp> {
+        let live = self.sessions.get(&session)?;
+        Some(Timestamp::from_micros(live.seen.load(Ordering::Relaxed)))
+    }
+
     pub(crate) fn mark_written(&self, written: &[(SessionId, Timestamp)]) {
         for (id, at) in written {
             if let Some(session) = self.sessions.get(id) {
@@ -196,7 +202,7 @@ pub(crate) fn is_live(row: &SessionRow, now: Timestamp) -> bool {
 }
 
 /// A token or key that is not, or not any more, good for anything. The same whatever the reason.
-fn refused() -> Error {
+pub(crate) fn refused() -> Error {
     Error::new(
         Kind::Unauthenticated,
         "token_invalid",

@@ -143,6 +143,8 @@ const fn may_for_oneself(action: Action) -> bool {
     matches!(
         action,
         Action::UserRead
+            | Action::UserRename
+            | Action::SessionCreate
             | Action::SessionRead
             | Action::SessionEnd
             | Action::SessionRefresh
@@ -154,7 +156,8 @@ const fn customer_may(action: Action) -> bool {
     may_for_oneself(action)
         || matches!(
             action,
-            Action::AccountOpen
+            Action::UserRegister
+                | Action::AccountOpen
                 | Action::AccountRead
                 | Action::AccountList
                 | Action::AccountRename

@@ -5,22 +5,35 @@
 //! Nothing here knows HTTP, SQL or what a status code is.
 
 pub mod accounts;
+pub mod api_keys;
 pub mod auth_state;
 pub mod authorize;
 pub mod bank;
 pub mod clock;
 pub mod counter;
+pub mod credentials;
 pub mod cx;
+pub mod email;
 pub mod error;
+mod guess;
 pub mod history;
 pub mod idempotency;
 pub mod identity;
+pub mod jobs;
 pub mod keys;
 pub mod ledger_writer;
+pub mod login;
 pub mod mail;
+pub mod mfa;
+pub mod operators;
 pub mod people;
+pub mod personal;
 pub mod record;
+pub mod refresh;
+pub mod registration;
+pub mod sessions;
 pub mod transfers;
+pub mod users;
 
 pub use auth_state::Credential;
 pub use authorize::Permit;

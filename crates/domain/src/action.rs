@@ -47,6 +47,8 @@ actions! {
     AuditRead = "audit.read",
     /// Read users.
     UserRead = "user.read",
+    /// Change an own name.
+    UserRename = "user.rename",
     /// Make a user.
     UserCreate = "user.create",
     /// Lock, unlock, disable or enable a user.

@@ -5,10 +5,16 @@
 //! [`Scope`](crate::Scope).
 
 mod api_keys;
+mod factors;
+mod mails;
 mod sessions;
+mod users;
 
 pub use api_keys::{ApiKeyRow, NewApiKey};
+pub use factors::{DEVICES_MAX, FactorId, FactorKind, FactorState, Guesses, Ticket, TicketKind, TotpRow};
+pub use mails::{MailRow, NewApproval, RegistrationRow};
 pub use sessions::{NewSession, RefreshRow, SessionRow, SessionView};
+pub use users::{LoginRow, PasswordRow, UserRow};
 
 use strongroom_domain::{
     id::{Id, UserId},

@@ -331,6 +331,19 @@ impl WriteTx {
         Ok(used == 1)
     }
 
+    /// Writes that a session is used now.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database does not answer.
+    pub async fn touch_session(&self, session: SessionId, now: Timestamp) -> Result<(), StoreError> {
+        self.execute(
+            "UPDATE sessions SET last_seen_at = $2 WHERE id = $1 AND last_seen_at < $2",
+            vec![uuid(session).into(), now.micros().into()],
+        )
+        .await?;
+        Ok(())
+    }
+
     /// Ends a session; false when there is no living one. The caller revokes it in the same transaction.
     ///
     /// # Errors

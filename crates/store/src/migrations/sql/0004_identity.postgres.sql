@@ -8,6 +8,9 @@ CREATE TABLE passwords (
   initial_until bigint
 );
 
+-- Why an operator stopped this login, in words, sealed under the person's key.
+ALTER TABLE users ADD COLUMN sealed_reason bytea;
+
 CREATE TABLE grants (
   id uuid NOT NULL PRIMARY KEY,
   person uuid NOT NULL REFERENCES users (id),
@@ -80,8 +83,8 @@ CREATE TABLE refresh_tokens (
 CREATE TABLE tickets (
   hash bytea NOT NULL PRIMARY KEY CHECK (length(hash) = 32),
   person uuid NOT NULL REFERENCES users (id),
+  subject bytea NOT NULL,
   kind text NOT NULL CHECK (kind IN ('mfa', 'change', 'enrol', 'reset')),
-  failures bigint NOT NULL DEFAULT 0,
   created_at bigint NOT NULL,
   expires_at bigint NOT NULL
 );

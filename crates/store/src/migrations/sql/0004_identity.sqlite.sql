@@ -8,6 +8,9 @@ CREATE TABLE passwords (
   initial_until INTEGER
 ) STRICT, WITHOUT ROWID;
 
+-- Why an operator stopped this login, in words, sealed under the person's key.
+ALTER TABLE users ADD COLUMN sealed_reason BLOB;
+
 CREATE TABLE grants (
   id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
   person BLOB NOT NULL REFERENCES users (id),
@@ -80,8 +83,8 @@ CREATE TABLE refresh_tokens (
 CREATE TABLE tickets (
   hash BLOB NOT NULL PRIMARY KEY CHECK (length(hash) = 32),
   person BLOB NOT NULL REFERENCES users (id),
+  subject BLOB NOT NULL,
   kind TEXT NOT NULL CHECK (kind IN ('mfa', 'change', 'enrol', 'reset')),
-  failures INTEGER NOT NULL DEFAULT 0,
   created_at INTEGER NOT NULL,
   expires_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;

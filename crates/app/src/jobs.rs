@@ -1,0 +1,55 @@
+//! What the bank does about people in the background: mails, last use of sessions, forgetting.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{auth_state::SEEN_WRITE_SECS, bank::Bank, error::Error};
+
+/// Longest time between two looks at the outbox: another node, or an earlier try, may have left something.
+const MAIL_WAIT: Duration = Duration::from_secs(5);
+/// How long what ended is kept for its owner to see, in seconds.
+const ENDED_KEPT_SECS: i64 = 30 * 24 * 60 * 60;
+
+impl Bank {
+    /// Runs the jobs about people until the task is dropped. One per process.
+    pub async fn run_identity_jobs(self: Arc<Self>) {
+        tokio::join!(self.run_mail(), self.run_upkeep());
+    }
+
+    async fn run_mail(&self) {
+        loop {
+            let _ = tokio::time::timeout(MAIL_WAIT, self.identity.mail_waits.notified()).await;
+            report("mail", self.send_mails().await.map(drop));
+        }
+    }
+
+    async fn run_upkeep(&self) {
+        let mut tick = tokio::time::interval(Duration::from_secs(SEEN_WRITE_SECS.unsigned_abs()));
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            report("last seen", self.write_last_seen().await.map(drop));
+            report("sweep", self.sweep_identity().await.map(drop));
+        }
+    }
+
+    /// Forgets what is of no use any more.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn sweep_identity(&self) -> Result<u64, Error> {
+        self.forget_mails().await?;
+        let now = self.clock.now();
+        let tx = self.store.write(strongroom_store::Scope::System).await?;
+        let swept = tx.sweep_identity(now, now.plus_seconds(-ENDED_KEPT_SECS)).await?;
+        tx.commit().await?;
+        Ok(swept)
+    }
+}
+
+/// A job that fails is run again; somebody should know.
+fn report(job: &'static str, outcome: Result<(), Error>) {
+    if let Err(error) = outcome {
+        tracing::warn!(job, error = %error.code, source = ?error.source, "a job failed and will run again");
+        metrics::counter!("strongroom_jobs_failed_total").increment(1);
+    }
+}

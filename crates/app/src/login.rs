@@ -1,0 +1,414 @@
+//! Login: from an address and a password to a session, or to the next question.
+//!
+//! Whoever calls hears one and the same refusal: unknown, locked, wrong and too often are the same bytes, the same reads and
+//! writes and one password hash each. A device mark that this bank gave the person keeps the owner's tries apart from a stranger's.
+
+use std::sync::Arc;
+
+use strongroom_crypto::{
+    DeviceMark, ExposeSecret, NewToken, RefreshToken, SecretString, StoredHash, random, token::fingerprint,
+};
+use strongroom_domain::{
+    action::Action,
+    audit::{Details, Object},
+    id::{SessionId, UserId},
+    principal::{Assurance, Caller, Principal, Role},
+    time::Timestamp,
+};
+use strongroom_store::{
+    Scope, WriteTx,
+    identity::{FactorState, LoginRow, NewSession, Ticket, TicketKind, UserState},
+};
+
+use crate::{
+    authorize::{Permit, Resource, authorize},
+    bank::Bank,
+    cx::{Cx, Rights},
+    email::Email,
+    error::{Error, Kind},
+    guess::Subject,
+    identity::{ACCESS_TOKEN_SECS, SESSION_CUSTOMER_SECS, SESSION_OPERATOR_SECS},
+    personal::Client,
+    record::Entry,
+    registration::busy,
+};
+
+/// How long a login may take from the password to the last factor, in seconds.
+pub const TICKET_SECS: i64 = 5 * 60;
+/// Methods of a login by password alone (RFC 8176).
+pub(crate) const BY_PASSWORD: &[&str] = &["pwd"];
+/// Methods of a login by password and one-time code (RFC 8176).
+pub(crate) const BY_PASSWORD_AND_CODE: &[&str] = &["pwd", "otp", "mfa"];
+
+/// What a complete login gets.
+#[derive(Debug)]
+pub struct TokenSet {
+    /// Opens everything else, for [`TokenSet::expires_in`] seconds.
+    pub access_token: SecretString,
+    /// Seconds.
+    pub expires_in: u32,
+    /// Gets the next token set, once.
+    pub refresh_token: SecretString,
+    /// The session.
+    pub session: SessionId,
+    /// A new device mark, where the client showed none of its own.
+    pub device: Option<SecretString>,
+}
+
+/// What a login leads to.
+#[derive(Debug)]
+pub enum LoginAnswer {
+    /// In.
+    Session(Box<TokenSet>),
+    /// A second factor is asked for.
+    MfaRequired {
+        /// Continues this login.
+        mfa_token: SecretString,
+        /// What would do.
+        methods: Vec<&'static str>,
+    },
+    /// An own password must be set in place of the printed one.
+    PasswordChangeRequired {
+        /// Continues this login.
+        change_token: SecretString,
+    },
+    /// An own second factor must be set up in place of the printed one.
+    TotpRequired {
+        /// For the authenticator.
+        otpauth_uri: SecretString,
+        /// The same as a picture.
+        qr_svg: SecretString,
+        /// Continues this login with a code of the new device.
+        mfa_token: SecretString,
+    },
+}
+
+/// The one refusal of everything that proves who somebody is.
+pub(crate) fn invalid_credentials() -> Error {
+    Error::new(
+        Kind::Unauthenticated,
+        "invalid_credentials",
+        "Authentication failed: the credentials are not valid.",
+    )
+}
+
+/// A session about to be begun.
+pub(crate) struct Opening {
+    cx: Cx,
+    permit: Permit,
+    new: NewSession,
+    refresh: RefreshToken,
+    mark: Option<DeviceMark>,
+    subject: Subject,
+    methods: &'static [&'static str],
+}
+
+impl Bank {
+    /// Logs in by password.
+    ///
+    /// # Errors
+    /// `invalid_credentials` whatever is wrong; `overloaded` when too many passwords are being checked.
+    pub async fn login(
+        self: &Arc<Self>,
+        cx: &Cx,
+        client: &Client,
+        email: &str,
+        password: SecretString,
+    ) -> Result<LoginAnswer, Error> {
+        let (cx, client, email) = (cx.clone(), client.clone(), Email::lenient(email));
+        self.detached(move |bank| async move { bank.login_by_password(&cx, &client, &email, password).await })
+            .await
+    }
+
+    async fn login_by_password(
+        &self,
+        cx: &Cx,
+        client: &Client,
+        email: &Email,
+        password: SecretString,
+    ) -> Result<LoginAnswer, Error> {
+        let row = self.store.login(&email.indexes(&self.ring)).await?;
+        let person = row.as_ref().map_or(UserId::from_bytes([0; 16]), |row| row.id);
+        let device = self.known_device(person, client).await?;
+        let subject = self.guess_subject(&email.index(&self.ring), device.as_ref());
+        let allowed = self.take_guess(&subject, cx.now()).await?;
+        let usable = row.as_ref().filter(|row| allowed && may_log_in(row, cx.now()));
+        let stored = usable
+            .and_then(|row| row.password.as_ref())
+            .and_then(|password| StoredHash::parse(&password.hash));
+        let shown = SecretString::from(password.expose_secret().to_owned());
+        let pool = &self.identity.passwords;
+        let verified = match device {
+            Some(_) => pool.verify_known(password, stored.as_ref()).await,
+            None => pool.verify(password, stored.as_ref()).await,
+        }
+        .map_err(busy)?;
+        let Some(row) = row.filter(|_| verified.matches) else {
+            metrics::counter!("strongroom_logins_refused_total").increment(1);
+            return Err(invalid_credentials());
+        };
+        let new_hash = if verified.needs_rehash {
+            Some(pool.hash(shown).await.map_err(busy)?)
+        } else {
+            None
+        };
+        self.after_password(cx, client, &row, subject, new_hash).await
+    }
+
+    async fn after_password(
+        &self,
+        cx: &Cx,
+        client: &Client,
+        row: &LoginRow,
+        subject: Subject,
+        new_hash: Option<StoredHash>,
+    ) -> Result<LoginAnswer, Error> {
+        let roles = self.store.roles(row.id).await?;
+        let factors = self.store.totp_factors(row.id).await?;
+        let usable = factors
+            .iter()
+            .any(|factor| factor.state != FactorState::Pending && !over(factor.expires_at, cx.now()));
+        let operator = roles.iter().any(|role| role.is_operator());
+        let hash = row
+            .password
+            .as_ref()
+            .map_or("", |password| password.hash.as_str());
+        if usable {
+            let (ticket, token) = self.new_ticket(cx, row.id, subject, TicketKind::Mfa);
+            let tx = self.store.write(Scope::System).await?;
+            still_good(&tx, row.id, hash).await?;
+            rehash(&tx, row.id, hash, new_hash).await?;
+            tx.insert_ticket(&ticket).await?;
+            tx.commit().await?;
+            return Ok(LoginAnswer::MfaRequired {
+                mfa_token: token,
+                methods: vec!["totp"],
+            });
+        }
+        // An operator without a factor, and a printed password, lead nowhere on their own.
+        let printed = row
+            .password
+            .as_ref()
+            .is_some_and(|password| password.initial_until.is_some());
+        if operator || printed {
+            return Err(invalid_credentials());
+        }
+        let opening = self
+            .open_session(cx, client, row.id, roles, Assurance::Aal1, BY_PASSWORD, subject)
+            .await?;
+        let mut tx = self.store.write(Scope::System).await?;
+        still_good(&tx, row.id, hash).await?;
+        rehash(&tx, row.id, hash, new_hash).await?;
+        self.write_session(&mut tx, &opening).await?;
+        tx.commit().await?;
+        Ok(LoginAnswer::Session(Box::new(self.token_set(opening))))
+    }
+
+    /// The shown device mark, if this bank gave it to this person. Asks the same for nobody.
+    async fn known_device(&self, person: UserId, client: &Client) -> Result<Option<[u8; 32]>, Error> {
+        let mark = client
+            .device
+            .as_deref()
+            .and_then(|text| self.ring.read_device_mark(text));
+        let hash = mark
+            .as_ref()
+            .map_or([0; 32], |mark| mark.bound_to(*person.as_bytes()));
+        let known = self.store.is_device_of(person, &hash).await?;
+        Ok((known && mark.is_some()).then_some(hash))
+    }
+
+    /// A ticket to be stored, and the token that its holder shows.
+    pub(crate) fn new_ticket(
+        &self,
+        cx: &Cx,
+        person: UserId,
+        subject: Subject,
+        kind: TicketKind,
+    ) -> (Ticket, SecretString) {
+        let token = random::token();
+        let ticket = Ticket {
+            hash: fingerprint(token.expose_secret()),
+            person,
+            subject,
+            kind,
+            created_at: cx.now(),
+            expires_at: cx.now().plus_seconds(TICKET_SECS),
+        };
+        (ticket, token)
+    }
+
+    /// The call in the name of somebody who has just proved to be that person.
+    pub(crate) async fn cx_as(
+        &self,
+        cx: &Cx,
+        person: UserId,
+        roles: Vec<Role>,
+        assurance: Assurance,
+    ) -> Result<Cx, Error> {
+        let caller = Caller {
+            principal: Principal::User(person),
+            session: None,
+            origin: cx.caller.origin,
+        };
+        let rights = Arc::new(Rights { roles, scopes: None });
+        let epoch = self.store.epoch().await?;
+        Ok(Cx::new(caller, rights, assurance, cx.request, cx.now(), epoch))
+    }
+
+    /// Prepares a session: everything that can be done before the transaction.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is something else, and the callers have them apart"
+    )]
+    pub(crate) async fn open_session(
+        &self,
+        cx: &Cx,
+        client: &Client,
+        person: UserId,
+        roles: Vec<Role>,
+        assurance: Assurance,
+        methods: &'static [&'static str],
+        subject: Subject,
+    ) -> Result<Opening, Error> {
+        let operator = roles.iter().any(|role| role.is_operator());
+        let lifetime = if operator {
+            SESSION_OPERATOR_SECS
+        } else {
+            SESSION_CUSTOMER_SECS
+        };
+        let id: SessionId = cx.new_id();
+        let mut me = self.cx_as(cx, person, roles, assurance).await?;
+        me.caller.session = Some(id);
+        let permit = authorize(&me, Action::SessionCreate, Resource::OwnedBy(person))?;
+        let refresh = self.ring.refresh_first(*id.as_bytes());
+        let known = self.known_device(person, client).await?;
+        let mark = known.is_none().then(|| self.ring.issue_device_mark());
+        let device_hash = known.or_else(|| mark.as_ref().map(|mark| mark.bound_to(*person.as_bytes())));
+        let key = self.people.key_of(person).await?;
+        let new = NewSession {
+            id,
+            person,
+            assurance,
+            methods: methods.join(" "),
+            created_at: cx.now(),
+            expires_at: cx.now().plus_seconds(lifetime),
+            device_hash,
+            sealed_client: client.seal(&key, &id),
+            refresh_hash: refresh.hash(),
+        };
+        Ok(Opening {
+            cx: me,
+            permit,
+            new,
+            refresh,
+            mark,
+            subject,
+            methods,
+        })
+    }
+
+    /// Writes a session with its record; the count of tries begins anew, for all factors were right.
+    pub(crate) async fn write_session(&self, tx: &mut WriteTx, opening: &Opening) -> Result<(), Error> {
+        let Opening { new, .. } = opening;
+        tx.insert_session(new).await?;
+        if let (Some(_), Some(hash)) = (&opening.mark, &new.device_hash) {
+            tx.insert_device(new.person, hash, new.created_at).await?;
+        }
+        tx.clear_guesses(&opening.subject).await?;
+        let entry = Entry {
+            object: Object::Other("session", *new.id.as_bytes()),
+            outcome: "ok",
+            details: Details::json(&format!(r#"{{"methods":"{}"}}"#, new.methods)),
+        };
+        self.recorder
+            .append(tx, &opening.cx, &opening.permit, entry)
+            .await
+    }
+
+    /// What the client gets once the session is written.
+    pub(crate) fn token_set(&self, opening: Opening) -> TokenSet {
+        let Opening { new, .. } = &opening;
+        TokenSet {
+            access_token: self.access_token(
+                new.person,
+                new.id,
+                opening.methods,
+                new.assurance,
+                new.created_at,
+                new.expires_at,
+            ),
+            expires_in: lifetime(new.created_at, new.expires_at),
+            refresh_token: opening.refresh.text(),
+            session: new.id,
+            device: opening.mark.map(|mark| mark.text()),
+        }
+    }
+
+    /// An access token of a session, never longer than the session.
+    pub(crate) fn access_token(
+        &self,
+        person: UserId,
+        session: SessionId,
+        methods: &[&str],
+        assurance: Assurance,
+        now: Timestamp,
+        session_ends: Timestamp,
+    ) -> SecretString {
+        let token: strongroom_domain::id::RequestId =
+            strongroom_domain::id::Id::from_bytes(random::uuid_v7(now.micros()));
+        let new = NewToken {
+            subject: &person.to_string(),
+            session: &session.to_string(),
+            token_id: &token.to_string(),
+            methods,
+            assurance: match assurance {
+                Assurance::Aal2 => "aal2",
+                Assurance::Aal1 | Assurance::None => "aal1",
+            },
+            bound_to: None,
+            now: now.micros(),
+            lifetime_secs: lifetime(now, session_ends),
+        };
+        self.identity.tokens.issue(&self.ring, new)
+    }
+
+    /// The public keys of access tokens (RFC 7517).
+    pub fn jwks(&self) -> serde_json::Value {
+        strongroom_crypto::token::jwks(&self.ring)
+    }
+}
+
+/// Seconds that a token of a session is good for.
+pub(crate) fn lifetime(now: Timestamp, session_ends: Timestamp) -> u32 {
+    u32::try_from(session_ends.seconds_since(now)).map_or(0, |left| left.min(ACCESS_TOKEN_SECS))
+}
+
+/// Whether the time of something that may have an end is over.
+pub(crate) fn over(end: Option<Timestamp>, now: Timestamp) -> bool {
+    end.is_some_and(|end| now >= end)
+}
+
+fn may_log_in(row: &LoginRow, now: Timestamp) -> bool {
+    let printed = row.password.as_ref().and_then(|password| password.initial_until);
+    row.state == UserState::Active && !over(printed, now)
+}
+
+/// Inside the transaction: nobody stopped the person or changed the password since it was read.
+pub(crate) async fn still_good(tx: &WriteTx, person: UserId, hash: &str) -> Result<(), Error> {
+    let active = tx
+        .lock_user(person)
+        .await?
+        .is_some_and(|user| user.state == UserState::Active);
+    if active && tx.has_password(person, hash).await? {
+        Ok(())
+    } else {
+        Err(invalid_credentials())
+    }
+}
+
+async fn rehash(tx: &WriteTx, person: UserId, old: &str, new: Option<StoredHash>) -> Result<(), Error> {
+    if let Some(new) = new {
+        tx.refresh_password(person, old, &new.to_text()).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,430 @@
+//! Second factors, known devices, tickets of logins that are not complete, and the count of tries.
+
+use sea_orm::FromQueryResult;
+use strongroom_domain::{
+    id::{Id, UserId},
+    time::Timestamp,
+};
+use uuid::Uuid;
+
+use super::{at, id, uuid};
+use crate::{
+    error::StoreError,
+    store::Store,
+    tx::{ReadTx, Scope, WriteTx, rows},
+};
+
+/// Most devices that a person is known by.
+pub const DEVICES_MAX: i64 = 10;
+
+/// Names a second factor; only inside.
+#[derive(Debug, Clone, Copy)]
+pub enum FactorKind {}
+
+impl strongroom_domain::id::Kind for FactorKind {
+    const PREFIX: &'static str = "totp";
+}
+
+/// Identifier of a second factor.
+pub type FactorId = Id<FactorKind>;
+
+/// How far a factor is from being its owner's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FactorState {
+    /// Made by somebody else and printed: to be replaced.
+    Printed,
+    /// Made for its owner, not confirmed by a code yet.
+    Pending,
+    /// In use.
+    Active,
+}
+
+impl FactorState {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Printed => "printed",
+            Self::Pending => "pending",
+            Self::Active => "active",
+        }
+    }
+
+    fn parse(name: &str) -> Result<Self, StoreError> {
+        [Self::Printed, Self::Pending, Self::Active]
+            .into_iter()
+            .find(|state| state.name() == name)
+            .ok_or(StoreError::Corrupt("factor state"))
+    }
+}
+
+/// A second factor by time-based codes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TotpRow {
+    /// The id.
+    pub id: FactorId,
+    /// Whose.
+    pub person: UserId,
+    /// The secret, sealed under the person's key.
+    pub sealed_secret: Vec<u8>,
+    /// How far it is.
+    pub state: FactorState,
+    /// The last step that was accepted.
+    pub last_step: u64,
+    /// When.
+    pub created_at: Timestamp,
+    /// The end, for one that is not in use yet.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// What a ticket continues.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TicketKind {
+    /// A login that wants a second factor.
+    Mfa,
+    /// A first login that wants an own password.
+    Change,
+    /// A first login that wants an own second factor.
+    Enrol,
+    /// A forgotten password.
+    Reset,
+}
+
+impl TicketKind {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Mfa => "mfa",
+            Self::Change => "change",
+            Self::Enrol => "enrol",
+            Self::Reset => "reset",
+        }
+    }
+
+    fn parse(name: &str) -> Result<Self, StoreError> {
+        [Self::Mfa, Self::Change, Self::Enrol, Self::Reset]
+            .into_iter()
+            .find(|kind| kind.name() == name)
+            .ok_or(StoreError::Corrupt("ticket kind"))
+    }
+}
+
+/// A login that is not complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ticket {
+    /// Hash of the token that its holder shows.
+    pub hash: [u8; 32],
+    /// Whose.
+    pub person: UserId,
+    /// Which count its tries add to.
+    pub subject: [u8; 16],
+    /// What it continues.
+    pub kind: TicketKind,
+    /// When.
+    pub created_at: Timestamp,
+    /// The end.
+    pub expires_at: Timestamp,
+}
+
+/// How often a secret was guessed at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Guesses {
+    /// Tries since the last success.
+    pub failures: u32,
+    /// No try before this moment.
+    pub blocked_until: Timestamp,
+    /// The last try.
+    pub updated_at: Timestamp,
+}
+
+#[derive(FromQueryResult)]
+struct TotpSql {
+    id: Uuid,
+    sealed_secret: Vec<u8>,
+    state: String,
+    last_step: i64,
+    created_at: i64,
+    expires_at: Option<i64>,
+}
+
+#[derive(FromQueryResult)]
+struct TicketSql {
+    person: Uuid,
+    subject: Vec<u8>,
+    kind: String,
+    created_at: i64,
+    expires_at: i64,
+}
+
+#[derive(FromQueryResult)]
+struct GuessSql {
+    failures: i64,
+    blocked_until: i64,
+    updated_at: i64,
+}
+
+#[derive(FromQueryResult)]
+struct CountSql {
+    number: i64,
+}
+
+impl Store {
+    /// A person's factors by time-based codes, at most one of each state.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database does not answer.
+    pub async fn totp_factors(&self, person: UserId) -> Result<Vec<TotpRow>, StoreError> {
+        let read = self.read(Scope::Person(person)).await?;
+        let found: Vec<TotpSql> = rows(
+            &read.tx,
+            "SELECT id, sealed_secret, state, last_step, created_at, expires_at FROM totp_factors WHERE person = $1",
+            vec![uuid(person).into()],
+        )
+        .await?;
+        found
+            .into_iter()
+            .map(|row| {
+                Ok(TotpRow {
+                    id: id(row.id),
+                    person,
+                    sealed_secret: row.sealed_secret,
+                    state: FactorState::parse(&row.state)?,
+                    last_step: u64::try_from(row.last_step).map_err(|_| StoreError::Corrupt("step"))?,
+                    created_at: at(row.created_at),
+                    expires_at: row.expires_at.map(at),
+                })
+            })
+            .collect()
+    }
+
+    /// Whether a person is known by this device.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database does not answer.
+    pub async fn is_device_of(&self, person: UserId, hash: &[u8; 32]) -> Result<bool, StoreError> {
+        let read: ReadTx = self.read(Scope::System).await?;
+        let found: Vec<CountSql> = rows(
+            &read.tx,
+            "SELECT count(*) AS number FROM devices WHERE person = $1 AND hash = $2",
+            vec![uuid(person).into(), hash.to_vec().into()],
+        )
+        .await?;
+        Ok(found.first().is_some_and(|row| row.number > 0))
+    }
+
+    /// A ticket by the hash of its token, whether or not its time is over.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database does not answer.
+    pub async fn ticket(&self, hash: &[u8; 32]) -> Result<Option<Ticket>, StoreError> {
+        let read = self.read(Scope::System).await?;
+        let found: Vec<TicketSql> = rows(
+            &read.tx,
+            "SELECT person, subject, kind, created_at, expires_at FROM tickets WHERE hash = $1",
+            vec![hash.to_vec().into()],
+        )
+        .await?;
+        let Some(row) = found.into_iter().next() else {
+            return Ok(None);
+        };
+        Ok(Some(Ticket {
+            hash: *hash,
+            person: id(row.person),
+            subject: row
+                .subject
+                .as_slice()
+                .try_into()
+                .map_err(|_| StoreError::Corrupt("subject"))?,
+            kind: TicketKind::parse(&row.kind)?,
+            created_at: at(row.created_at),
+            expires_at: at(row.expires_at),
+        }))
+    }
+}
+
+impl WriteTx {
+    /// Adds a factor in place of the person's one of the same state.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database refuses or does not answer.
+    pub async fn put_totp(&self, new: &TotpRow) -> Result<(), StoreError> {
+        self.execute(
+            "DELETE FROM totp_factors WHERE person = $1 AND state = $2",
+            vec![uuid(new.person).into(), new.state.name().into()],
+        )
+        .await?;
+        self.execute(
+            "INSERT INTO totp_factors (id, person, sealed_secret, state, last_step, created_at, expires_at) \
+             VALUES ($1, $2, $3, $4, 0, $5, $6)",
+            vec![
+                uuid(new.id).into(),
+                uuid(new.person).into(),
+                new.sealed_secret.clone().into(),
+                new.state.name().into(),
+                new.created_at.micros().into(),
+                new.expires_at.map(Timestamp::micros).into(),
+            ],
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Spends a step of a factor; false when it or a later one was spent before. Of several at once one wins.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database does not answer.
+    pub async fn use_totp_step(&self, factor: FactorId, step: u64) -> Result<bool, StoreError> {
+        let step = i64::try_from(step).map_err(|_| StoreError::Corrupt("step"))?;
+        let used = self
+            .execute(
+                "UPDATE totp_factors SET last_step = $2 WHERE id = $1 AND last_step < $2",
+                vec![uuid(factor).into(), step.into()],
+            )
+            .await?;
+        Ok(used == 1)
+    }
+
+    /// Puts a pending factor into use in place of all others of the person.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database does not answer.
+    pub async fn activate_totp(&self, person: UserId, factor: FactorId) -> Result<bool, StoreError> {
+        self.execute(
+            "DELETE FROM totp_factors WHERE person = $1 AND id <> $2",
+            vec![uuid(person).into(), uuid(factor).into()],
+        )
+        .await?;
+        let activated = self
+            .execute(
+                "UPDATE totp_factors SET state = 'active', expires_at = NULL WHERE id = $1 AND state = 'pending'",
+                vec![uuid(factor).into()],
+            )
+            .await?;
+        Ok(activated == 1)
+    }
+
+    /// Remembers a device; the oldest beyond [`DEVICES_MAX`] is forgotten.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database does not answer.
+    pub async fn insert_device(
+        &self,
+        person: UserId,
+        hash: &[u8; 32],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.execute(
+            "INSERT INTO devices (person, hash, created_at) VALUES ($1, $2, $3) ON CONFLICT (person, hash) DO NOTHING",
+            vec![uuid(person).into(), hash.to_vec().into(), now.micros().into()],
+        )
+        .await?;
+        self.execute(
+            "DELETE FROM devices WHERE person = $1 AND hash NOT IN \
+             (SELECT hash FROM devices WHERE person = $1 ORDER BY created_at DESC, hash LIMIT $2)",
+            vec![uuid(person).into(), DEVICES_MAX.into()],
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Forgets all devices of a person.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database does not answer.
+    pub async fn forget_devices(&self, person: UserId) -> Result<(), StoreError> {
+        self.execute("DELETE FROM devices WHERE person = $1", vec![uuid(person).into()])
+            .await?;
+        Ok(())
+    }
+
+    /// Adds a ticket.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database refuses or does not answer.
+    pub async fn insert_ticket(&self, ticket: &Ticket) -> Result<(), StoreError> {
+        self.execute(
+            "INSERT INTO tickets (hash, person, subject, kind, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6)",
+            vec![
+                ticket.hash.to_vec().into(),
+                uuid(ticket.person).into(),
+                ticket.subject.to_vec().into(),
+                ticket.kind.name().into(),
+                ticket.created_at.micros().into(),
+                ticket.expires_at.micros().into(),
+            ],
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Spends a ticket; false when it was spent before. Of several at once one wins.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database does not answer.
+    pub async fn spend_ticket(&self, hash: &[u8; 32]) -> Result<bool, StoreError> {
+        let spent = self
+            .execute("DELETE FROM tickets WHERE hash = $1", vec![hash.to_vec().into()])
+            .await?;
+        Ok(spent == 1)
+    }
+
+    /// Makes all tickets of a person worthless.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database does not answer.
+    pub async fn drop_tickets(&self, person: UserId) -> Result<(), StoreError> {
+        self.execute("DELETE FROM tickets WHERE person = $1", vec![uuid(person).into()])
+            .await?;
+        Ok(())
+    }
+
+    /// Locks a count of tries until this transaction ends and reads it as it is then.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database does not answer.
+    pub async fn lock_guesses(&self, subject: &[u8; 16], now: Timestamp) -> Result<Guesses, StoreError> {
+        // The upsert that changes nothing locks the row whether or not it was there.
+        let found: Vec<GuessSql> = rows(
+            &self.tx,
+            "INSERT INTO guesses (subject, failures, blocked_until, updated_at) VALUES ($1, 0, 0, $2) \
+             ON CONFLICT (subject) DO UPDATE SET subject = excluded.subject \
+             RETURNING failures, blocked_until, updated_at",
+            vec![subject.to_vec().into(), now.micros().into()],
+        )
+        .await?;
+        let row = found.first().ok_or(StoreError::Corrupt("a count that is gone"))?;
+        Ok(Guesses {
+            failures: u32::try_from(row.failures).map_err(|_| StoreError::Corrupt("failures"))?,
+            blocked_until: at(row.blocked_until),
+            updated_at: at(row.updated_at),
+        })
+    }
+
+    /// Writes a count of tries.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database does not answer.
+    pub async fn set_guesses(&self, subject: &[u8; 16], guesses: Guesses) -> Result<(), StoreError> {
+        self.execute(
+            "UPDATE guesses SET failures = $2, blocked_until = $3, updated_at = $4 WHERE subject = $1",
+            vec![
+                subject.to_vec().into(),
+                i64::from(guesses.failures).into(),
+                guesses.blocked_until.micros().into(),
+                guesses.updated_at.micros().into(),
+            ],
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Begins a count anew.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database does not answer.
+    pub async fn clear_guesses(&self, subject: &[u8; 16]) -> Result<(), StoreError> {
+        self.execute(
+            "DELETE FROM guesses WHERE subject = $1",
+            vec![subject.to_vec().into()],
+        )
+        .await?;
+        Ok(())
+    }
+}
