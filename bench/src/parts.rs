@@ -1,0 +1,180 @@
+//! What each step of a transfer costs on its own, in this process: the best of many short batches, so that the machine's other
+//! work does not count.
+
+use std::{hint::black_box, sync::Arc, time::Instant};
+
+use strongroom_app::{
+    Clock, Cx, Rights, SystemClock,
+    authorize::{Resource, authorize},
+    idempotency::IdempotencyKey,
+    record::RecordSigner,
+};
+use strongroom_crypto::{
+    AccessTokens, DataKey, ExposeSecret, Keyring, NewToken, Place, data_key, random, token,
+};
+use strongroom_domain::{
+    action::Action,
+    audit::{Details, Object, Record, SignedRecord},
+    id::{Id, UserId},
+    ledger::Signer,
+    principal::{Assurance, Caller, Origin, Principal, Role},
+};
+
+use crate::{outcome::Outcome, report::Report, settings::Settings};
+
+const SCENARIO: &str = "parts";
+/// Length of one batch, in seconds: shorter than a time slice, so that some batches are undisturbed.
+const BATCH_SECS: f64 = 0.002;
+
+struct Bench<'a> {
+    report: &'a mut Report,
+    batches: u32,
+}
+
+impl Bench<'_> {
+    fn time<T>(&mut self, name: &str, mut operation: impl FnMut() -> T) {
+        let start = Instant::now();
+        let mut count = 0_u32;
+        while start.elapsed().as_secs_f64() < BATCH_SECS {
+            black_box(operation());
+            count += 1;
+        }
+        let best = (0..self.batches)
+            .map(|_| {
+                let start = Instant::now();
+                for _ in 0..count {
+                    black_box(operation());
+                }
+                start.elapsed().as_secs_f64() / f64::from(count)
+            })
+            .fold(f64::INFINITY, f64::min);
+        self.report.add(SCENARIO, name, "CPU", "us", best * 1e6);
+    }
+}
+
+/// Times every step.
+pub(crate) fn run(settings: &Settings, report: &mut Report) -> Outcome<()> {
+    let mut bench = Bench {
+        report,
+        batches: if settings.quick { 40 } else { 200 },
+    };
+    let ring = Keyring::generate(0);
+    let user: UserId = id();
+    tokens(&mut bench, &ring);
+    rights(&mut bench, user)?;
+    let keyed = ring.idempotency();
+    let key = IdempotencyKey::new(user, "7f9c2ba4-e88f-827d-6160-45507605853e").ok_or("a well-formed key")?;
+    let account = [7_u8; 31];
+    let fields: [&[u8]; 7] = [
+        b"transfer",
+        &account,
+        &account,
+        b"",
+        b"1250",
+        b"EUR",
+        b"Rent for March",
+    ];
+    bench.time("idempotency: tag and fingerprint of 7 fields", || {
+        key.bind(&keyed, &fields)
+    });
+    let person = DataKey::generate();
+    let place = Place {
+        table: "memos",
+        column: "sealed",
+        row: &[7; 16],
+    };
+    bench.time("memo of 14 bytes: salt, commitment, seal", || {
+        let salt = data_key::new_salt();
+        (
+            data_key::commitment(salt, b"Rent for March"),
+            person.seal(place, b"Rent for March"),
+        )
+    });
+    let wrapped = person.wrap(&ring, *user.as_bytes());
+    bench.time("memo: data key unwrapped (when it is not in memory)", || {
+        DataKey::unwrap(&ring, *user.as_bytes(), &wrapped).is_ok()
+    });
+    audit(&mut bench, &ring, user);
+    bench.time("id of time order", || random::uuid_v7(1));
+    bench.time("16 random bytes", random::bytes::<16>);
+    Ok(())
+}
+
+fn tokens(bench: &mut Bench<'_>, ring: &Keyring) {
+    let tokens = AccessTokens::new(
+        "https://localhost:8443",
+        "https://localhost:8443/api",
+        "first-party",
+    );
+    let new = NewToken {
+        subject: "user_01jabcdefghjkmnpqrstvwxyz0",
+        session: "session_01jabcdefghjkmnpqrstvwxyz0",
+        token_id: "token_01jabcdefghjkmnpqrstvwxyz0",
+        methods: &["pwd"],
+        assurance: "aal1",
+        bound_to: None,
+        now: 0,
+        lifetime_secs: 900,
+    };
+    let text = tokens.issue(ring, new);
+    bench.time("token: verified for the first time", || {
+        tokens.verify(ring, text.expose_secret(), 0).is_ok()
+    });
+    bench.time("token: fingerprint, by which a verified one is found", || {
+        token::fingerprint(text.expose_secret())
+    });
+}
+
+fn rights(bench: &mut Bench<'_>, user: UserId) -> Outcome<()> {
+    let caller = Caller {
+        principal: Principal::User(user),
+        session: Some(id()),
+        origin: Origin::Api,
+    };
+    let rights = Arc::new(Rights {
+        roles: vec![Role::Customer],
+        scopes: None,
+    });
+    let cx = Cx::new(caller, rights, Assurance::Aal1, id(), SystemClock.now(), 1);
+    authorize(&cx, Action::TransferCreate, Resource::OwnedBy(user))?;
+    bench.time("authorize", || {
+        authorize(&cx, Action::TransferCreate, Resource::OwnedBy(user)).is_ok()
+    });
+    Ok(())
+}
+
+fn audit(bench: &mut Bench<'_>, ring: &Keyring, user: UserId) {
+    let signer = RecordSigner::new(ring.audit_mac());
+    let record = || Record {
+        id: 7,
+        at: SystemClock.now(),
+        request: id(),
+        caller: Caller {
+            principal: Principal::User(user),
+            session: Some(Id::from_bytes([2; 16])),
+            origin: Origin::Api,
+        },
+        action: Action::TransferCreate.name(),
+        object: Object::Transaction(Id::from_bytes([3; 16])),
+        outcome: "ok",
+        policy: 1,
+        details: Details::transaction(&[4; 32]),
+    };
+    let one = record();
+    bench.time("audit: canonical bytes", || one.canonical());
+    let canonical = one.canonical();
+    bench.time("audit: HMAC", || signer.sign(&canonical));
+    let (key, mac) = signer.sign(&canonical);
+    let signed = SignedRecord::new(one, key, mac);
+    bench.time("audit: leaf hash", || signed.leaf_of(canonical.clone()));
+    bench.time("audit: all of it", || {
+        let record = record();
+        let canonical = record.canonical();
+        let (key, mac) = signer.sign(&canonical);
+        SignedRecord::new(record, key, mac).leaf_of(canonical)
+    });
+}
+
+fn id<K>() -> Id<K> {
+    Id::from_bytes(random::uuid_v7(SystemClock.now().micros()))
+}
