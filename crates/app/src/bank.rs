@@ -1,6 +1,6 @@
 //! The one facade: everything a surface can ask for is a method of [`Bank`].
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use jiff::tz::TimeZone;
 use quick_cache::sync::Cache;
@@ -13,13 +13,16 @@ use strongroom_domain::{
 use strongroom_store::{BankRow, Store};
 
 use crate::{
+    audit_log::{Checkpoints, prove_continues},
     clock::{BankClock, Clock},
     cx::Cx,
     error::Error,
     identity::{Identity, IdentitySettings},
+    ledger_check::LedgerCheck,
     ledger_writer::{LedgerWriter, WriterSettings},
     people::People,
     record::RecordSigner,
+    sealer::LogKeeper,
 };
 
 /// What a bank is founded with and run by.
@@ -33,6 +36,8 @@ pub struct BankSettings {
     pub time_zone: String,
     /// Origin line of its audit log's checkpoints (host name of its public URL); fixed at first start.
     pub log_origin: String,
+    /// Where checkpoints of the audit log are kept, outside the database.
+    pub checkpoints: PathBuf,
     /// Bounds of the ledger's writer.
     pub writer: WriterSettings,
     /// How people log in.
@@ -56,6 +61,9 @@ pub struct Bank {
     /// Nor does the account behind a number.
     pub(crate) numbers: Cache<Iban, AccountId>,
     pub(crate) identity: Identity,
+    pub(crate) checkpoints: Arc<Checkpoints>,
+    pub(crate) check: LedgerCheck,
+    _keeper: LogKeeper,
 }
 
 /// Most accounts whose fixed facts are kept in memory (about 100 bytes each).
@@ -80,11 +88,20 @@ impl Bank {
             clock: clock.clone(),
             zone: zone.clone(),
         };
+        // Before anything is written: a log that was cut or rewritten is not continued.
+        let checkpoints = Arc::new(Checkpoints::open(&settings.checkpoints, &ring, &row.log_origin)?);
+        if let Some(latest) = checkpoints.latest() {
+            let head = store.log_growth().borrow().clone();
+            prove_continues(&store, &latest, &head).await?;
+        }
         let recorder = RecordSigner::new(ring.audit_mac());
         let lane = store.lane(Arc::new(bank_clock));
         let writer = LedgerWriter::start(lane, Arc::new(recorder.clone()), settings.writer)
             .map_err(Error::internal)?;
         Ok(Self {
+            _keeper: LogKeeper::start(&store, checkpoints.clone(), clock.clone()),
+            checkpoints,
+            check: LedgerCheck::default(),
             people: People::new(store.clone(), ring.clone()),
             owners: Cache::new(FACTS_CACHED_MAX),
             numbers: Cache::new(FACTS_CACHED_MAX),

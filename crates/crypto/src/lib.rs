@@ -16,6 +16,7 @@ pub mod mac;
 pub mod note;
 pub mod password;
 pub mod random;
+pub mod receipt;
 pub mod refresh;
 pub mod seal;
 pub mod secret;

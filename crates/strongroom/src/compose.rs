@@ -9,7 +9,10 @@ use strongroom_app::{
 use strongroom_crypto::{EnvProvider, FileProvider, KeyEnvironment, KeyProvider, self_test};
 use strongroom_store::{DatabaseUrl, Store, StoreSettings};
 
-use crate::config::{self, Config, Environment, PublicUrl};
+use crate::{
+    config::{self, Config, Environment, PublicUrl},
+    data_dir::DataDir,
+};
 
 type Failure = Box<dyn Error + Send + Sync>;
 
@@ -66,7 +69,7 @@ fn make_private(folder: &Path) -> std::io::Result<()> {
 }
 
 /// Opens the store, the keyring and the bank over them.
-pub(crate) async fn bank(config: &Config, public_url: &PublicUrl) -> Result<Arc<Bank>, Failure> {
+pub(crate) async fn bank(config: &Config, public_url: &PublicUrl, data: &DataDir) -> Result<Arc<Bank>, Failure> {
     self_test()?;
     let store = Store::open(&store_settings(config)).await?;
     let ring = load_keyring(&store, key_provider(config)?.as_ref(), SystemClock.now()).await?;
@@ -81,6 +84,7 @@ pub(crate) async fn bank(config: &Config, public_url: &PublicUrl) -> Result<Arc<
         code: config.bank.code.clone(),
         time_zone: config.bank.time_zone.clone(),
         log_origin: format!("{}/log", public_url.host),
+        checkpoints: data.directory("checkpoints")?,
         writer: WriterSettings {
             batch_commands_max: config.lane.batch_commands_max,
             queue_commands_max: config.lane.queue_max,

@@ -85,7 +85,7 @@ const LEAVES: &str = concat!(
     transaction_columns!(),
     " FROM audit_leaves l LEFT JOIN audit_records r ON r.id = l.record_id \
      LEFT JOIN transactions t ON t.id = r.object_id AND r.object_kind = 'transaction' \
-     WHERE l.leaf >= $1 AND l.leaf < $2 ORDER BY l.leaf"
+     WHERE l.leaf >= $1 ORDER BY l.leaf LIMIT $2"
 );
 const UNSEALED: &str = concat!(
     "SELECT NULL::bigint, r.id, NULL::bytea, ",
@@ -141,13 +141,15 @@ impl LogSnapshot {
         })
     }
 
-    /// The leaves from position `from` to before `end`, with their records, transactions and entries.
+    /// Up to `limit` leaves from position `from` on, with their records, transactions and entries.
     ///
     /// # Errors
     /// [`StoreError`] when the database does not answer.
-    pub async fn leaves(&self, from: u64, end: u64) -> Result<Vec<Leaf>, StoreError> {
-        let bound = |position| Value::from(i64::try_from(position).unwrap_or(i64::MAX));
-        let found = self.query(LEAVES, vec![bound(from), bound(end)]).await?;
+    pub async fn leaves(&self, from: u64, limit: u32) -> Result<Vec<Leaf>, StoreError> {
+        let from = i64::try_from(from).unwrap_or(i64::MAX);
+        let found = self
+            .query(LEAVES, vec![from.into(), i64::from(limit).into()])
+            .await?;
         self.with_entries(found).await
     }
 

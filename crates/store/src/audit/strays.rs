@@ -13,11 +13,13 @@ pub enum Stray {
     Transactions,
     /// Entries that lie in no transaction.
     Entries,
+    /// Records with more than one leaf, by the record's id.
+    Leaves,
 }
 
 impl Stray {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Records, Self::Transactions, Self::Entries];
+    pub const ALL: [Self; 4] = [Self::Records, Self::Transactions, Self::Entries, Self::Leaves];
 
     /// The table.
     pub const fn table(self) -> &'static str {
@@ -25,6 +27,7 @@ impl Stray {
             Self::Records => "audit_records",
             Self::Transactions => "transactions",
             Self::Entries => "entries",
+            Self::Leaves => "audit_leaves",
         }
     }
 
@@ -45,6 +48,10 @@ impl Stray {
                 "SELECT t.last_entry FROM transactions t LEFT JOIN audit_records r ON r.id = t.record AND r.object_id = t.id \
                  WHERE t.last_entry > $1 AND t.last_entry <= $2 AND r.id IS NULL ORDER BY t.last_entry"
             }
+            (Self::Leaves, _) => {
+                "SELECT record_id FROM audit_leaves WHERE record_id > $1 AND record_id <= $2 GROUP BY record_id \
+                 HAVING count(*) > 1 ORDER BY record_id"
+            }
             (Self::Entries, _) => {
                 "SELECT e.id FROM entries e LEFT JOIN transactions t ON t.last_entry = e.transaction_entry AND t.first_entry <= e.id \
                  AND e.id <= t.last_entry WHERE e.id > $1 AND e.id <= $2 AND t.last_entry IS NULL ORDER BY e.id"
@@ -61,6 +68,10 @@ impl Stray {
             Self::Transactions => {
                 "SELECT max(last_entry), count(*) FROM (SELECT last_entry FROM transactions WHERE last_entry > $1 \
                  ORDER BY last_entry LIMIT $2) w"
+            }
+            Self::Leaves => {
+                "SELECT max(record_id), count(*) FROM (SELECT record_id FROM audit_leaves WHERE record_id > $1 \
+                 ORDER BY record_id LIMIT $2) w"
             }
             Self::Entries => {
                 "SELECT max(id), count(*) FROM (SELECT id FROM entries WHERE id > $1 ORDER BY id LIMIT $2) w"

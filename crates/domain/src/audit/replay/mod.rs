@@ -129,19 +129,21 @@ impl Replay {
     }
 
     /// Compares an account as the books hold it, at a moment when all its entries and records were fed.
-    pub fn compare(&mut self, account: &Account, findings: &mut Findings) {
+    /// Tells whether it was one of this pass.
+    pub fn compare(&mut self, account: &Account, findings: &mut Findings) -> bool {
         if !self.slice.has(account.id) {
-            return;
+            return false;
         }
         let from_nothing = self.from_nothing;
         if !from_nothing && !self.knows(account.id) {
-            return;
+            return false;
         }
         let held = self.held(account.id);
         held.settle(findings);
         held.compare_entries(account, from_nothing, findings);
         held.compare_state(account, from_nothing, findings);
         held.seen();
+        true
     }
 
     /// The accounts that the log knows and that [`Self::compare`] was never asked about. Call it when all were.

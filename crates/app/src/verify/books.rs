@@ -1,0 +1,53 @@
+//! The accounts against what was rebuilt of them.
+
+use strongroom_domain::{
+    audit::replay::{Problem, Replay},
+    id::AccountId,
+};
+use strongroom_store::audit::Stored;
+
+use crate::{
+    error::Error,
+    verify::{PAGE_ACCOUNTS, Run},
+};
+
+impl Run<'_> {
+    /// Compares all accounts, a page per snapshot. Each snapshot is caught up with first, so that an account is compared with
+    /// exactly the entries that it was stored with.
+    pub(super) async fn compare_accounts(&mut self, replay: &mut Replay) -> Result<(), Error> {
+        let mut after = AccountId::from_bytes([0; 16]);
+        loop {
+            let snapshot = self.store.log_snapshot().await?;
+            while self.log.page(&snapshot, replay, &mut self.findings).await? {}
+            self.log
+                .take_unsealed(&snapshot, replay, &mut self.findings)
+                .await?;
+            let accounts = snapshot.accounts_after(after, PAGE_ACCOUNTS).await?;
+            let full = accounts.len() >= usize::try_from(PAGE_ACCOUNTS).unwrap_or(usize::MAX);
+            for (id, stored) in accounts {
+                after = id;
+                self.compare(id, &stored, replay);
+            }
+            if !full {
+                return Ok(());
+            }
+        }
+    }
+
+    pub(super) fn compare(
+        &mut self,
+        id: AccountId,
+        stored: &Stored<strongroom_domain::account::Account>,
+        replay: &mut Replay,
+    ) {
+        match stored {
+            Stored::Is(account) => {
+                if replay.compare(account, &mut self.findings) {
+                    self.accounts = self.accounts.saturating_add(1);
+                }
+            }
+            Stored::Missing => self.findings.add("account_states", id, Problem::AccountMissing),
+            Stored::Unreadable => self.findings.add("account_states", id, Problem::Unreadable),
+        }
+    }
+}
