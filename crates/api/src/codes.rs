@@ -110,6 +110,8 @@ codes! {
         "Read the hold.";
     ALREADY_REVERSED = "already_reversed", Conflict, "It was reversed before",
         "Read the transfer.";
+    USER_STATE = "user_state", Conflict, "The login is in another state",
+        "Read the user; only some changes fit each state.";
     APPROVAL_CLOSED = "approval_closed", Conflict, "The approval is decided or expired",
         "Read the approval.";
 

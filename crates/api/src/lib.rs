@@ -5,13 +5,10 @@
 
 pub mod accounts;
 pub mod auth;
-pub mod audit;
-pub mod client;
 pub mod codes;
 pub mod me;
 pub mod money;
 mod problem;
-pub mod receipts;
 pub mod transfers;
 
 pub use problem::{FieldError, Problem};

@@ -10,9 +10,10 @@ use strongroom_domain::{
     principal::Role,
     text::{MEMO_CHARS_MAX, NAME_CHARS_MAX, check_line},
 };
+pub use strongroom_store::identity::UserState;
 use strongroom_store::{
     Revoked, Scope,
-    identity::{FactorState, UserRow, UserState},
+    identity::{FactorState, UserRow},
 };
 
 use crate::{

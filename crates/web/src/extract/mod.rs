@@ -2,12 +2,14 @@
 //! it can be known, a pointer; the rejected value itself never appears in an answer or a log.
 
 mod auth;
+mod client;
 mod json;
 mod json_scan;
 mod json_strict;
 mod query;
 
 pub use auth::Auth;
+pub use client::{Anonymous, DEVICE_TOKEN};
 pub use json::{JSON_DEPTH_MAX, JsonBody, OptionalJsonBody, parse_json};
 pub use query::{QUERY_BYTES_MAX, QUERY_PARAMETERS_MAX, QueryParams};
 
@@ -41,6 +43,11 @@ pub const FIELD_CODES: &[(&str, &str)] = &[
         "not_allowed",
         "the field does not go with the rest of the request",
     ),
+    ("taken", "it belongs to somebody already"),
+    ("password_too_short", "the password has fewer characters than the policy wants"),
+    ("password_too_long", "the password has more characters than the policy takes"),
+    ("password_is_own_words", "the password is little more than the user's own words"),
+    ("password_too_guessable", "the password is too easily guessed"),
     ("in_the_future", "the moment is still to come"),
     (
         "differs",

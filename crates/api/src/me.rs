@@ -1,0 +1,88 @@
+//! People and their sessions on the wire.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Whether a login counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum UserState {
+    /// May log in.
+    Active,
+    /// Stopped for now.
+    Locked,
+    /// Stopped until an administrator decides otherwise.
+    Disabled,
+    /// Gone.
+    Closed,
+}
+
+/// Second factors in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Factors {
+    /// Time-based codes.
+    pub totp: bool,
+}
+
+/// A person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({"id": "user_01jd3vw4ezfkx8y0q4sfcmj2t9", "email": "alice@example.org", "full_name": "Alice Miller",
+    "state": "active", "roles": ["customer"], "mfa": {"totp": false}, "created_at": "2026-11-20T11:00:00.000000Z"}))]
+pub struct User {
+    /// The id.
+    pub id: String,
+    /// The address; none for a technical user.
+    pub email: Option<String>,
+    /// The name.
+    pub full_name: String,
+    /// Whether the login counts.
+    pub state: UserState,
+    /// Roles in force.
+    pub roles: Vec<String>,
+    /// Second factors in use.
+    pub mfa: Factors,
+    /// RFC 3339.
+    pub created_at: String,
+}
+
+/// Body of `PATCH /me`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"full_name": "Alice Miller"}))]
+pub struct ChangeMe {
+    /// The name, 1 to 100 characters.
+    pub full_name: String,
+}
+
+/// A session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({"id": "sess_01jd3vw4ezfkx8y0q4sfcmj2t9", "current": true, "assurance": "aal1",
+    "created_at": "2026-11-20T11:00:00.000000Z", "last_seen_at": "2026-11-20T11:05:00.000000Z",
+    "expires_at": "2026-11-20T23:00:00.000000Z", "address": "203.0.113.7", "user_agent": "curl/8.5"}))]
+pub struct Session {
+    /// The id.
+    pub id: String,
+    /// Whether it is the one that asks.
+    pub current: bool,
+    /// `aal1` for one factor, `aal2` for two.
+    pub assurance: String,
+    /// RFC 3339.
+    pub created_at: String,
+    /// To about a minute.
+    pub last_seen_at: String,
+    /// The latest end.
+    pub expires_at: String,
+    /// From where it was begun.
+    pub address: String,
+    /// With what it was begun.
+    pub user_agent: String,
+}
+
+/// Body of the operators' verbs on logins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"reason": "The customer reported a stolen phone."}))]
+pub struct Reason {
+    /// Why, 1 to 500 characters.
+    pub reason: String,
+}

@@ -1,0 +1,108 @@
+//! From where somebody calls who is not logged in (yet).
+
+use axum::extract::{FromRef, FromRequestParts, OptionalFromRequestParts};
+use http::{HeaderMap, HeaderName, header, request::Parts};
+use strongroom_app::{Cx, personal::Client};
+use strongroom_domain::{id, principal::Origin};
+
+use super::Auth;
+use crate::{
+    Problem,
+    layers::{Record, RequestId},
+    state::AppState,
+};
+
+/// The answer and request header that carries a device mark for clients without cookies.
+pub const DEVICE_TOKEN: HeaderName = HeaderName::from_static("x-device-token");
+/// The cookie that carries it for browsers.
+const DEVICE_COOKIE: &str = "__Host-device";
+
+/// The context of a call by nobody in particular, and from where it comes.
+#[derive(Debug)]
+pub struct Anonymous(pub Cx, pub Client);
+
+impl<S> FromRequestParts<S> for Anonymous
+where
+    S: Send + Sync,
+    AppState: FromRef<S>,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let record = Record::of(&parts.extensions);
+        let request = record.map_or_else(RequestId::next, Record::id);
+        let bank = AppState::from_ref(state).bank;
+        let cx = Cx::anonymous(
+            id::RequestId::from_bytes(request.bytes()),
+            bank.clock().now(),
+            Origin::Api,
+        );
+        let client = Client {
+            address: record.map_or_else(String::new, |record| record.client().to_string()),
+            user_agent: text(&parts.headers, &header::USER_AGENT)
+                .unwrap_or_default()
+                .to_owned(),
+            device: device(&parts.headers).map(str::to_owned),
+        };
+        Ok(Self(cx, client))
+    }
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+fn device(headers: &HeaderMap) -> Option<&str> {
+    text(headers, &DEVICE_TOKEN).or_else(|| {
+        headers
+            .get_all(header::COOKIE)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(';'))
+            .find_map(|pair| {
+                let (name, value) = pair.trim().split_once('=')?;
+                (name == DEVICE_COOKIE).then_some(value)
+            })
+    })
+}
+
+impl<S> OptionalFromRequestParts<S> for Auth
+where
+    S: Send + Sync,
+    AppState: FromRef<S>,
+{
+    type Rejection = Problem;
+
+    /// `None` without any credential; a credential that is not valid is refused all the same.
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>, Problem> {
+        let shown =
+            parts.headers.contains_key(header::AUTHORIZATION) || parts.headers.contains_key("x-api-key");
+        if shown {
+            <Self as FromRequestParts<S>>::from_request_parts(parts, state)
+                .await
+                .map(Some)
+        } else {
+            Ok(None)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn a_device_mark_is_found_in_its_header_and_in_its_cookie() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(device(&headers), None);
+        headers.insert(
+            header::COOKIE,
+            HeaderValue::from_static("a=b; __Host-device=srd_1; c=d"),
+        );
+        assert_eq!(device(&headers), Some("srd_1"));
+        headers.insert(DEVICE_TOKEN, HeaderValue::from_static("srd_2"));
+        assert_eq!(device(&headers), Some("srd_2"));
+    }
+}

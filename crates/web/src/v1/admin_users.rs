@@ -1,0 +1,137 @@
+//! `/admin/users`: logins as operators see them, stop them and let them in again.
+
+use axum::{
+    Json,
+    extract::{Path, State},
+};
+use serde::Deserialize;
+use strongroom_api::{me as wire, money::Page};
+use strongroom_app::{Cx, users::LoginChange};
+use strongroom_domain::id::{UserId, UserKind};
+use utoipa::IntoParams;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    Problem,
+    extract::{Auth, JsonBody, QueryParams},
+    state::AppState,
+    v1::{
+        check::{Check, path_id},
+        me::user,
+    },
+};
+
+pub(crate) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(lock))
+        .routes(routes!(unlock))
+        .routes(routes!(disable))
+        .routes(routes!(enable))
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+struct UsersQuery {
+    /// 1 to 100; 20 when absent.
+    limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+    /// Only the one with this address.
+    email: Option<String>,
+}
+
+/// List users, or find one by address.
+#[utoipa::path(get, path = "/api/v1/admin/users", tag = "operators", params(UsersQuery),
+    responses((status = 200, description = "A page of users.", body = Page<wire::User>)))]
+async fn list(
+    State(state): State<AppState>,
+    Auth(cx): Auth,
+    QueryParams(query): QueryParams<UsersQuery>,
+) -> Result<Json<Page<wire::User>>, Problem> {
+    let mut check = Check::default();
+    let limit = check.limit(query.limit);
+    let before: Option<Option<UserId>> = match &query.cursor {
+        Some(cursor) => check.id("?cursor", cursor).map(Some),
+        None => Some(None),
+    };
+    let (limit, before) = check.done(limit.zip(before))?;
+    let mut found = state
+        .bank
+        .users(&cx, query.email.as_deref(), before, limit.saturating_add(1))
+        .await?;
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let more = found.len() > limit;
+    found.truncate(limit);
+    Ok(Json(Page {
+        next_cursor: found
+            .last()
+            .filter(|_| more)
+            .map(|last| last.profile.id.to_string()),
+        data: found.into_iter().map(user).collect(),
+    }))
+}
+
+/// Stop a login for now. Its sessions end before the answer.
+#[utoipa::path(post, path = "/api/v1/admin/users/{id}/lock", tag = "operators", request_body = wire::Reason,
+    params(("id" = String, Path, description = "The user.")),
+    responses((status = 200, description = "As it is now.", body = wire::User)))]
+async fn lock(
+    State(state): State<AppState>,
+    Auth(cx): Auth,
+    Path(id): Path<String>,
+    JsonBody(body): JsonBody<wire::Reason>,
+) -> Result<Json<wire::User>, Problem> {
+    change(&state, &cx, &id, LoginChange::Lock, &body).await
+}
+
+/// Let a locked login in again; waiting after wrong tries ends, too.
+#[utoipa::path(post, path = "/api/v1/admin/users/{id}/unlock", tag = "operators", request_body = wire::Reason,
+    params(("id" = String, Path, description = "The user.")),
+    responses((status = 200, description = "As it is now.", body = wire::User)))]
+async fn unlock(
+    State(state): State<AppState>,
+    Auth(cx): Auth,
+    Path(id): Path<String>,
+    JsonBody(body): JsonBody<wire::Reason>,
+) -> Result<Json<wire::User>, Problem> {
+    change(&state, &cx, &id, LoginChange::Unlock, &body).await
+}
+
+/// Stop a login until an administrator enables it. Its sessions end before the answer.
+#[utoipa::path(post, path = "/api/v1/admin/users/{id}/disable", tag = "operators", request_body = wire::Reason,
+    params(("id" = String, Path, description = "The user.")),
+    responses((status = 200, description = "As it is now.", body = wire::User)))]
+async fn disable(
+    State(state): State<AppState>,
+    Auth(cx): Auth,
+    Path(id): Path<String>,
+    JsonBody(body): JsonBody<wire::Reason>,
+) -> Result<Json<wire::User>, Problem> {
+    change(&state, &cx, &id, LoginChange::Disable, &body).await
+}
+
+/// Let a disabled login in again.
+#[utoipa::path(post, path = "/api/v1/admin/users/{id}/enable", tag = "operators", request_body = wire::Reason,
+    params(("id" = String, Path, description = "The user.")),
+    responses((status = 200, description = "As it is now.", body = wire::User)))]
+async fn enable(
+    State(state): State<AppState>,
+    Auth(cx): Auth,
+    Path(id): Path<String>,
+    JsonBody(body): JsonBody<wire::Reason>,
+) -> Result<Json<wire::User>, Problem> {
+    change(&state, &cx, &id, LoginChange::Enable, &body).await
+}
+
+async fn change(
+    state: &AppState,
+    cx: &Cx,
+    id: &str,
+    change: LoginChange,
+    body: &wire::Reason,
+) -> Result<Json<wire::User>, Problem> {
+    let id: UserId = path_id::<UserKind>(id)?;
+    let details = state.bank.change_login(cx, id, change, &body.reason).await?;
+    Ok(Json(user(details)))
+}
