@@ -4,11 +4,14 @@
 //! the client matches on [`Problem::code`].
 
 pub mod accounts;
+pub mod audit;
 pub mod auth;
+pub mod client;
 pub mod codes;
 pub mod me;
 pub mod money;
 mod problem;
+pub mod receipts;
 pub mod transfers;
 
 pub use problem::{FieldError, Problem};

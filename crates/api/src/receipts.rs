@@ -199,7 +199,9 @@ mod tests {
             ("transaction.kind", |r| r.transaction.kind = "gift".to_owned()),
             ("transaction.amount", |r| r.transaction.amount.amount = 0),
             ("transaction.booked_at", |r| r.transaction.booked_at.clear()),
-            ("transaction.memo", |r| r.transaction.memo = Some("AAAA".to_owned())),
+            ("transaction.memo", |r| {
+                r.transaction.memo = Some("AAAA".to_owned())
+            }),
             ("entries_digest", |r| r.entries_digest.clear()),
             ("actor", |r| r.actor.push('=')),
             ("proof", |r| r.proof.push("!".to_owned())),

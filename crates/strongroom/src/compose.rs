@@ -69,7 +69,11 @@ fn make_private(folder: &Path) -> std::io::Result<()> {
 }
 
 /// Opens the store, the keyring and the bank over them.
-pub(crate) async fn bank(config: &Config, public_url: &PublicUrl, data: &DataDir) -> Result<Arc<Bank>, Failure> {
+pub(crate) async fn bank(
+    config: &Config,
+    public_url: &PublicUrl,
+    data: &DataDir,
+) -> Result<Arc<Bank>, Failure> {
     self_test()?;
     let store = Store::open(&store_settings(config)).await?;
     let ring = load_keyring(&store, key_provider(config)?.as_ref(), SystemClock.now()).await?;

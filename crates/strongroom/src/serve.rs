@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use strongroom_app::mail::MailDirectory;
 use strongroom_guard::TrustedProxies;
 use strongroom_web::{
     SiteSettings,
@@ -29,6 +30,7 @@ use crate::{
     cli::Outcome,
     compose,
     config::{self, Config, ConfigError, ConfigErrors, Environment, Origin, PublicUrl, Sources, Tls},
+    control::Control,
     data_dir::DataDir,
     logging,
     metrics::Metrics,
@@ -95,7 +97,11 @@ async fn compose(parts: Parts<'_>) -> Result<Composed, Box<dyn std::error::Error
         ?purpose,
         "composing"
     );
-    let bank = compose::bank(config, public_url).await?;
+    let bank = compose::bank(config, public_url, data).await?;
+    let outbox = MailDirectory::open(data.directory("outbox")?, &public_url.host)?;
+    bank.send_mail_by(Arc::new(outbox));
+    let people = tokio::spawn(Arc::clone(&bank).run_identity_jobs());
+    let control = Control::listen(data.path(), Arc::clone(&bank))?;
     let database = {
         let bank = Arc::clone(&bank);
         Check::new("database", move || {
@@ -103,6 +109,10 @@ async fn compose(parts: Parts<'_>) -> Result<Composed, Box<dyn std::error::Error
             async move { bank.store().ping().await.map_err(|error| error.to_string()) }
         })
     };
+    let administration = Box::pin(async move {
+        drop(control);
+        people.abort();
+    });
     let ledger = {
         let bank = Arc::clone(&bank);
         Box::pin(async move { bank.writer().close().await })
@@ -110,7 +120,7 @@ async fn compose(parts: Parts<'_>) -> Result<Composed, Box<dyn std::error::Error
     Ok(Composed {
         routes: v1::routes().with_state(AppState { bank }),
         checks: vec![database],
-        finish: vec![("ledger", ledger)],
+        finish: vec![("command line", administration), ("ledger", ledger)],
         ..Composed::default()
     })
 }

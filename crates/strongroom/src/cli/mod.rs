@@ -1,9 +1,14 @@
 //! The command line. A verb is a file here: its arguments, and what it does with them.
 
+mod administer;
+pub(crate) mod api_key;
 mod config;
 mod demo;
 mod errors;
+mod import;
+mod migrate;
 mod openapi;
+pub(crate) mod operator;
 mod serve;
 
 use std::{
@@ -36,6 +41,17 @@ enum Verb {
     /// Look at the configuration
     #[command(subcommand)]
     Config(config::Config),
+    /// Run the pending migrations of the database
+    Migrate(migrate::Migrate),
+    /// Make operators
+    #[command(subcommand)]
+    Operator(operator::Operator),
+    /// Make keys for integrations
+    #[command(subcommand)]
+    ApiKey(api_key::ApiKey),
+    /// Replay real histories through the API and compare
+    #[command(subcommand)]
+    Import(import::Import),
     /// Print the OpenAPI document
     Openapi,
     /// Print the error reference
@@ -88,6 +104,10 @@ pub(crate) fn run() -> ExitCode {
             Verb::Serve(verb) => verb.run(),
             Verb::Demo(verb) => verb.run(),
             Verb::Config(verb) => verb.run(),
+            Verb::Migrate(verb) => verb.run(),
+            Verb::Operator(verb) => verb.run(),
+            Verb::ApiKey(verb) => verb.run(),
+            Verb::Import(verb) => verb.run(),
             Verb::Openapi => openapi::run(),
             Verb::Errors => errors::run(),
         });

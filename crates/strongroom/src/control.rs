@@ -1,0 +1,176 @@
+//! Administration from the command line: through the running server, or, where none runs, by this process itself.
+//!
+//! One process owns a data directory. A verb takes the lock when it is free; else it speaks to the owner over
+//! `DATA/control.sock`: one JSON request in a line, one JSON answer in a line. The socket is 0600, and the kernel says who is at the other
+//! end: only the server's own user and root are heard, and the audit log names them as `cli:<uid>`.
+
+use std::{
+    io::{self, Write},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use strongroom_app::Bank;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{UnixListener, UnixStream},
+    sync::Semaphore,
+};
+
+/// Longest request and answer, in bytes.
+const LINE_BYTES_MAX: u64 = 64 * 1024;
+/// Conversations at a time.
+const AT_ONCE: usize = 4;
+/// Longest conversation.
+const TALK_SECONDS_MAX: u64 = 60;
+
+/// What the command line asks for. Each verb lives in the file of its command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verb", rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum Request {
+    /// `operator add`.
+    OperatorAdd(crate::cli::operator::Add),
+    /// `api-key add`.
+    ApiKeyAdd(crate::cli::api_key::Add),
+}
+
+impl Request {
+    /// Does it, in the name of a user of the host.
+    pub(crate) async fn run(self, bank: &Arc<Bank>, uid: u32) -> Result<Value, strongroom_app::Error> {
+        match self {
+            Self::OperatorAdd(add) => add.execute(bank, uid).await,
+            Self::ApiKeyAdd(add) => add.execute(bank, uid).await,
+        }
+    }
+}
+
+/// What came of it.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Reply {
+    Done(Value),
+    /// A sentence for the person at the keyboard.
+    Refused(String),
+}
+
+/// The server's end. Takes itself away when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Control {
+    path: PathBuf,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Control {
+    /// Listens in the data directory, whose lock the caller holds: a socket that lies there is of a process that is gone.
+    pub(crate) fn listen(data: &Path, bank: Arc<Bank>) -> io::Result<Self> {
+        let path = data.join("control.sock");
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let listener = UnixListener::bind(&path)?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+        let task = tokio::spawn(accept(listener, bank));
+        Ok(Self { path, task })
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        self.task.abort();
+        if let Err(error) = std::fs::remove_file(&self.path) {
+            tracing::warn!(target: "strongroom", %error, "the control socket could not be removed");
+        }
+    }
+}
+
+async fn accept(listener: UnixListener, bank: Arc<Bank>) {
+    let places = Arc::new(Semaphore::new(AT_ONCE));
+    loop {
+        let Ok(place) = places.clone().acquire_owned().await else {
+            return;
+        };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let bank = bank.clone();
+                tokio::spawn(async move {
+                    let talk =
+                        tokio::time::timeout(Duration::from_secs(TALK_SECONDS_MAX), talk(stream, bank));
+                    if let Ok(Err(error)) = talk.await {
+                        tracing::warn!(target: "strongroom", %error, "a conversation on the control socket broke off");
+                    }
+                    drop(place);
+                });
+            }
+            Err(error) => tracing::warn!(target: "strongroom", %error, "the control socket accepts nobody"),
+        }
+    }
+}
+
+async fn talk(mut stream: UnixStream, bank: Arc<Bank>) -> io::Result<()> {
+    let uid = stream.peer_cred()?.uid();
+    let own = rustix::process::geteuid().as_raw();
+    let (reader, mut writer) = stream.split();
+    let reply = if uid == own || uid == 0 {
+        let mut line = String::new();
+        BufReader::new(reader)
+            .take(LINE_BYTES_MAX)
+            .read_line(&mut line)
+            .await?;
+        match serde_json::from_str::<Request>(&line) {
+            Ok(request) => match request.run(&bank, uid).await {
+                Ok(value) => Reply::Done(value),
+                Err(error) => Reply::Refused(describe(&error)),
+            },
+            Err(_) => Reply::Refused(
+                "the server does not know this request: are both of the same version?".to_owned(),
+            ),
+        }
+    } else {
+        tracing::warn!(target: "strongroom", uid, "somebody else's user spoke to the control socket");
+        Reply::Refused("only the server's own user and root administrate it".to_owned())
+    };
+    let mut text = serde_json::to_vec(&reply)?;
+    text.push(b'\n');
+    writer.write_all(&text).await?;
+    writer.shutdown().await
+}
+
+/// A refusal as a person reads it.
+pub(crate) fn describe(error: &strongroom_app::Error) -> String {
+    let mut text = format!("{} ({})", error.detail, error.code);
+    for field in &error.fields {
+        text.push_str(&format!(
+            "; {} {}",
+            field.pointer.trim_start_matches('/'),
+            field.detail
+        ));
+    }
+    text
+}
+
+/// Asks the running server.
+pub(crate) fn ask(data: &Path, request: &Request) -> Result<Value, Box<dyn std::error::Error + Send + Sync>> {
+    use std::io::{BufRead, Read};
+    let path = data.join("control.sock");
+    let mut stream = std::os::unix::net::UnixStream::connect(&path).map_err(|error| {
+        format!(
+            "the data directory is in use, and {} does not answer: {error}",
+            path.display()
+        )
+    })?;
+    stream.set_read_timeout(Some(Duration::from_secs(TALK_SECONDS_MAX)))?;
+    let mut line = serde_json::to_vec(request)?;
+    line.push(b'\n');
+    stream.write_all(&line)?;
+    let mut answer = String::new();
+    std::io::BufReader::new(stream.take(LINE_BYTES_MAX)).read_line(&mut answer)?;
+    match serde_json::from_str(&answer)? {
+        Reply::Done(value) => Ok(value),
+        Reply::Refused(text) => Err(text.into()),
+    }
+}

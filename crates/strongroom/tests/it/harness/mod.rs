@@ -1,0 +1,39 @@
+//! The whole server from outside: the compiled binary, a real database, real HTTPS.
+
+mod client;
+pub(crate) mod people;
+mod place;
+mod server;
+
+pub(crate) use client::{Answer, Client};
+pub(crate) use people::Person;
+pub(crate) use server::Server;
+
+/// Which database a server of a test runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Engine {
+    /// Embedded.
+    Sqlite,
+    /// A database of its own on the server that `STRONGROOM_TEST_POSTGRES` names.
+    Postgres,
+}
+
+/// Makes one test per engine out of a story.
+macro_rules! stories {
+    ($($name:ident),* $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name($crate::harness::Server::start($crate::harness::Engine::Sqlite).await.unwrap()).await;
+            })*
+        }
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                let Some(server) = $crate::harness::Server::start($crate::harness::Engine::Postgres).await else { return };
+                super::$name(server).await;
+            })*
+        }
+    };
+}
+pub(crate) use stories;

@@ -1,0 +1,4 @@
+//! Stories of the whole server, told over HTTPS on both databases.
+
+mod harness;
+mod transfers;
