@@ -6,6 +6,7 @@
 
 pub mod accounts;
 pub mod api_keys;
+pub mod audit_log;
 pub mod auth_state;
 pub mod authorize;
 pub mod bank;
@@ -21,6 +22,7 @@ pub mod idempotency;
 pub mod identity;
 pub mod jobs;
 pub mod keys;
+pub mod ledger_check;
 pub mod ledger_writer;
 pub mod login;
 pub mod mail;
@@ -28,12 +30,15 @@ pub mod mfa;
 pub mod operators;
 pub mod people;
 pub mod personal;
+pub mod receipts;
 pub mod record;
 pub mod refresh;
 pub mod registration;
+pub mod sealer;
 pub mod sessions;
 pub mod transfers;
 pub mod users;
+pub mod verify;
 
 pub use auth_state::Credential;
 pub use authorize::Permit;
