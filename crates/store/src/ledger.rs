@@ -74,6 +74,9 @@ pub struct LaneCounters {
     pub round_trips: u64,
     /// Batches committed.
     pub batches: u64,
+    /// SQLite: idempotency keys moved into sorted runs within batches, at most two per new key once there are many. Their
+    /// statements are counted here alone.
+    pub keys_sealed: u64,
 }
 
 /// The writer of one engine.

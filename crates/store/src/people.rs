@@ -86,6 +86,10 @@ impl WriteTx {
                 vec![account.into(), sealed.to_vec().into()],
             )
             .await?;
-        if changed == 1 { Ok(()) } else { Err(StoreError::Corrupt("an account without a name")) }
+        if changed == 1 {
+            Ok(())
+        } else {
+            Err(StoreError::Corrupt("an account without a name"))
+        }
     }
 }

@@ -6,26 +6,28 @@
 use std::{
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, TryLockError,
         atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use rusqlite::{Connection, OpenFlags};
-use sea_orm::{DatabaseConnection, SqlxSqliteConnector, sqlx};
+use sea_orm::{
+    DatabaseConnection, SqliteTransactionMode, SqlxSqliteConnector, TransactionOptions, TransactionTrait, sqlx,
+};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use strongroom_domain::{
     audit::{CompactRange, NodeStore, nodes_for_root},
     time::Timestamp,
 };
 
-use tokio::sync::watch;
+use tokio::sync::{OwnedMutexGuard, watch};
 
 use crate::{
     audit::{LogHead, grew, new_lineage},
     error::StoreError,
-    ledger::outcomes::OutcomeIndex,
+    ledger::outcomes::{OutcomeIndex, RUN_KEYS, SharedKeys},
     settings::StoreSettings,
 };
 
@@ -33,9 +35,13 @@ use crate::{
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
 /// How long a connection waits for another that the gate should have kept away.
 const BUSY_MILLIS: u64 = 5_000;
-/// Connections for reads that are called in the request's own task.
-const HOT_READERS: usize = 4;
+/// Fewest connections for reads that are called in the request's own task. There is one for each thread that runs tasks,
+/// and none is held across a wait: whoever asks finds a free one.
+const HOT_READERS_MIN: usize = 4;
+const HOT_READERS_MAX: usize = 32;
 const STATEMENTS_CACHED_MAX: usize = 64;
+/// Pages in the write-ahead log that start a checkpoint: 80 MB.
+pub(crate) const CHECKPOINT_PAGES: u64 = 20_000;
 /// Page cache of the lane's connection, in KiB.
 const LANE_CACHE_KIB: i64 = 16 * 1024;
 /// Page cache of each hot reader, in KiB.
@@ -68,6 +74,8 @@ pub(crate) struct SqliteEngine {
     pub(crate) readers: DatabaseConnection,
     hot: Vec<Mutex<Connection>>,
     next_hot: AtomicUsize,
+    /// Idempotency keys as last committed, for reads without the gate.
+    pub(crate) keys: SharedKeys,
     /// The epoch as last committed, for reads without the gate.
     pub(crate) epoch: AtomicI64,
     /// The committed end of the log.
@@ -101,10 +109,12 @@ impl SqliteEngine {
             .test_before_acquire(false)
             .acquire_timeout(Duration::from_millis(BUSY_MILLIS))
             .connect_lazy_with(options(path, None).read_only(true).create_if_missing(false));
+        let keys = SharedKeys::default();
         Ok(Self {
             path: path.to_owned(),
             pages_max: settings.pages_max,
-            gate: Arc::new(tokio::sync::Mutex::new(Head::unloaded())),
+            gate: Arc::new(tokio::sync::Mutex::new(Head::unloaded(keys.clone()))),
+            keys,
             writer: SqlxSqliteConnector::from_sqlx_sqlite_pool(writer),
             readers: SqlxSqliteConnector::from_sqlx_sqlite_pool(readers),
             hot: Vec::new(),
@@ -118,15 +128,47 @@ impl SqliteEngine {
 
     /// What needs the schema: the hot readers and the head.
     pub(crate) async fn start(&mut self) -> Result<(), StoreError> {
-        for _ in 0..HOT_READERS {
+        let threads = std::thread::available_parallelism().map_or(HOT_READERS_MIN, usize::from);
+        for _ in 0..threads.clamp(HOT_READERS_MIN, HOT_READERS_MAX) {
             self.hot.push(Mutex::new(self.connect_reader()?));
         }
         let connection = self.connect_lane()?;
         let mut head = self.gate.clone().lock_owned().await;
-        *head = Head::load(&connection)?;
+        *head = Head::load(&connection, &self.keys)?;
         self.epoch.store(head.epoch, Ordering::Release);
         grew(&self.growth, &head.log, head.lineage);
         Ok(())
+    }
+
+    /// Reads the head again after a commit of unknown outcome, on a thread that may wait for the disk.
+    pub(crate) async fn reload(
+        self: &Arc<Self>,
+        mut head: OwnedMutexGuard<Head>,
+    ) -> Result<OwnedMutexGuard<Head>, StoreError> {
+        let engine = self.clone();
+        let loading = tokio::task::spawn_blocking(move || {
+            *head = Head::load(&engine.connect_lane()?, &engine.keys)?;
+            engine.epoch.store(head.epoch, Ordering::Release);
+            Ok(head)
+        });
+        loading
+            .await
+            .map_err(|_| StoreError::Unavailable("loading stopped".to_owned()))?
+    }
+
+    /// Waits until the control plane's connection has ended its last transaction. SQLite ends some by itself (disk full),
+    /// which the driver does not notice: then the connection is replaced.
+    pub(crate) async fn settle(&self) {
+        if let Ok(tx) = self.writer.begin_with_options(immediate()).await
+            && tx.rollback().await.is_ok()
+        {
+            return;
+        }
+        if let Ok(connection) = self.writer.get_sqlite_connection_pool().acquire().await
+            && let Err(error) = connection.close().await
+        {
+            tracing::warn!(error = %StoreError::from(error), "a connection did not close");
+        }
     }
 
     /// A connection that writes, set up to lose nothing that was acknowledged.
@@ -162,11 +204,13 @@ impl SqliteEngine {
         let start = self.next_hot.fetch_add(1, Ordering::Relaxed);
         let count = self.hot.len().max(1);
         for offset in 0..count {
-            if let Some(Ok(guard)) = self.hot.get((start + offset) % count).map(Mutex::try_lock) {
-                return guard;
+            match self.hot.get((start + offset) % count).map(Mutex::try_lock) {
+                Some(Ok(guard)) => return guard,
+                // A panic while reading leaves a read connection as it was.
+                Some(Err(TryLockError::Poisoned(guard))) => return guard.into_inner(),
+                _ => (),
             }
         }
-        // A panic while reading leaves a read connection as it was.
         self.hot[start % count]
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -198,7 +242,7 @@ fn options(path: &Path, pages_max: Option<u32>) -> SqliteConnectOptions {
         .pragma("cell_size_check", "ON")
         .pragma("temp_store", "MEMORY")
         // The lane's connection checkpoints by itself; a quiet bank with control-plane writes only does here.
-        .pragma("wal_autocheckpoint", "20000");
+        .pragma("wal_autocheckpoint", CHECKPOINT_PAGES.to_string());
     let options = match pages_max {
         Some(pages) => options.pragma("max_page_count", pages.to_string()),
         None => options,
@@ -224,8 +268,16 @@ fn create_private(path: &Path) -> Result<(), StoreError> {
     }
 }
 
+/// A transaction that writes says so at once: it never has to turn from a reader into a writer.
+pub(crate) fn immediate() -> TransactionOptions {
+    TransactionOptions {
+        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+        ..Default::default()
+    }
+}
+
 impl Head {
-    fn unloaded() -> Self {
+    fn unloaded(keys: SharedKeys) -> Self {
         Self {
             loaded: false,
             log: CompactRange::default(),
@@ -234,12 +286,12 @@ impl Head {
             next_record: 0,
             last_booked_at: Timestamp::default(),
             epoch: 0,
-            outcomes: OutcomeIndex::default(),
+            outcomes: OutcomeIndex::unloaded(keys),
         }
     }
 
     /// Reads a bounded number of rows, however long the books are.
-    pub(crate) fn load(connection: &Connection) -> Result<Self, StoreError> {
+    pub(crate) fn load(connection: &Connection, keys: &SharedKeys) -> Result<Self, StoreError> {
         let one = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
         let size = one("SELECT coalesce(max(leaf) + 1, 0) FROM audit_leaves")?;
         let size = u64::try_from(size).map_err(|_| StoreError::Corrupt("negative leaf"))?;
@@ -254,7 +306,7 @@ impl Head {
                 "SELECT coalesce(max(at), 0) FROM (SELECT at FROM audit_records ORDER BY id DESC LIMIT 1)",
             )?),
             epoch: one("SELECT epoch FROM auth_epoch WHERE id = 1")?,
-            outcomes: OutcomeIndex::load(connection)?,
+            outcomes: OutcomeIndex::load(connection, keys.clone(), RUN_KEYS)?,
         })
     }
 }

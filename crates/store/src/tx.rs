@@ -3,8 +3,7 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use sea_orm::{
-    ConnectionTrait, DatabaseTransaction, DbBackend, FromQueryResult, SqliteTransactionMode, Statement,
-    TransactionOptions, TransactionTrait, Value,
+    ConnectionTrait, DatabaseTransaction, DbBackend, FromQueryResult, Statement, TransactionTrait, Value,
 };
 use strongroom_domain::{
     audit::{CompactRange, SignedRecord, StoredNode},
@@ -19,7 +18,7 @@ use crate::{
     epoch::Revoked,
     error::StoreError,
     ledger::LOCK_RIGHTS,
-    sqlite::{Head, SqliteEngine},
+    sqlite::{Head, SqliteEngine, immediate},
 };
 
 /// On whose behalf a transaction of the control plane runs. PostgreSQL's row security sees it too.
@@ -77,12 +76,48 @@ pub struct WriteTx {
 #[derive(Debug)]
 struct SqliteUnit {
     engine: Arc<SqliteEngine>,
-    head: OwnedMutexGuard<Head>,
+    /// The right to write; gone once the unit was committed.
+    head: Option<OwnedMutexGuard<Head>>,
     log: CompactRange,
     next_record: i64,
     last_at: Timestamp,
     epoch: i64,
-    touched_log: bool,
+}
+
+impl SqliteUnit {
+    /// Moves the head on, or leaves it to be loaded again by the next writer.
+    fn committed(mut self, done: bool) -> Result<(), StoreError> {
+        let Some(head) = self.head.as_mut() else {
+            return Err(StoreError::CommitUnknown);
+        };
+        if !done {
+            head.loaded = false;
+            head.outcomes.distrust();
+            return Err(StoreError::CommitUnknown);
+        }
+        head.log = std::mem::take(&mut self.log);
+        grew(&self.engine.growth, &head.log, head.lineage);
+        head.next_record = self.next_record;
+        head.last_booked_at = self.last_at;
+        head.epoch = self.epoch;
+        self.engine.epoch.store(self.epoch, Ordering::Release);
+        self.head = None;
+        Ok(())
+    }
+}
+
+impl Drop for SqliteUnit {
+    /// The right to write goes on only when the transaction has really ended: the driver rolls a dropped one back later.
+    fn drop(&mut self) {
+        let Some(head) = self.head.take() else { return };
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let engine = self.engine.clone();
+            runtime.spawn(async move {
+                engine.settle().await;
+                drop(head);
+            });
+        }
+    }
 }
 
 /// What the next audit record must be made with.
@@ -98,23 +133,22 @@ impl WriteTx {
     pub(crate) async fn begin_sqlite(engine: Arc<SqliteEngine>) -> Result<Self, StoreError> {
         let mut head = engine.gate.clone().lock_owned().await;
         if !head.loaded {
-            let connection = engine.connect_lane()?;
-            *head = Head::load(&connection)?;
-            engine.epoch.store(head.epoch, Ordering::Release);
+            head = engine.reload(head).await?;
         }
-        let options = TransactionOptions {
-            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-            ..Default::default()
+        let tx = match engine.writer.begin_with_options(immediate()).await {
+            Ok(tx) => tx,
+            Err(error) => {
+                engine.settle().await;
+                return Err(error.into());
+            }
         };
-        let tx = engine.writer.begin_with_options(options).await?;
         let unit = SqliteUnit {
             log: head.log.clone(),
             next_record: head.next_record,
             last_at: head.last_booked_at,
             epoch: head.epoch,
-            touched_log: false,
             engine,
-            head,
+            head: Some(head),
         };
         Ok(Self {
             tx,
@@ -168,7 +202,6 @@ impl WriteTx {
         unit.log.append(hash, |node| nodes.push(node));
         unit.next_record = record.id + 1;
         unit.last_at = unit.last_at.max(Timestamp::from_micros(record.at));
-        unit.touched_log = true;
         let leaf = i64::try_from(leaf).map_err(|_| StoreError::Corrupt("log too long"))?;
         self.execute(
             "INSERT INTO audit_leaves (leaf, record_id, hash) VALUES ($1, $2, $3)",
@@ -225,21 +258,16 @@ impl WriteTx {
     /// # Errors
     /// [`StoreError::CommitUnknown`] when it cannot be told whether it is.
     pub async fn commit(self) -> Result<(), StoreError> {
-        let Some(mut unit) = self.sqlite else {
-            return self.tx.commit().await.map_err(|_| StoreError::CommitUnknown);
-        };
-        unit.head.loaded = false;
-        if self.tx.commit().await.is_err() {
-            return Err(StoreError::CommitUnknown);
-        }
-        unit.head.log = unit.log;
-        grew(&unit.engine.growth, &unit.head.log, unit.head.lineage);
-        unit.head.next_record = unit.next_record;
-        unit.head.last_booked_at = unit.last_at;
-        unit.head.epoch = unit.epoch;
-        unit.head.loaded = true;
-        unit.engine.epoch.store(unit.epoch, Ordering::Release);
-        Ok(())
+        let Self { tx, sqlite, .. } = self;
+        // In a task of its own: a caller who goes away does not leave half of this behind.
+        let committing = tokio::spawn(async move {
+            let done = tx.commit().await;
+            match sqlite {
+                Some(unit) => unit.committed(done.is_ok()),
+                None => done.map_err(|_| StoreError::CommitUnknown),
+            }
+        });
+        committing.await.map_err(|_| StoreError::CommitUnknown)?
     }
 
     pub(crate) async fn execute(&self, sql: &str, values: Vec<Value>) -> Result<u64, StoreError> {

@@ -392,8 +392,13 @@ impl Store {
     pub async fn outcome(&self, tag: &IdempotencyTag) -> Result<Option<StoredOutcome>, StoreError> {
         match &self.engines {
             Engines::Sqlite(engine) => {
-                let head = engine.gate.lock().await;
-                head.outcomes.find(&engine.hot(), tag, &mut 0)
+                if engine.keys.is_stale() {
+                    let head = engine.gate.clone().lock_owned().await;
+                    if !head.loaded {
+                        engine.reload(head).await?;
+                    }
+                }
+                engine.keys.find(&engine.hot(), tag, &mut 0)
             }
             Engines::Postgres(engine) => {
                 let sql = "SELECT fingerprint, code, resource, at FROM idempotency_outcomes WHERE tag = $1";

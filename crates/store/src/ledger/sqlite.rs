@@ -19,13 +19,11 @@ use crate::{
     audit::grew,
     error::StoreError,
     ledger::{LaneClock, LaneCounters, Need, rows::AccountRow},
-    sqlite::{Head, SqliteEngine},
+    sqlite::{CHECKPOINT_PAGES, Head, SqliteEngine},
 };
 
 /// Keys moved into a run by each batch, at most; and by each idle step.
 const SEAL_KEYS_PER_BATCH: usize = 2_048;
-/// Pages in the write-ahead log that start a checkpoint: 80 MB.
-const CHECKPOINT_PAGES: u64 = 20_000;
 /// Pages at which the log is cut back to nothing, waiting for readers: 256 MB.
 const TRUNCATE_PAGES: u64 = 65_536;
 
@@ -89,7 +87,7 @@ impl SqliteLane {
         let connection = self.connection.insert(connection);
         execute(connection, "BEGIN IMMEDIATE", &mut self.counters)?;
         if !head.loaded {
-            **head = Head::load(connection)?;
+            **head = Head::load(connection, &self.engine.keys)?;
             self.engine.epoch.store(head.epoch, Ordering::Release);
         }
         load(connection, head, need, self.clock.as_ref(), &mut self.counters)
@@ -106,11 +104,13 @@ impl SqliteLane {
         head.loaded = false;
         let written = write(connection, &mut head, &book, changes, &mut self.counters);
         if let Err(error) = written {
+            head.outcomes.distrust();
             self.connection = None;
             return Err(error);
         }
         if execute(connection, "COMMIT", &mut self.counters).is_err() {
             // Full, failed or busy: what the file holds is known once it was opened again.
+            head.outcomes.distrust();
             self.connection = None;
             return Err(StoreError::CommitUnknown);
         }
@@ -153,6 +153,7 @@ impl SqliteLane {
             }
             Err(error) => {
                 tracing::warn!(%error, "moving idempotency keys into a run failed; it is tried again");
+                head.outcomes.distrust();
                 self.connection = None;
             }
         }
@@ -379,7 +380,7 @@ fn write(
     write_log(changes, &mut run)?;
     if head.outcomes.wants_sealing() {
         let keys = (changes.outcomes.len() * 2).clamp(64, SEAL_KEYS_PER_BATCH);
-        counters.statements += u64::try_from(head.outcomes.seal_some(connection, keys)?).unwrap_or_default();
+        counters.keys_sealed += u64::try_from(head.outcomes.seal_some(connection, keys)?).unwrap_or_default();
     }
     Ok(())
 }

@@ -4,5 +4,6 @@ mod harness;
 
 mod books;
 mod continuity;
+mod expiry;
 mod keys;
 mod reading;

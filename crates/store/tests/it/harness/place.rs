@@ -153,7 +153,7 @@ impl Place {
             Some(_) => {
                 let mut owner = self.connect("owner").await;
                 owner
-                    .execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+                    .execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public; GRANT USAGE ON SCHEMA public TO PUBLIC")
                     .await
                     .unwrap();
             }

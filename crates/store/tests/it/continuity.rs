@@ -1,0 +1,227 @@
+//! What every writer continues: ids, time, the log and its root, whoever wrote last and however the process ended.
+
+use strongroom_domain::{
+    account::{FreezeScope, Side},
+    action::Action,
+    audit::{CompactRange, Details, Hash, Object, Record, SignedRecord},
+    ledger::{AccountChange, Answer, Changes, Command, Refusal, Signer},
+    principal::{Caller, Origin, Principal},
+};
+use strongroom_store::{
+    Revoked, Scope, Store, StoreError, WriteTx,
+    ledger::{BATCH_COMMANDS_MAX, Need},
+};
+
+use crate::harness::{
+    Kind, TestSigner, TestStore, change, deposit, id, on_both_engines, open_account, posted, run, transfer,
+    withdraw,
+};
+
+/// Root over leaves in order, built from nothing.
+fn root_of(leaves: &[Hash]) -> Hash {
+    let mut range = CompactRange::default();
+    leaves.iter().for_each(|leaf| range.append(*leaf, |_| ()));
+    range.root()
+}
+
+async fn log_of(bank: &mut TestStore) -> Option<(u64, Hash)> {
+    let book = bank.lane.begin(&Need::default()).await.unwrap();
+    let log = book.log.as_ref().map(|log| (log.size(), log.root()));
+    bank.lane.commit(book, &Changes::default()).await.unwrap();
+    log
+}
+
+/// What an operator did, recorded in its transaction.
+async fn append(tx: &mut WriteTx, bank: &TestStore) -> SignedRecord {
+    let slot = tx.next_record().await.unwrap();
+    let record = Record {
+        id: slot.id,
+        at: strongroom_store::ledger::LaneClock::now(bank.clock.as_ref()).max(slot.not_before),
+        request: id(),
+        caller: Caller {
+            principal: Principal::Job,
+            session: None,
+            origin: Origin::Job,
+        },
+        action: Action::UserLock.name(),
+        object: Object::Bank,
+        outcome: "ok",
+        policy: 1,
+        details: Details::none(),
+    };
+    let (key, mac) = TestSigner.sign(&record.canonical());
+    let signed = SignedRecord::new(record, key, mac);
+    tx.append_record(&signed).await.unwrap();
+    signed
+}
+
+/// Every verb, with and without refusals, a key and a text each.
+async fn mixed(bank: &mut TestStore, count: usize) -> Vec<Command> {
+    let ids = bank.accounts(16, 1_000_000).await;
+    let owner = bank.customer().await;
+    (0..count)
+        .map(|n| {
+            let (one, two) = (ids[n % 15], ids[(n * 7 + 1) % 15]);
+            let asked = match n % 8 {
+                0 => open_account(owner),
+                1 => deposit(one, 5),
+                2 => withdraw(one, 3),
+                3 => transfer(one, two, 2_000_000),
+                4 => change(ids[15], Side::Bank, AccountChange::Freeze(FreezeScope::All)),
+                5 => transfer(ids[15], one, 1),
+                6 => change(ids[15], Side::Bank, AccountChange::Unfreeze),
+                _ => transfer(one, two, 1).with_memo(owner, 40),
+            };
+            asked.with_key().command
+        })
+        .collect()
+}
+
+on_both_engines! {
+    async fn a_full_batch_of_mixed_verbs_is_booked_whole(bank: TestStore) {
+        let commands = mixed(&mut bank, BATCH_COMMANDS_MAX).await;
+        let answers = bank.run(&commands).await;
+        assert_eq!(answers.len(), BATCH_COMMANDS_MAX);
+        let refused = answers.iter().filter(|answer| matches!(answer, Answer::Refused(_))).count();
+        let done = answers.iter().filter(|answer| matches!(answer, Answer::Done(_))).count();
+        assert_eq!(refused + done, BATCH_COMMANDS_MAX);
+        assert!(refused >= BATCH_COMMANDS_MAX / 4 && done >= BATCH_COMMANDS_MAX / 2, "{refused} refused, {done} done");
+        for transaction in bank.changes.transactions.clone() {
+            let view = bank.store.transaction(transaction.id).await.unwrap().unwrap();
+            assert_eq!(view.transaction, transaction);
+        }
+        let total: i64 = bank.store.trial_balance().await.unwrap().iter().map(|line| line.credit - line.debit).sum();
+        assert_eq!(total, 0);
+    }
+
+    async fn ids_time_and_the_root_of_the_log_go_on_after_a_restart(bank: TestStore) {
+        let ids = bank.accounts(2, 100).await;
+        let mut leaves = Vec::new();
+        let mut last_entry = 0;
+        let mut last_at = None;
+        let before = log_of(&mut bank).await;
+        for round in 0..6 {
+            // Some more than a tile of the log.
+            for _ in 0..2 {
+                let batch: Vec<_> = (0..40 + round).map(|_| transfer(ids[0], ids[1], 1).command).collect();
+                bank.run(&batch).await;
+                leaves.extend(bank.changes.records.iter().map(SignedRecord::leaf));
+                for entry in &bank.changes.entries {
+                    assert!(entry.id > last_entry, "{} after {last_entry}", entry.id);
+                    assert!(Some(entry.booked_at) >= last_at);
+                    (last_entry, last_at) = (entry.id, Some(entry.booked_at));
+                }
+            }
+            // A clock that went back in the meantime must not take the books along.
+            bank = bank.reopen().await;
+            bank.clock.set(strongroom_domain::time::Timestamp::from_micros(1));
+        }
+        assert_eq!(log_of(&mut bank).await.is_some(), bank.place.kind() == Kind::Sqlite);
+        if let (Some((size_before, _)), Some((size, _))) = (before, log_of(&mut bank).await) {
+            assert_eq!(size - size_before, u64::try_from(leaves.len()).unwrap());
+        }
+    }
+
+    async fn the_control_plane_and_the_lane_continue_each_other(bank: TestStore) {
+        let ids = bank.accounts(2, 100).await;
+        let mut last = bank.changes.records.last().unwrap().id;
+        for round in 0..5 {
+            let mut tx = bank.store.write(Scope::System).await.unwrap();
+            for _ in 0..=round {
+                let record = append(&mut tx, &bank).await;
+                assert!(record.id > last);
+                last = record.id;
+            }
+            tx.commit().await.unwrap();
+            bank.run_one(transfer(ids[0], ids[1], 1).command).await;
+            let record = bank.changes.records[0].id;
+            assert!(record > last);
+            last = record;
+        }
+    }
+
+    async fn a_revocation_makes_every_older_permit_stale(bank: TestStore) {
+        let ids = bank.accounts(2, 100).await;
+        assert_eq!(bank.store.epoch().await.unwrap(), 1);
+        let mut tx = bank.store.write(Scope::System).await.unwrap();
+        append(&mut tx, &bank).await;
+        let epoch = tx.revoke(Revoked::User(id())).await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!((epoch, bank.store.epoch().await.unwrap()), (2, 2));
+        assert_eq!(bank.run_one(transfer(ids[0], ids[1], 1).command).await, Answer::Stale);
+        posted(bank.run_one(transfer(ids[0], ids[1], 1).at_epoch(2).command).await);
+        bank = bank.reopen().await;
+        assert_eq!(bank.store.epoch().await.unwrap(), 2);
+    }
+
+    async fn a_dropped_write_changes_nothing_and_holds_nobody_up(bank: TestStore) {
+        let ids = bank.accounts(2, 100).await;
+        let before = log_of(&mut bank).await;
+        for _ in 0..20 {
+            let mut tx = bank.store.write(Scope::System).await.unwrap();
+            append(&mut tx, &bank).await;
+            tx.revoke(Revoked::User(id())).await.unwrap();
+            drop(tx);
+            let asked = std::time::Instant::now();
+            bank.run_one(transfer(ids[0], ids[1], 1).command).await;
+            assert!(asked.elapsed().as_millis() < 1_000, "{:?}", asked.elapsed());
+        }
+        assert_eq!(bank.store.epoch().await.unwrap(), 1);
+        if let (Some((before, _)), Some((after, _))) = (before, log_of(&mut bank).await) {
+            assert_eq!(after - before, 20);
+        }
+    }
+
+    async fn migrating_twice_is_migrating_once(bank: TestStore) {
+        assert_eq!(Store::migrate(&bank.place.settings).await.unwrap(), 0);
+        let ids = bank.accounts(1, 5).await;
+        assert_eq!(Store::migrate(&bank.place.settings).await.unwrap(), 0);
+        assert_eq!(bank.balance(ids[0]).await, 5);
+    }
+
+    async fn a_pending_migration_is_refused_where_serving_does_not_migrate(bank: TestStore) {
+        let place = bank.place.clone();
+        drop(bank);
+        place.empty().await;
+        let mut settings = place.settings.clone();
+        settings.migrate_at_start = false;
+        let refused = Store::open(&settings).await;
+        assert!(matches!(&refused, Err(StoreError::Setup(why)) if why.contains("pending")), "{refused:?}");
+        assert!(Store::migrate(&settings).await.unwrap() >= 4);
+        let mut bank = TestStore::open_with(place, &settings).await.unwrap();
+        bank.accounts(1, 1).await;
+    }
+
+    async fn what_a_refused_command_asked_for_is_in_the_log_all_the_same(bank: TestStore) {
+        let ids = bank.accounts(2, 0).await;
+        let answer = bank.run_one(transfer(ids[0], ids[1], 1).with_key().command).await;
+        assert_eq!(answer, Answer::Refused(Refusal::InsufficientFunds));
+        assert_eq!(bank.changes.records[0].outcome, "insufficient_funds");
+    }
+}
+
+/// The leaves are written in the commit on this engine, so their root can be compared with one built from nothing.
+#[test]
+fn the_root_over_batches_and_writes_of_the_control_plane_is_that_of_all_records_in_order() {
+    run(Kind::Sqlite, async |mut bank: TestStore| {
+        let mut leaves = Vec::new();
+        let owner = bank.customer().await;
+        for round in 0..120 {
+            bank.run_one(open_account(owner).command).await;
+            leaves.extend(bank.changes.records.iter().map(SignedRecord::leaf));
+            let mut tx = bank.store.write(Scope::System).await.unwrap();
+            for _ in 0..3 {
+                leaves.push(append(&mut tx, &bank).await.leaf());
+            }
+            tx.commit().await.unwrap();
+            if round % 40 == 39 {
+                bank = bank.reopen().await;
+            }
+            if round % 10 == 9 {
+                let expected = (u64::try_from(leaves.len()).unwrap(), root_of(&leaves));
+                assert_eq!(log_of(&mut bank).await, Some(expected));
+            }
+        }
+        assert!(leaves.len() > 256);
+    });
+}
