@@ -78,7 +78,7 @@ pub(crate) async fn bank(
     let store = Store::open(&store_settings(config)).await?;
     let ring = load_keyring(&store, key_provider(config)?.as_ref(), SystemClock.now()).await?;
     let mut identity = IdentitySettings::new(&public_url.to_string());
-    identity.operators_at_once = config.approvals_bootstrap;
+    identity.operators_at_once = config.approvals_bootstrap || config.environment == Environment::Development;
     if config.environment == Environment::Production {
         identity.key_environment = KeyEnvironment::Live;
     }
