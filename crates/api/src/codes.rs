@@ -100,6 +100,8 @@ codes! {
 
     ACCOUNT_NOT_EMPTY = "account_not_empty", Conflict, "The account is not at zero",
         "Move the money away, wait for holds, then close it.";
+    EMAIL_TAKEN = "email_taken", Conflict, "Somebody has this address",
+        "Use another address.";
     NOT_FROZEN_BY_YOU = "not_frozen_by_you", Conflict, "There is no freeze of yours",
         "A freeze is lifted by the side that set it.";
     IDEMPOTENCY_IN_PROGRESS = "idempotency_in_progress", Conflict, "The first request still runs",

@@ -13,6 +13,7 @@ pub mod bank;
 pub mod clock;
 pub mod counter;
 pub mod credentials;
+pub mod customers;
 pub mod cx;
 pub mod email;
 pub mod error;

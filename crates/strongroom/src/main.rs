@@ -7,6 +7,7 @@ mod compose;
 mod config;
 mod control;
 mod data_dir;
+mod demo;
 mod logging;
 mod metrics;
 mod process;

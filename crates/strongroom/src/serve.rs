@@ -32,7 +32,7 @@ use crate::{
     config::{self, Config, ConfigError, ConfigErrors, Environment, Origin, PublicUrl, Sources, Tls},
     control::Control,
     data_dir::DataDir,
-    logging,
+    demo, logging,
     metrics::Metrics,
     process,
     tls::Certificates,
@@ -109,6 +109,11 @@ async fn compose(parts: Parts<'_>) -> Result<Composed, Box<dyn std::error::Error
             async move { bank.store().ping().await.map_err(|error| error.to_string()) }
         })
     };
+    let mut notes = Vec::new();
+    if purpose == Purpose::Demo {
+        let logins = demo::prepare(&bank, data.path()).await?;
+        notes.push(format!("logins    {}", logins.display()));
+    }
     let administration = Box::pin(async move {
         drop(control);
         people.abort();
@@ -121,7 +126,7 @@ async fn compose(parts: Parts<'_>) -> Result<Composed, Box<dyn std::error::Error
         routes: v1::routes().with_state(AppState { bank }),
         checks: vec![database],
         finish: vec![("command line", administration), ("ledger", ledger)],
-        ..Composed::default()
+        notes,
     })
 }
 
