@@ -10,7 +10,7 @@ use strongroom_store::ledger::TrialBalanceLine;
 use tokio::sync::watch;
 
 use crate::{
-    audit_log::SignedCheckpoint,
+    audit_log::{Checkpoints, SignedCheckpoint},
     authorize::{Resource, authorize},
     bank::Bank,
     cx::Cx,
@@ -136,6 +136,11 @@ impl Bank {
     pub fn audit_checkpoint(&self, cx: &Cx) -> Result<Option<Arc<SignedCheckpoint>>, Error> {
         authorize(cx, Action::AuditRead, Resource::Bank)?;
         Ok(self.checkpoints.latest())
+    }
+
+    /// The checkpoints of this node.
+    pub fn checkpoints(&self) -> &Checkpoints {
+        &self.checkpoints
     }
 
     /// The log's public keys, active first, one line each.

@@ -1,0 +1,191 @@
+//! A bank with people, and a history that fills more than one tile of the log.
+
+use std::{sync::Arc, time::Duration};
+
+use futures::future::join_all;
+use strongroom_app::{
+    Bank, Clock, Cx, Error, Rights, SystemClock,
+    accounts::OpenAccount,
+    counter::MoveCash,
+    people::People,
+    transfers::{CreateTransfer, Payee},
+};
+use strongroom_crypto::random;
+use strongroom_domain::{
+    account::{CustomerKind, FreezeScope},
+    id::{AccountId, RequestId, TransactionId, UserId},
+    money::{Amount, Currency},
+    principal::{Assurance, Caller, Origin, Principal, Role},
+};
+use strongroom_store::{NewUser, Scope};
+
+use crate::place::Place;
+
+pub(crate) const EUR: Currency = Currency::EUR;
+/// Longest wait for something that takes well under a second.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Somebody with a role.
+pub(crate) async fn person(bank: &Bank, place: &Place, role: Role) -> UserId {
+    let id = UserId::from_bytes(random::uuid_v7(SystemClock.now().micros()));
+    let people = People::new(bank.store().clone(), place.ring.clone());
+    let (_, wrapped_key) = people.new_key(id);
+    let tx = bank.store().write(Scope::System).await.unwrap();
+    tx.insert_user(&NewUser {
+        id,
+        email_index: None,
+        sealed_email: None,
+        sealed_name: None,
+        wrapped_key,
+        created_at: SystemClock.now(),
+    })
+    .await
+    .unwrap();
+    tx.commit().await.unwrap();
+    let _ = role;
+    id
+}
+
+/// A call by somebody with a role.
+pub(crate) async fn cx(bank: &Bank, user: UserId, role: Role) -> Cx {
+    let rights = Rights {
+        roles: vec![role],
+        scopes: None,
+    };
+    let caller = Caller {
+        principal: Principal::User(user),
+        session: None,
+        origin: Origin::Api,
+    };
+    Cx::new(
+        caller,
+        Arc::new(rights),
+        Assurance::Aal2,
+        RequestId::from_bytes(random::bytes()),
+        SystemClock.now(),
+        bank.store().epoch().await.unwrap(),
+    )
+}
+
+pub(crate) async fn open_account(bank: &Bank, owner: UserId) -> AccountId {
+    let input = OpenAccount {
+        customer: None,
+        kind: CustomerKind::Checking,
+        currency: EUR,
+        name: "Daily".to_owned(),
+        overdraft: 0,
+        idempotency_key: None,
+    };
+    let cx = cx(bank, owner, Role::Customer).await;
+    bank.open_account(&cx, input).await.unwrap().value.id
+}
+
+/// A transfer, as a customer makes it.
+pub(crate) async fn transfer(
+    bank: &Bank,
+    owner: UserId,
+    from: AccountId,
+    to: AccountId,
+    minor: i64,
+) -> Result<TransactionId, Error> {
+    let key: [u8; 16] = random::bytes();
+    let input = CreateTransfer {
+        from,
+        to: Payee::Account(to),
+        amount: Amount::new(minor).unwrap(),
+        currency: EUR,
+        description: Some("rent".to_owned()),
+        idempotency_key: Some(key.iter().map(|byte| format!("{byte:02x}")).collect()),
+        dry_run: false,
+        value_date: None,
+    };
+    let cx = cx(bank, owner, Role::Customer).await;
+    let once = bank.create_transfer(&cx, input).await?;
+    Ok(once.value.transaction.id)
+}
+
+pub(crate) async fn deposit(bank: &Bank, teller: UserId, account: AccountId, minor: i64) -> TransactionId {
+    let key: [u8; 16] = random::bytes();
+    let input = MoveCash {
+        account,
+        amount: Amount::new(minor).unwrap(),
+        currency: EUR,
+        reference: Some("slip".to_owned()),
+        value_date: None,
+        idempotency_key: Some(key.iter().map(|byte| format!("{byte:02x}")).collect()),
+    };
+    let cx = cx(bank, teller, Role::Teller).await;
+    bank.deposit(&cx, input).await.unwrap().value.transaction.id
+}
+
+/// Who is there after [`history`].
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct People3 {
+    pub(crate) alice: UserId,
+    pub(crate) bob: UserId,
+    pub(crate) teller: UserId,
+    pub(crate) from: AccountId,
+    pub(crate) to: AccountId,
+}
+
+/// Accounts, deposits, some hundred transfers, a refusal, freezes: more than 256 records.
+pub(crate) async fn history(bank: &Bank, place: &Place) -> People3 {
+    let alice = person(bank, place, Role::Customer).await;
+    let bob = person(bank, place, Role::Customer).await;
+    let teller = person(bank, place, Role::Teller).await;
+    let (from, to) = (open_account(bank, alice).await, open_account(bank, bob).await);
+    let people = People3 {
+        alice,
+        bob,
+        teller,
+        from,
+        to,
+    };
+    deposit(bank, teller, from, 1_000_000).await;
+    book(bank, &people, 280).await;
+    let broke = transfer(bank, bob, to, from, 900_000_000).await;
+    assert_eq!(broke.unwrap_err().code, "insufficient_funds");
+    let teller_cx = cx(bank, teller, Role::Teller).await;
+    bank.freeze_account(&teller_cx, to, FreezeScope::Debits)
+        .await
+        .unwrap();
+    people
+}
+
+/// A number of transfers from Alice to Bob, many at a time.
+pub(crate) async fn book(bank: &Bank, people: &People3, count: i64) {
+    let all = (1..=count).map(|minor| transfer(bank, people.alice, people.from, people.to, minor));
+    for done in join_all(all).await {
+        done.unwrap();
+    }
+}
+
+/// Waits until a checkpoint covers so many records.
+pub(crate) async fn published(bank: &Bank, size: u64) {
+    let mut news = bank.checkpoints().subscribe();
+    let covered = news.wait_for(|latest| latest.as_ref().is_some_and(|latest| latest.size >= size));
+    tokio::time::timeout(PATIENCE, covered).await.unwrap().unwrap();
+}
+
+/// How many records there are.
+pub(crate) async fn records(place: &Place) -> u64 {
+    let mut owner = place.owner_reading().await;
+    let count = owner.number("SELECT count(*) FROM audit_records").await;
+    owner.close().await;
+    u64::try_from(count).unwrap()
+}
+
+/// A stopped bank with a history, and its newest checkpoint, which covers all of it.
+pub(crate) async fn stopped_bank(place: &Place) -> People3 {
+    let bank = place.open().await.unwrap();
+    let people = history(&bank, place).await;
+    published(&bank, records(place).await).await;
+    stop(bank).await;
+    people
+}
+
+/// Ends a bank: nobody holds the database any more.
+pub(crate) async fn stop(bank: Bank) {
+    bank.writer().close().await;
+    drop(bank);
+}
