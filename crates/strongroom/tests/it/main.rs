@@ -1,4 +1,5 @@
 //! Stories of the whole server, told over HTTPS on both databases.
 
 mod harness;
+mod import;
 mod transfers;

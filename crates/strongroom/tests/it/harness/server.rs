@@ -144,6 +144,11 @@ impl Server {
         Client::new(&self.url, &self.authority())
     }
 
+    /// Where it is.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
     fn authority(&self) -> String {
         std::fs::read_to_string(self.data().join("tls").join("ca.pem")).unwrap()
     }
