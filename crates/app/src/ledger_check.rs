@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use strongroom_crypto::Keyring;
 use strongroom_domain::{action::Action, time::Timestamp};
 use strongroom_store::ledger::TrialBalanceLine;
 use tokio::sync::watch;
@@ -136,6 +137,16 @@ impl Bank {
     pub fn audit_checkpoint(&self, cx: &Cx) -> Result<Option<Arc<SignedCheckpoint>>, Error> {
         authorize(cx, Action::AuditRead, Resource::Bank)?;
         Ok(self.checkpoints.latest())
+    }
+
+    /// The keys of this node, for verification.
+    pub fn keyring(&self) -> &Keyring {
+        &self.ring
+    }
+
+    /// The name of the audit log.
+    pub fn log_origin(&self) -> &str {
+        &self.row.log_origin
     }
 
     /// The checkpoints of this node.

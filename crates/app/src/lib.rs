@@ -7,6 +7,7 @@
 pub mod accounts;
 pub mod api_keys;
 pub mod audit_log;
+pub mod audit_records;
 pub mod auth_state;
 pub mod authorize;
 pub mod bank;

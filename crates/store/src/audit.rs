@@ -4,6 +4,7 @@
 //! elected node appends leaves for what is final ([`Sealer`]). Either way [`Store::log_growth`] tells of every new end of
 //! the tree that is committed. Signing is not done here: this crate holds no key.
 
+mod browse;
 mod open;
 mod rows;
 mod sealer;
@@ -16,7 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub use rows::{Leaf, Stored};
 pub use sealer::Sealer;
 pub(crate) use sealer::load_head;
-pub use snapshot::{LogPosition, LogSnapshot, RecordFilter};
+pub use snapshot::{LogPosition, LogSnapshot};
 pub use strays::{Stray, Strays};
 use strongroom_domain::audit::CompactRange;
 use tokio::sync::watch;

@@ -34,6 +34,8 @@ const TALK_SECONDS_MAX: u64 = 60;
 pub(crate) enum Request {
     /// `operator add`.
     OperatorAdd(crate::cli::operator::Add),
+    /// `audit verify`.
+    AuditVerify(crate::cli::audit::Notes),
     /// `api-key add`.
     ApiKeyAdd(crate::cli::api_key::Add),
 }
@@ -43,6 +45,7 @@ impl Request {
     pub(crate) async fn run(self, bank: &Arc<Bank>, uid: u32) -> Result<Value, strongroom_app::Error> {
         match self {
             Self::OperatorAdd(add) => add.execute(bank, uid).await,
+            Self::AuditVerify(notes) => notes.execute(bank).await,
             Self::ApiKeyAdd(add) => add.execute(bank, uid).await,
         }
     }

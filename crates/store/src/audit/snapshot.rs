@@ -36,19 +36,6 @@ pub struct LogPosition {
     pub noted: Option<u64>,
 }
 
-/// Which records a reader of the log wants; absent fields want all.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct RecordFilter {
-    /// What was done.
-    pub action: Option<String>,
-    /// To what.
-    pub object: Option<[u8; 16]>,
-    /// By whom.
-    pub principal: Option<[u8; 16]>,
-    /// Only what was refused, or only what was done.
-    pub refused: Option<bool>,
-}
-
 /// One moment.
 #[derive(Debug)]
 pub struct LogSnapshot {

@@ -2,6 +2,7 @@
 
 mod administer;
 pub(crate) mod api_key;
+pub(crate) mod audit;
 mod config;
 mod demo;
 mod errors;
@@ -9,6 +10,7 @@ mod import;
 mod migrate;
 mod openapi;
 pub(crate) mod operator;
+mod receipt;
 mod serve;
 
 use std::{
@@ -49,6 +51,12 @@ enum Verb {
     /// Make keys for integrations
     #[command(subcommand)]
     ApiKey(api_key::ApiKey),
+    /// Verify the audit log and the books
+    #[command(subcommand)]
+    Audit(audit::Audit),
+    /// Verify receipts
+    #[command(subcommand)]
+    Receipt(receipt::ReceiptVerb),
     /// Replay real histories through the API and compare
     #[command(subcommand)]
     Import(import::Import),
@@ -107,6 +115,8 @@ pub(crate) fn run() -> ExitCode {
             Verb::Migrate(verb) => verb.run(),
             Verb::Operator(verb) => verb.run(),
             Verb::ApiKey(verb) => verb.run(),
+            Verb::Audit(verb) => verb.run(),
+            Verb::Receipt(verb) => verb.run(),
             Verb::Import(verb) => verb.run(),
             Verb::Openapi => openapi::run(),
             Verb::Errors => errors::run(),

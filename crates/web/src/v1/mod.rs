@@ -2,6 +2,8 @@
 
 mod accounts;
 mod admin_accounts;
+mod admin_audit;
+mod admin_ledger;
 mod admin_users;
 mod auth;
 mod check;
@@ -9,8 +11,10 @@ mod counter;
 mod history;
 mod idempotency;
 mod me;
+mod receipts;
 mod transfers;
 
+pub use admin_ledger::verification;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::state::AppState;
@@ -24,6 +28,9 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .merge(history::routes())
         .merge(transfers::routes())
         .merge(counter::routes())
+        .merge(receipts::routes())
         .merge(admin_accounts::routes())
         .merge(admin_users::routes())
+        .merge(admin_ledger::routes())
+        .merge(admin_audit::routes())
 }
