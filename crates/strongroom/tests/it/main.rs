@@ -1,5 +1,6 @@
 //! Stories of the whole server, told over HTTPS on both databases.
 
+mod audit;
 mod harness;
 mod import;
 mod transfers;
