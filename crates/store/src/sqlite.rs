@@ -41,7 +41,7 @@ const HOT_READERS_MIN: usize = 4;
 const HOT_READERS_MAX: usize = 32;
 const STATEMENTS_CACHED_MAX: usize = 64;
 /// Pages in the write-ahead log that start a checkpoint: 80 MB.
-pub(crate) const CHECKPOINT_PAGES: u64 = 20_000;
+const CHECKPOINT_PAGES: u32 = 20_000;
 /// Page cache of the lane's connection, in KiB.
 const LANE_CACHE_KIB: i64 = 16 * 1024;
 /// Page cache of each hot reader, in KiB.
@@ -69,6 +69,8 @@ pub(crate) type Gate = Arc<tokio::sync::Mutex<Head>>;
 pub(crate) struct SqliteEngine {
     pub(crate) path: PathBuf,
     pages_max: Option<u32>,
+    /// Pages in the write-ahead log that start a checkpoint.
+    pub(crate) checkpoint_pages: u64,
     pub(crate) gate: Gate,
     pub(crate) writer: DatabaseConnection,
     pub(crate) readers: DatabaseConnection,
@@ -95,6 +97,7 @@ impl SqliteEngine {
             )));
         }
         create_private(path)?;
+        let checkpoint_pages = settings.checkpoint_pages.unwrap_or(CHECKPOINT_PAGES).max(1);
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
             .min_connections(1)
@@ -102,17 +105,18 @@ impl SqliteEngine {
             .max_lifetime(None)
             .test_before_acquire(false)
             .acquire_timeout(Duration::from_millis(BUSY_MILLIS))
-            .connect_with(options(path, settings.pages_max))
+            .connect_with(options(path, settings.pages_max, checkpoint_pages))
             .await?;
         let readers = SqlitePoolOptions::new()
             .max_connections(settings.connections_max.clamp(1, 4))
             .test_before_acquire(false)
             .acquire_timeout(Duration::from_millis(BUSY_MILLIS))
-            .connect_lazy_with(options(path, None).read_only(true).create_if_missing(false));
+            .connect_lazy_with(options(path, None, checkpoint_pages).read_only(true).create_if_missing(false));
         let keys = SharedKeys::default();
         Ok(Self {
             path: path.to_owned(),
             pages_max: settings.pages_max,
+            checkpoint_pages: u64::from(checkpoint_pages),
             gate: Arc::new(tokio::sync::Mutex::new(Head::unloaded(keys.clone()))),
             keys,
             writer: SqlxSqliteConnector::from_sqlx_sqlite_pool(writer),
@@ -229,7 +233,7 @@ fn setup(connection: &Connection, cache_kib: i64) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn options(path: &Path, pages_max: Option<u32>) -> SqliteConnectOptions {
+fn options(path: &Path, pages_max: Option<u32>, checkpoint_pages: u32) -> SqliteConnectOptions {
     let options = SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(true)
@@ -242,7 +246,7 @@ fn options(path: &Path, pages_max: Option<u32>) -> SqliteConnectOptions {
         .pragma("cell_size_check", "ON")
         .pragma("temp_store", "MEMORY")
         // The lane's connection checkpoints by itself; a quiet bank with control-plane writes only does here.
-        .pragma("wal_autocheckpoint", CHECKPOINT_PAGES.to_string());
+        .pragma("wal_autocheckpoint", checkpoint_pages.to_string());
     let options = match pages_max {
         Some(pages) => options.pragma("max_page_count", pages.to_string()),
         None => options,

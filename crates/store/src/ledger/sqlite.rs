@@ -19,13 +19,13 @@ use crate::{
     audit::grew,
     error::StoreError,
     ledger::{LaneClock, LaneCounters, Need, rows::AccountRow},
-    sqlite::{CHECKPOINT_PAGES, Head, SqliteEngine},
+    sqlite::{Head, SqliteEngine},
 };
 
 /// Keys moved into a run by each batch, at most; and by each idle step.
 const SEAL_KEYS_PER_BATCH: usize = 2_048;
-/// Pages at which the log is cut back to nothing, waiting for readers: 256 MB.
-const TRUNCATE_PAGES: u64 = 65_536;
+/// At so many tenths of the pages that start a checkpoint the log is cut back to nothing, waiting for readers: 256 MB.
+const TRUNCATE_TENTHS: u64 = 32;
 
 thread_local! {
     /// Pages in the write-ahead log after the last commit of this thread's lane, as SQLite's commit hook tells it.
@@ -164,7 +164,7 @@ impl SqliteLane {
     fn checkpoint(&self) {
         let pages = WAL_PAGES.get();
         self.engine.wal_pages.store(pages, Ordering::Relaxed);
-        let mode = if pages >= TRUNCATE_PAGES {
+        let mode = if pages >= self.engine.checkpoint_pages * TRUNCATE_TENTHS / 10 {
             "TRUNCATE"
         } else if self.engine.wal_copied.swap(false, Ordering::Relaxed) {
             "PASSIVE"
@@ -461,7 +461,7 @@ pub(crate) fn spawn_checkpointer(engine: &Arc<SqliteEngine>) -> std::io::Result<
                 let pages = engine.wal_pages.load(Ordering::Relaxed);
                 #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
                 metrics::gauge!("strongroom_sqlite_wal_pages").set(pages as f64);
-                if pages > CHECKPOINT_PAGES {
+                if pages > engine.checkpoint_pages {
                     connection = connection.or_else(|| engine.connect_lane().ok());
                     let copied = connection.as_ref().is_some_and(|open| {
                         open.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))

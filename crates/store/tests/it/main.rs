@@ -4,6 +4,12 @@ mod harness;
 
 mod books;
 mod continuity;
+mod counters;
 mod expiry;
+mod faults;
+mod invariants;
 mod keys;
+mod nodes;
+mod plans;
 mod reading;
+mod roles;

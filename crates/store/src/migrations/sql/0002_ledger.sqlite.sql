@@ -67,6 +67,18 @@ CREATE TABLE entries (
   CHECK (id <= transaction_entry AND prev < id AND jump <= prev)
 ) STRICT;
 
+-- An entry comes once, within its transaction, in its account's currency. It is looked for because INSERT OR REPLACE would
+-- otherwise delete without asking the triggers below, where a connection does not switch recursive triggers on.
+CREATE TRIGGER entries_place BEFORE INSERT ON entries BEGIN
+  SELECT RAISE(ABORT, 'entries are append-only') WHERE EXISTS (SELECT 1 FROM entries WHERE id = NEW.id);
+  SELECT RAISE(ABORT, 'an entry is in its account''s own currency')
+    WHERE NEW.currency IS NOT (SELECT currency FROM accounts WHERE id = NEW.account_id);
+  SELECT RAISE(ABORT, 'an entry lies within its transaction')
+    WHERE NEW.id < (SELECT first_entry FROM transactions WHERE last_entry = NEW.transaction_entry);
+END;
+CREATE TRIGGER transactions_place BEFORE INSERT ON transactions BEGIN
+  SELECT RAISE(ABORT, 'transactions are append-only') WHERE EXISTS (SELECT 1 FROM transactions WHERE last_entry = NEW.last_entry);
+END;
 CREATE TRIGGER entries_balance AFTER INSERT ON entries WHEN NEW.id = NEW.transaction_entry BEGIN
   SELECT RAISE(ABORT, 'debits and credits differ') FROM (
     SELECT sum(e.amount) AS total, min(e.currency) AS low, max(e.currency) AS high, count(*) AS lines, t.first_entry

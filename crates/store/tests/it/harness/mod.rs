@@ -70,9 +70,11 @@ where
         return;
     };
     let place = Arc::new(place);
+    let started = std::time::Instant::now();
     let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| {
         runtime.block_on(async { body(TestStore::open(place.clone()).await).await });
     }));
+    eprintln!("TIMING {:?} {:?}", started.elapsed(), std::thread::current().name());
     runtime.block_on(place.remove());
     if let Err(panic) = outcome {
         std::panic::resume_unwind(panic);

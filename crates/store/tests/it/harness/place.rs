@@ -43,6 +43,9 @@ struct Server {
 struct Shared {
     users: u32,
     name: String,
+    /// Databases of finished tests. The last test drops them all: each drop writes out the whole server's changes, so
+    /// many at once cost little more than one.
+    finished: Vec<String>,
 }
 
 static SHARED: Mutex<Option<Shared>> = Mutex::const_new(None);
@@ -92,22 +95,25 @@ async fn enter(root: &PgConnectOptions) -> String {
     *shared = Some(Shared {
         users: 1,
         name: name.clone(),
+        finished: Vec::new(),
     });
     name
 }
 
-async fn leave(root: &PgConnectOptions) {
+async fn leave(root: &PgConnectOptions, database: &str) {
     let mut shared = SHARED.lock().await;
-    if let Some(last) = shared.take_if(|shared| {
+    let last = shared.take_if(|shared| {
+        shared.finished.push(database.to_owned());
         shared.users -= 1;
         shared.users == 0
-    }) {
-        let name = last.name;
-        let gone = [
-            format!("DROP DATABASE {name} WITH (FORCE)"),
-            format!("DROP ROLE {name}_login"),
-            format!("DROP ROLE {name}_owner"),
-        ];
+    });
+    if let Some(Shared { name, mut finished, .. }) = last {
+        finished.push(name.clone());
+        let mut gone: Vec<_> = finished
+            .iter()
+            .map(|database| format!("DROP DATABASE {database} WITH (FORCE)"))
+            .collect();
+        gone.push(format!("DROP ROLE {name}_login, {name}_owner"));
         run_all(root, &gone).await;
     }
 }
@@ -236,12 +242,7 @@ impl Place {
     /// Takes everything away again.
     pub(crate) async fn remove(&self) {
         if let Some(server) = &self.server {
-            run_all(
-                &server.root,
-                &[format!("DROP DATABASE {} WITH (FORCE)", server.name)],
-            )
-            .await;
-            leave(&server.root).await;
+            leave(&server.root, &server.name).await;
         }
     }
 }
