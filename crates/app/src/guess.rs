@@ -10,13 +10,13 @@ use strongroom_store::{Scope, identity::Guesses};
 use crate::{bank::Bank, error::Error};
 
 /// Tries before there is a wait.
-pub const TRIES_FREE: u32 = 5;
+pub(crate) const TRIES_FREE: u32 = 5;
 /// The first wait, in seconds; it doubles with every further failure.
-pub const WAIT_SECS: i64 = 15 * 60;
+pub(crate) const WAIT_SECS: i64 = 15 * 60;
 /// The longest wait, in seconds.
-pub const WAIT_SECS_MAX: i64 = 4 * 60 * 60;
+pub(crate) const WAIT_SECS_MAX: i64 = 4 * 60 * 60;
 /// A count that nothing was added to for so long is forgotten, in seconds.
-pub const FORGET_SECS: i64 = 24 * 60 * 60;
+pub(crate) const FORGET_SECS: i64 = 24 * 60 * 60;
 const INDEX: &str = "guesses";
 
 /// Whose tries are counted together.

@@ -4,7 +4,13 @@
 //! question that *starts* after the request arrived (an answer that was already under way might be older than a logout that
 //! was answered meanwhile); one is on its way, the rest gather. The cost is one round trip at a time, however many requests wait.
 
-use std::{sync::Arc, sync::atomic::Ordering, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use sea_orm::sqlx::{self, Executor, PgConnection, Row};
 use strongroom_domain::id::{ApiKeyId, SessionId, UserId};
@@ -87,6 +93,14 @@ impl Store {
         }
     }
 
+    /// How often the database was asked for the epoch. Never, on SQLite.
+    pub fn epoch_questions(&self) -> u64 {
+        match &self.engines {
+            Engines::Sqlite(_) => 0,
+            Engines::Postgres(engine) => engine.epochs.asked.load(Ordering::Relaxed),
+        }
+    }
+
     /// What was revoked after the epoch `after`, up to and including `upto`.
     ///
     /// # Errors
@@ -121,6 +135,7 @@ type Answer = oneshot::Sender<Result<i64, StoreError>>;
 /// Asks PostgreSQL for the epoch on behalf of everybody who waits. Its task ends with the last handle.
 #[derive(Debug)]
 pub(crate) struct EpochReader {
+    asked: Arc<AtomicU64>,
     waiting: mpsc::Sender<Answer>,
     start: Mutex<Option<mpsc::Receiver<Answer>>>,
 }
@@ -129,6 +144,7 @@ impl EpochReader {
     pub(crate) fn new() -> Self {
         let (waiting, queue) = mpsc::channel(WAITING_MAX);
         Self {
+            asked: Arc::default(),
             waiting,
             start: Mutex::new(Some(queue)),
         }
@@ -137,7 +153,7 @@ impl EpochReader {
     /// Starts the task that asks, on a connection of its own.
     pub(crate) async fn start(&self, engine: &Arc<PostgresEngine>) {
         if let Some(queue) = self.start.lock().await.take() {
-            tokio::spawn(answer_all(queue, engine.app_options()));
+            tokio::spawn(answer_all(queue, engine.app_options(), self.asked.clone()));
         }
     }
 
@@ -149,10 +165,15 @@ impl EpochReader {
     }
 }
 
-async fn answer_all(mut queue: mpsc::Receiver<Answer>, options: sqlx::postgres::PgConnectOptions) {
+async fn answer_all(
+    mut queue: mpsc::Receiver<Answer>,
+    options: sqlx::postgres::PgConnectOptions,
+    asked: Arc<AtomicU64>,
+) {
     let mut connection: Option<PgConnection> = None;
     let mut gathered = Vec::new();
     while queue.recv_many(&mut gathered, GATHERED_MAX).await > 0 {
+        asked.fetch_add(1, Ordering::Relaxed);
         let mut answer = ask_once(&mut connection, &options).await;
         if answer.is_err() {
             // The connection may have died while nobody asked: once more on a new one.

@@ -20,6 +20,8 @@ mod postgres;
 mod settings;
 mod sqlite;
 mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod tx;
 
 pub use epoch::{Delta, REVOCATIONS_READ_MAX, Revoked};
