@@ -148,7 +148,7 @@ mod tests {
             |r| r.leaf = 4,
             |r| r.leaf = 11,
             |r| r.proof[1][0] ^= 1,
-            |r| drop(r.proof.pop()),
+            |r| r.proof.truncate(1),
             |r| r.proof.push([0; 32]),
             |r| r.proof = vec![[0; 32]; 1_000],
         ];

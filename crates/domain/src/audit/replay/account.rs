@@ -45,7 +45,7 @@ pub(super) struct Held {
     /// A gap in the entries: pointers across it cannot be computed.
     path_lost: bool,
     /// Entries that came before those in front of them.
-    waiting: Option<Box<BTreeMap<u64, Entry>>>,
+    waiting: BTreeMap<u64, Entry>,
     /// The newest record about the state, by id.
     state: Option<(i64, State)>,
     opening: Option<Opening>,
@@ -94,11 +94,10 @@ impl Held {
             self.append(&entry, findings);
             self.take_waiting(findings);
         } else if entry.sequence > next {
-            let waiting = self.waiting.get_or_insert_default();
-            if waiting.insert(entry.sequence, entry).is_some() {
+            if self.waiting.insert(entry.sequence, entry).is_some() {
                 findings.add("entries", entry.id, Problem::SequenceWrong);
             }
-            if waiting.len() >= WAITING_MAX {
+            if self.waiting.len() >= WAITING_MAX {
                 self.skip_gap(findings);
             }
         } else {
@@ -131,20 +130,14 @@ impl Held {
     }
 
     fn take_waiting(&mut self, findings: &mut Findings) {
-        while let Some(waiting) = &mut self.waiting {
-            let Some(entry) = waiting.remove(&self.entries.saturating_add(1)) else {
-                if waiting.is_empty() {
-                    self.waiting = None;
-                }
-                return;
-            };
+        while let Some(entry) = self.waiting.remove(&self.entries.saturating_add(1)) {
             self.append(&entry, findings);
         }
     }
 
     /// Goes on behind a gap, and says in which row it shows.
     fn skip_gap(&mut self, findings: &mut Findings) {
-        let Some((_, entry)) = self.waiting.as_mut().and_then(|waiting| waiting.pop_first()) else {
+        let Some((_, entry)) = self.waiting.pop_first() else {
             return;
         };
         findings.add("entries", entry.id, Problem::SequenceWrong);
@@ -158,11 +151,8 @@ impl Held {
 
     /// When nothing more can come in front of what waits.
     pub(super) fn settle(&mut self, findings: &mut Findings) {
-        while self.waiting.is_some() {
+        while !self.waiting.is_empty() {
             self.skip_gap(findings);
-            if self.waiting.as_ref().is_some_and(|waiting| waiting.is_empty()) {
-                self.waiting = None;
-            }
         }
     }
 
