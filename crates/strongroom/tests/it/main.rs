@@ -2,5 +2,7 @@
 
 mod audit;
 mod harness;
+mod identity;
 mod import;
+mod process;
 mod transfers;

@@ -62,7 +62,7 @@ pub enum Scope {
 /// Where the operators' interface is mounted.
 const OPERATORS: &str = "/api/v1/admin";
 /// What the operators' listener serves besides.
-const FOR_OPERATORS: [&str; 4] = ["/api/v1/auth", "/api/v1/me", "/livez", "/readyz"];
+const FOR_OPERATORS: [&str; 5] = ["/api/v1/auth", "/api/v1/me", "/.well-known", "/livez", "/readyz"];
 
 impl Scope {
     /// Routers match the path as it was sent, so comparing it as it was sent cannot be tricked by escapes.
