@@ -40,6 +40,8 @@ const SESSIONS_CACHED_MAX: usize = 50_000;
 const KEYS_CACHED_MAX: usize = 2_000;
 /// A session's last use is written when it moved by this much, in seconds.
 pub(crate) const SEEN_WRITE_SECS: i64 = 60;
+/// Sessions that one commit writes the last use of.
+const SEEN_WRITE_ROWS_MAX: usize = 500;
 const MICROS: i64 = 1_000_000;
 
 /// What a caller shows.
@@ -382,9 +384,10 @@ impl Bank {
     /// When the database does not answer; the next call writes the same again.
     pub async fn write_last_seen(&self) -> Result<usize, Error> {
         let seen = self.identity.state.unwritten();
-        if !seen.is_empty() {
-            self.store.touch_sessions(&seen).await?;
-            self.identity.state.mark_written(&seen);
+        // In portions: each holds the right to write for a moment only.
+        for portion in seen.chunks(SEEN_WRITE_ROWS_MAX) {
+            self.store.touch_sessions(portion).await?;
+            self.identity.state.mark_written(portion);
         }
         Ok(seen.len())
     }

@@ -2,12 +2,17 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{auth_state::SEEN_WRITE_SECS, bank::Bank, error::Error};
+use strongroom_store::{Scope, identity::SWEEP_ROWS_MAX};
+
+use crate::{auth_state::SEEN_WRITE_SECS, bank::Bank, error::Error, guess::FORGET_SECS};
 
 /// Longest time between two looks at the outbox: another node, or an earlier try, may have left something.
 const MAIL_WAIT: Duration = Duration::from_secs(5);
 /// How long what ended is kept for its owner to see, in seconds.
 const ENDED_KEPT_SECS: i64 = 30 * 24 * 60 * 60;
+
+/// Most portions that one run forgets.
+const SWEEP_PORTIONS_MAX: usize = 20;
 
 impl Bank {
     /// Runs the jobs about people until the task is dropped. One per process.
@@ -28,21 +33,27 @@ impl Bank {
         loop {
             tick.tick().await;
             report("last seen", self.write_last_seen().await.map(drop));
-            report("sweep", self.sweep_identity().await.map(drop));
+            report("sweep", self.sweep_identity().await);
         }
     }
 
-    /// Forgets what is of no use any more.
+    /// Forgets what is of no use any more, in portions that hold up nobody.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn sweep_identity(&self) -> Result<u64, Error> {
+    pub async fn sweep_identity(&self) -> Result<(), Error> {
         self.forget_mails().await?;
         let now = self.clock.now();
-        let tx = self.store.write(strongroom_store::Scope::System).await?;
-        let swept = tx.sweep_identity(now, now.plus_seconds(-ENDED_KEPT_SECS)).await?;
-        tx.commit().await?;
-        Ok(swept)
+        let (quiet, ended) = (now.plus_seconds(-FORGET_SECS), now.plus_seconds(-ENDED_KEPT_SECS));
+        for _ in 0..SWEEP_PORTIONS_MAX {
+            let tx = self.store.write(Scope::System).await?;
+            let most = tx.sweep_identity(now, quiet, ended).await?;
+            tx.commit().await?;
+            if most < SWEEP_ROWS_MAX.unsigned_abs() {
+                break;
+            }
+        }
+        Ok(())
     }
 }
 

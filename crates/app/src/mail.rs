@@ -237,7 +237,7 @@ impl Bank {
         kind: MailKind,
         token: &str,
     ) -> Result<(), Error> {
-        let index = tx.lock_user(person).await?.and_then(|row| row.email_index);
+        let index = tx.user(person).await?.and_then(|row| row.email_index);
         let Some(index) = index.and_then(|index| index.try_into().ok()) else {
             return Ok(());
         };

@@ -114,10 +114,17 @@ async fn compose(parts: Parts<'_>) -> Result<Composed, Box<dyn std::error::Error
         let logins = demo::prepare(&bank, data.path()).await?;
         notes.push(format!("logins    {}", logins.display()));
     }
-    let administration = Box::pin(async move {
-        drop(control);
-        people.abort();
-    });
+    let administration = {
+        let bank = Arc::clone(&bank);
+        Box::pin(async move {
+            drop(control);
+            people.abort();
+            // When sessions were last used is written once a minute, and now for the last time.
+            if let Err(error) = bank.write_last_seen().await {
+                tracing::warn!(target: "strongroom", %error, "the last use of sessions was not written");
+            }
+        })
+    };
     let ledger = {
         let bank = Arc::clone(&bank);
         Box::pin(async move { bank.writer().close().await })

@@ -73,6 +73,30 @@ pub struct NewApproval {
     pub expires_at: Timestamp,
 }
 
+/// Rows of one table that are forgotten at a time.
+pub const SWEEP_ROWS_MAX: i64 = 500;
+
+/// One query text for everything that is forgotten in portions. Tokens of a session go with it.
+macro_rules! sweep {
+    ($table:literal, $key:literal, $time:literal) => {
+        concat!(
+            "DELETE FROM ",
+            $table,
+            " WHERE ",
+            $key,
+            " IN (SELECT ",
+            $key,
+            " FROM ",
+            $table,
+            " WHERE ",
+            $time,
+            " <= $1 ORDER BY ",
+            $time,
+            " LIMIT $2)"
+        )
+    };
+}
+
 #[derive(FromQueryResult)]
 struct RegistrationSql {
     id: Uuid,
@@ -414,27 +438,31 @@ impl WriteTx {
         Ok(())
     }
 
-    /// Forgets what is of no use any more: registrations, tickets, factors never confirmed, old counts, sessions that ended
-    /// before `ended`. Bounded by what expired since the last time.
+    /// Forgets one portion of what is of no use any more: registrations, tickets and factors whose time is over, counts of
+    /// tries that nothing was added to since `quiet`, sessions that ended before `ended`. How much it was; a whole portion of
+    /// [`SWEEP_ROWS_MAX`] of something means that there may be more.
     ///
     /// # Errors
     /// [`StoreError`] when the database does not answer.
-    pub async fn sweep_identity(&self, now: Timestamp, ended: Timestamp) -> Result<u64, StoreError> {
-        let (now, ended) = (now.micros(), ended.micros());
-        let mut swept = 0;
+    pub async fn sweep_identity(
+        &self,
+        now: Timestamp,
+        quiet: Timestamp,
+        ended: Timestamp,
+    ) -> Result<u64, StoreError> {
+        let mut most = 0;
         for (sql, bound) in [
-            ("DELETE FROM registrations WHERE expires_at <= $1", now),
-            ("DELETE FROM tickets WHERE expires_at <= $1", now),
-            ("DELETE FROM totp_factors WHERE expires_at <= $1", now),
-            ("DELETE FROM guesses WHERE updated_at <= $1", ended),
-            (
-                "DELETE FROM refresh_tokens WHERE session IN (SELECT id FROM sessions WHERE expires_at <= $1)",
-                now,
-            ),
-            ("DELETE FROM sessions WHERE expires_at <= $1", ended),
+            (sweep!("registrations", "id", "expires_at"), now),
+            (sweep!("tickets", "hash", "expires_at"), now),
+            (sweep!("totp_factors", "id", "expires_at"), now),
+            (sweep!("guesses", "subject", "updated_at"), quiet),
+            (sweep!("sessions", "id", "expires_at"), ended),
         ] {
-            swept += self.execute(sql, vec![bound.into()]).await?;
+            let swept = self
+                .execute(sql, vec![bound.micros().into(), SWEEP_ROWS_MAX.into()])
+                .await?;
+            most = most.max(swept);
         }
-        Ok(swept)
+        Ok(most)
     }
 }

@@ -12,7 +12,7 @@ mod users;
 
 pub use api_keys::{ApiKeyRow, NewApiKey};
 pub use factors::{DEVICES_MAX, FactorId, FactorKind, FactorState, Guesses, Ticket, TicketKind, TotpRow};
-pub use mails::{MailRow, NewApproval, RegistrationRow};
+pub use mails::{MailRow, NewApproval, RegistrationRow, SWEEP_ROWS_MAX};
 pub use sessions::{NewSession, RefreshRow, SessionRow, SessionView};
 pub use users::{LoginRow, PasswordRow, UserRow};
 

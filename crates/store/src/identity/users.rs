@@ -279,6 +279,15 @@ impl WriteTx {
         found.into_iter().next().map(UserRow::try_from).transpose()
     }
 
+    /// A person, as this transaction sees the row.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database does not answer.
+    pub async fn user(&self, person: UserId) -> Result<Option<UserRow>, StoreError> {
+        let found: Vec<UserSql> = rows(&self.tx, USER, vec![uuid(person).into()]).await?;
+        found.into_iter().next().map(UserRow::try_from).transpose()
+    }
+
     /// Stops a login or lets it in again. The caller revokes the person in the same transaction.
     ///
     /// # Errors

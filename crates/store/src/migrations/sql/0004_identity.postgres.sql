@@ -44,6 +44,7 @@ CREATE TABLE registrations (
   expires_at bigint NOT NULL
 );
 CREATE INDEX registrations_by_email ON registrations (email_index);
+CREATE INDEX registrations_by_end ON registrations (expires_at);
 CREATE INDEX registrations_waiting ON registrations (created_at) WHERE token_hash IS NULL;
 
 CREATE TABLE devices (
@@ -88,6 +89,7 @@ CREATE TABLE tickets (
   created_at bigint NOT NULL,
   expires_at bigint NOT NULL
 );
+CREATE INDEX tickets_by_end ON tickets (expires_at);
 CREATE INDEX tickets_by_person ON tickets (person);
 
 -- Tries at a secret, counted before it is looked at. The subject is a keyed digest, also of what does not exist.
