@@ -10,6 +10,7 @@ mod postgres_write;
 mod read;
 pub(crate) mod rows;
 mod sqlite;
+mod sqlite_write;
 
 use std::{collections::BTreeSet, fmt::Debug};
 

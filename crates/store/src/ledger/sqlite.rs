@@ -18,7 +18,7 @@ use tokio::sync::OwnedMutexGuard;
 use crate::{
     audit::grew,
     error::StoreError,
-    ledger::{LaneClock, LaneCounters, Need, rows::AccountRow},
+    ledger::{LaneClock, LaneCounters, Need, rows::AccountRow, sqlite_write::write},
     sqlite::{Head, SqliteEngine},
 };
 
@@ -102,7 +102,7 @@ impl SqliteLane {
         }
         // From here on a failure leaves the head in doubt: the next writer loads it again.
         head.loaded = false;
-        let written = write(connection, &mut head, &book, changes, &mut self.counters);
+        let written = write_all(connection, &mut head, &book, changes, &mut self.counters);
         if let Err(error) = written {
             head.outcomes.distrust();
             self.connection = None;
@@ -272,176 +272,17 @@ fn number_exists(connection: &Connection, number: &Iban) -> Result<bool, StoreEr
         .exists([number.as_str()])?)
 }
 
-fn write(
+fn write_all(
     connection: &Connection,
     head: &mut Head,
     book: &Book,
     changes: &Changes,
     counters: &mut LaneCounters,
 ) -> Result<(), StoreError> {
-    let mut run = |sql: &str, params: &[&dyn rusqlite::ToSql]| -> Result<(), StoreError> {
-        counters.statements += 1;
-        connection.prepare_cached(sql)?.execute(params)?;
-        Ok(())
-    };
-    let account_of = |id: &AccountId| {
-        book.accounts
-            .get(id)
-            .ok_or(StoreError::Corrupt("changed account not in the book"))
-    };
-    for opened in &changes.opened {
-        let account = account_of(&opened.id)?;
-        let number = opened.number.as_ref().map(Iban::as_str);
-        run(
-            "INSERT INTO accounts (id, owner, kind, currency, number, opened_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            &[
-                account.id.as_bytes(),
-                &account.owner.map(|owner| *owner.as_bytes()),
-                &account.kind.name(),
-                &account.currency.code(),
-                &number,
-                &opened.at.micros(),
-            ],
-        )?;
-        if let Some(sealed) = &opened.sealed_name {
-            run(
-                "INSERT INTO account_names (account_id, sealed) VALUES (?1, ?2)",
-                &[account.id.as_bytes(), sealed],
-            )?;
-        }
-    }
-    for id in &changes.touched {
-        let account = account_of(id)?;
-        run(
-            "INSERT INTO account_states (account_id, floor, freezes, closed, balance, held, entries, last_booked_at, path) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (account_id) DO UPDATE SET floor = excluded.floor, \
-             freezes = excluded.freezes, closed = excluded.closed, balance = excluded.balance, held = excluded.held, \
-             entries = excluded.entries, last_booked_at = excluded.last_booked_at, path = excluded.path",
-            &[
-                account.id.as_bytes(),
-                &account.floor,
-                &account.freezes.bits(),
-                &account.closed,
-                &account.balance,
-                &account.held,
-                &i64::try_from(account.entries).unwrap_or(i64::MAX),
-                &account.last_booked_at.micros(),
-                &account.path.to_bytes(),
-            ],
-        )?;
-    }
-    let mut entries = changes.entries.iter().peekable();
-    for transaction in &changes.transactions {
-        run(
-            "INSERT INTO transactions (last_entry, id, first_entry, kind, from_account, to_account, amount, currency, booked_at, \
-             value_date, memo, salt, record) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
-            &[
-                &transaction.last_entry,
-                transaction.id.as_bytes(),
-                &transaction.first_entry,
-                &transaction.kind.name(),
-                transaction.from_account.as_bytes(),
-                transaction.to_account.as_bytes(),
-                &transaction.amount.minor(),
-                &transaction.currency.code(),
-                &transaction.booked_at.micros(),
-                &i64::from(transaction.value_date.days()),
-                &transaction.memo,
-                &transaction.salt,
-                &transaction.record,
-            ],
-        )?;
-        while let Some(entry) = entries.next_if(|entry| entry.transaction == transaction.last_entry) {
-            run(
-                "INSERT INTO entries (id, transaction_entry, account_id, sequence, amount, currency, balance_after, booked_at, \
-                 prev, jump) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-                &[
-                    &entry.id,
-                    &entry.transaction,
-                    entry.account.as_bytes(),
-                    &i64::try_from(entry.sequence).unwrap_or(i64::MAX),
-                    &entry.amount,
-                    &entry.currency.code(),
-                    &entry.balance_after,
-                    &entry.booked_at.micros(),
-                    &entry.prev,
-                    &entry.jump,
-                ],
-            )?;
-        }
-    }
-    for memo in &changes.memos {
-        run(
-            "INSERT INTO memos (transaction_id, person, sealed) VALUES (?1, ?2, ?3)",
-            &[memo.transaction.as_bytes(), memo.person.as_bytes(), &memo.sealed],
-        )?;
-    }
-    write_outcomes(head, changes, &mut run)?;
-    write_log(changes, &mut run)?;
+    write(connection, &head.outcomes, book, changes, counters)?;
     if head.outcomes.wants_sealing() {
         let keys = (changes.outcomes.len() * 2).clamp(64, SEAL_KEYS_PER_BATCH);
         counters.keys_sealed += u64::try_from(head.outcomes.seal_some(connection, keys)?).unwrap_or_default();
-    }
-    Ok(())
-}
-
-type Run<'a> = dyn FnMut(&str, &[&dyn rusqlite::ToSql]) -> Result<(), StoreError> + 'a;
-
-fn write_outcomes(head: &Head, changes: &Changes, run: &mut Run<'_>) -> Result<(), StoreError> {
-    for (id, outcome) in (head.outcomes.next_id()..).zip(&changes.outcomes) {
-        run(
-            "INSERT INTO idempotency_outcomes (id, tag, fingerprint, code, resource, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            &[
-                &id,
-                &outcome.tag,
-                &outcome.fingerprint.as_bytes(),
-                &outcome.code,
-                &outcome.resource,
-                &outcome.at.micros(),
-            ],
-        )?;
-    }
-    Ok(())
-}
-
-fn write_log(changes: &Changes, run: &mut Run<'_>) -> Result<(), StoreError> {
-    for record in &changes.records {
-        run(
-            "INSERT INTO audit_records (id, at, request, principal_kind, principal_id, session, origin, action, object_kind, \
-             object_id, outcome, policy, details, mac_key, mac) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
-            &[
-                &record.id,
-                &record.at,
-                &record.request,
-                &record.principal_kind,
-                &record.principal_id,
-                &record.session,
-                &record.origin,
-                &record.action,
-                &record.object_kind,
-                &record.object_id,
-                &record.outcome,
-                &record.policy,
-                &record.details.as_bytes(),
-                &record.mac_key,
-                &record.mac,
-            ],
-        )?;
-    }
-    for (leaf, record, hash) in &changes.leaves {
-        let leaf = i64::try_from(*leaf).map_err(|_| StoreError::Corrupt("log too long"))?;
-        run(
-            "INSERT INTO audit_leaves (leaf, record_id, hash) VALUES (?1, ?2, ?3)",
-            &[&leaf, record, hash],
-        )?;
-    }
-    for node in &changes.nodes {
-        let position = i64::try_from(node.index).map_err(|_| StoreError::Corrupt("log too long"))?;
-        run(
-            "INSERT INTO audit_nodes (level, position, hash) VALUES (?1, ?2, ?3)",
-            &[&node.level, &position, &node.hash],
-        )?;
     }
     Ok(())
 }

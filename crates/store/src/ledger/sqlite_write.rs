@@ -1,0 +1,250 @@
+//! Writing a batch's changes on SQLite: a prepared statement per table, one row at a time, in the order of booking.
+
+use rusqlite::{Connection, params};
+use strongroom_domain::{
+    account::Account,
+    iban::Iban,
+    id::AccountId,
+    ledger::{Book, Changes},
+};
+
+use crate::{
+    error::StoreError,
+    ledger::{LaneCounters, outcomes::OutcomeIndex},
+};
+
+/// Writes everything but the outcomes' index, within the caller's transaction.
+pub(super) fn write(
+    connection: &Connection,
+    outcomes: &OutcomeIndex,
+    book: &Book,
+    changes: &Changes,
+    counters: &mut LaneCounters,
+) -> Result<(), StoreError> {
+    write_opened(connection, book, changes, counters)?;
+    write_states(connection, book, changes, counters)?;
+    write_postings(connection, changes, counters)?;
+    write_memos(connection, changes, counters)?;
+    write_outcomes(connection, outcomes, changes, counters)?;
+    write_records(connection, changes, counters)?;
+    write_tree(connection, changes, counters)
+}
+
+fn changed<'a>(book: &'a Book, id: &AccountId) -> Result<&'a Account, StoreError> {
+    book.accounts
+        .get(id)
+        .ok_or(StoreError::Corrupt("changed account not in the book"))
+}
+
+fn write_opened(
+    connection: &Connection,
+    book: &Book,
+    changes: &Changes,
+    counters: &mut LaneCounters,
+) -> Result<(), StoreError> {
+    for opened in &changes.opened {
+        let account = changed(book, &opened.id)?;
+        counters.statements += 1;
+        connection
+            .prepare_cached(
+                "INSERT INTO accounts (id, owner, kind, currency, number, opened_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?
+            .execute(params![
+                account.id.as_bytes(),
+                account.owner.map(|owner| *owner.as_bytes()),
+                account.kind.name(),
+                account.currency.code(),
+                opened.number.as_ref().map(Iban::as_str),
+                opened.at.micros(),
+            ])?;
+        if let Some(sealed) = &opened.sealed_name {
+            counters.statements += 1;
+            connection
+                .prepare_cached("INSERT INTO account_names (account_id, sealed) VALUES (?1, ?2)")?
+                .execute(params![account.id.as_bytes(), sealed])?;
+        }
+    }
+    Ok(())
+}
+
+fn write_states(
+    connection: &Connection,
+    book: &Book,
+    changes: &Changes,
+    counters: &mut LaneCounters,
+) -> Result<(), StoreError> {
+    let mut upsert = connection.prepare_cached(
+        "INSERT INTO account_states (account_id, floor, freezes, closed, balance, held, entries, last_booked_at, path) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (account_id) DO UPDATE SET floor = excluded.floor, \
+         freezes = excluded.freezes, closed = excluded.closed, balance = excluded.balance, held = excluded.held, \
+         entries = excluded.entries, last_booked_at = excluded.last_booked_at, path = excluded.path",
+    )?;
+    for id in &changes.touched {
+        let account = changed(book, id)?;
+        counters.statements += 1;
+        upsert.execute(params![
+            account.id.as_bytes(),
+            account.floor,
+            account.freezes.bits(),
+            account.closed,
+            account.balance,
+            account.held,
+            whole(account.entries),
+            account.last_booked_at.micros(),
+            account.path.to_bytes(),
+        ])?;
+    }
+    Ok(())
+}
+
+fn write_postings(
+    connection: &Connection,
+    changes: &Changes,
+    counters: &mut LaneCounters,
+) -> Result<(), StoreError> {
+    let mut post = connection.prepare_cached(
+        "INSERT INTO transactions (last_entry, id, first_entry, kind, from_account, to_account, amount, currency, \
+         booked_at, value_date, memo, salt, record) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+    )?;
+    let mut enter = connection.prepare_cached(
+        "INSERT INTO entries (id, transaction_entry, account_id, sequence, amount, currency, balance_after, booked_at, \
+         prev, jump) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+    )?;
+    let mut entries = changes.entries.iter().peekable();
+    for transaction in &changes.transactions {
+        counters.statements += 1;
+        post.execute(params![
+            transaction.last_entry,
+            transaction.id.as_bytes(),
+            transaction.first_entry,
+            transaction.kind.name(),
+            transaction.from_account.as_bytes(),
+            transaction.to_account.as_bytes(),
+            transaction.amount.minor(),
+            transaction.currency.code(),
+            transaction.booked_at.micros(),
+            i64::from(transaction.value_date.days()),
+            transaction.memo,
+            transaction.salt,
+            transaction.record,
+        ])?;
+        while let Some(entry) = entries.next_if(|entry| entry.transaction == transaction.last_entry) {
+            counters.statements += 1;
+            enter.execute(params![
+                entry.id,
+                entry.transaction,
+                entry.account.as_bytes(),
+                whole(entry.sequence),
+                entry.amount,
+                entry.currency.code(),
+                entry.balance_after,
+                entry.booked_at.micros(),
+                entry.prev,
+                entry.jump,
+            ])?;
+        }
+    }
+    Ok(())
+}
+
+fn write_memos(
+    connection: &Connection,
+    changes: &Changes,
+    counters: &mut LaneCounters,
+) -> Result<(), StoreError> {
+    let mut keep = connection
+        .prepare_cached("INSERT INTO memos (transaction_id, person, sealed) VALUES (?1, ?2, ?3)")?;
+    for memo in &changes.memos {
+        counters.statements += 1;
+        keep.execute(params![
+            memo.transaction.as_bytes(),
+            memo.person.as_bytes(),
+            memo.sealed
+        ])?;
+    }
+    Ok(())
+}
+
+fn write_outcomes(
+    connection: &Connection,
+    outcomes: &OutcomeIndex,
+    changes: &Changes,
+    counters: &mut LaneCounters,
+) -> Result<(), StoreError> {
+    let mut remember = connection.prepare_cached(
+        "INSERT INTO idempotency_outcomes (id, tag, fingerprint, code, resource, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?;
+    for (id, outcome) in (outcomes.next_id()..).zip(&changes.outcomes) {
+        counters.statements += 1;
+        remember.execute(params![
+            id,
+            outcome.tag,
+            outcome.fingerprint.as_bytes(),
+            outcome.code,
+            outcome.resource,
+            outcome.at.micros(),
+        ])?;
+    }
+    Ok(())
+}
+
+fn write_records(
+    connection: &Connection,
+    changes: &Changes,
+    counters: &mut LaneCounters,
+) -> Result<(), StoreError> {
+    let mut record_it = connection.prepare_cached(
+        "INSERT INTO audit_records (id, at, request, principal_kind, principal_id, session, origin, action, object_kind, \
+         object_id, outcome, policy, details, mac_key, mac) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+    )?;
+    for record in &changes.records {
+        counters.statements += 1;
+        record_it.execute(params![
+            record.id,
+            record.at,
+            record.request,
+            record.principal_kind,
+            record.principal_id,
+            record.session,
+            record.origin,
+            record.action,
+            record.object_kind,
+            record.object_id,
+            record.outcome,
+            record.policy,
+            record.details.as_bytes(),
+            record.mac_key,
+            record.mac,
+        ])?;
+    }
+    Ok(())
+}
+
+fn write_tree(
+    connection: &Connection,
+    changes: &Changes,
+    counters: &mut LaneCounters,
+) -> Result<(), StoreError> {
+    let mut grow =
+        connection.prepare_cached("INSERT INTO audit_leaves (leaf, record_id, hash) VALUES (?1, ?2, ?3)")?;
+    for (leaf, record, hash) in &changes.leaves {
+        counters.statements += 1;
+        grow.execute(params![position(*leaf)?, record, hash])?;
+    }
+    for node in &changes.nodes {
+        counters.statements += 1;
+        connection
+            .prepare_cached("INSERT INTO audit_nodes (level, position, hash) VALUES (?1, ?2, ?3)")?
+            .execute(params![node.level, position(node.index)?, node.hash])?;
+    }
+    Ok(())
+}
+
+fn whole(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+fn position(index: u64) -> Result<i64, StoreError> {
+    i64::try_from(index).map_err(|_| StoreError::Corrupt("log too long"))
+}
