@@ -1,8 +1,12 @@
 //! Stories of the whole server, told over HTTPS on both databases.
 
 mod audit;
+mod faults;
+mod faults_database;
+mod faults_nodes;
 mod harness;
 mod identity;
 mod import;
+mod limits;
 mod process;
 mod transfers;

@@ -1,6 +1,7 @@
 //! The whole server from outside: the compiled binary, a real database, real HTTPS.
 
 mod client;
+pub(crate) mod load;
 pub(crate) mod people;
 mod place;
 mod server;
@@ -18,8 +19,28 @@ pub(crate) enum Engine {
     Postgres,
 }
 
-/// Makes one test per engine out of a story.
+/// Makes one test per engine out of a story: `stories! { name, … }`, or with settings beyond the defaults
+/// `stories! { with SETTINGS; name, … }`.
 macro_rules! stories {
+    (with $settings:expr; $($name:ident),* $(,)?) => {
+        mod sqlite {
+            use super::*;
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                let server = $crate::harness::Server::start_with($crate::harness::Engine::Sqlite, $settings);
+                super::$name(server.await.unwrap()).await;
+            })*
+        }
+        mod postgres {
+            use super::*;
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                let server = $crate::harness::Server::start_with($crate::harness::Engine::Postgres, $settings);
+                let Some(server) = server.await else { return };
+                super::$name(server).await;
+            })*
+        }
+    };
     ($($name:ident),* $(,)?) => {
         mod sqlite {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -54,6 +54,16 @@ impl Database {
         })
     }
 
+    /// A superuser's connection to the server, outside the test's database.
+    pub(crate) async fn connect_outside(&self) -> PgConnection {
+        PgConnection::connect_with(&self.root).await.unwrap()
+    }
+
+    /// Its name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// A superuser's connection to the test's database.
     pub(crate) async fn connect(&self) -> PgConnection {
         PgConnection::connect_with(&self.root.clone().database(&self.name))

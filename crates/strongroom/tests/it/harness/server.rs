@@ -4,6 +4,7 @@ use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::Arc,
     time::Duration,
 };
 
@@ -19,10 +20,11 @@ pub(crate) struct Server {
     /// Its engine.
     pub(crate) engine: Engine,
     folder: tempfile::TempDir,
-    database: Option<Database>,
+    database: Option<Arc<Database>>,
     settings: Vec<(String, String)>,
     child: Option<Child>,
     url: String,
+    listen: String,
 }
 
 impl Server {
@@ -35,7 +37,7 @@ impl Server {
     pub(crate) async fn start_with(engine: Engine, settings: &[(&str, &str)]) -> Option<Self> {
         let database = match engine {
             Engine::Sqlite => None,
-            Engine::Postgres => Some(Database::create().await?),
+            Engine::Postgres => Some(Arc::new(Database::create().await?)),
         };
         let settings = settings
             .iter()
@@ -49,17 +51,44 @@ impl Server {
             settings,
             child: None,
             url: String::new(),
+            listen: "127.0.0.1:0".to_owned(),
         };
         server.resume().await;
         Some(server)
     }
 
-    /// Starts again on the same data.
+    /// Starts one more on the same PostgreSQL database: own data directory, same keyring.
+    pub(crate) async fn start_beside(&self) -> Self {
+        let database = self.database.clone();
+        assert!(database.is_some(), "one process owns an embedded database");
+        let mut settings = self.settings.clone();
+        let keyring = self.data().join("keys").join("keyring");
+        settings.push(("STRONGROOM_KEYS__FILE".to_owned(), keyring.display().to_string()));
+        let mut server = Self {
+            engine: self.engine,
+            folder: tempfile::tempdir().unwrap(),
+            database,
+            settings,
+            child: None,
+            url: String::new(),
+            listen: "127.0.0.1:0".to_owned(),
+        };
+        server.resume().await;
+        server
+    }
+
+    /// Changes a setting (an environment variable) from the next start on.
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        self.settings.retain(|(known, _)| known != name);
+        self.settings.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Starts again on the same data and, so that clients and their tokens stay good, on the same port.
     pub(crate) async fn resume(&mut self) {
         assert!(self.child.is_none(), "it runs already");
         let mut child = self
             .command()
-            .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+            .args(["serve", "--listen", &self.listen, "--data-dir"])
             .arg(self.data())
             .env("STRONGROOM_METRICS__LISTEN", "127.0.0.1:0")
             .stdout(Stdio::piped())
@@ -84,6 +113,9 @@ impl Server {
         self.url = url
             .expect("the server starts in time")
             .unwrap_or_else(|_| panic!("no start:\n{}", self.logged()));
+        if let Some((_, port)) = self.url.rsplit_once(':') {
+            self.listen = format!("127.0.0.1:{}", port.trim_end_matches('/'));
+        }
         let ready = self.client().get("/readyz").await;
         assert_eq!(ready.status, 200, "{ready:?}");
     }
@@ -160,7 +192,7 @@ impl Server {
 
     /// The test's database, on PostgreSQL.
     pub(crate) fn database(&self) -> Option<&Database> {
-        self.database.as_ref()
+        self.database.as_deref()
     }
 
     /// Ends the process at once, as a power cut would (`SIGKILL`).

@@ -1,0 +1,132 @@
+//! The database goes away under a running server, and comes back.
+
+use std::{sync::Arc, time::Duration};
+
+use sqlx::{Connection, Executor, PgConnection};
+
+use crate::harness::{
+    Answer, Client, Engine, Server,
+    load::{Heard, Town},
+};
+
+/// Clients that send at the same time.
+const CLIENTS: usize = 16;
+/// What a client may be told while the database is away.
+const CODES: [&str; 3] = ["unavailable", "commit_unknown", "overloaded"];
+/// Longest wait for the server to notice that something changed.
+const NOTICE: Duration = Duration::from_secs(30);
+
+/// Ends every connection of the server, as a failover or a restart of the database would.
+async fn cut(connection: &mut PgConnection, name: &str) -> u64 {
+    let cut = sqlx::query(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid()",
+    );
+    cut.bind(name).execute(connection).await.unwrap().rows_affected()
+}
+
+async fn allow(connection: &mut PgConnection, name: &str, whether: bool) {
+    let sql = format!("ALTER DATABASE {name} ALLOW_CONNECTIONS {whether}");
+    connection.execute(sqlx::AssertSqlSafe(sql)).await.unwrap();
+}
+
+fn check_refusals(heard: &[Heard]) -> usize {
+    let refusals: Vec<_> = heard.iter().flat_map(|one| &one.refusals).collect();
+    for refusal in &refusals {
+        assert!(
+            refusal.status == 503 && CODES.contains(&refusal.code()),
+            "{refusal:?}"
+        );
+        check_retry_after(refusal);
+    }
+    refusals.len()
+}
+
+fn check_retry_after(refusal: &Answer) {
+    let wait = refusal
+        .header("retry-after")
+        .and_then(|text| text.parse::<u64>().ok());
+    assert!(
+        wait.is_some_and(|seconds| (1..=60).contains(&seconds)),
+        "{refusal:?}"
+    );
+}
+
+/// Asks until the server says that it is ready, or that it is not.
+async fn await_readiness(client: &Client, status: u16) {
+    let asked = async {
+        while client.get("/readyz").await.status != status {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let noticed = tokio::time::timeout(NOTICE, asked).await;
+    noticed.unwrap_or_else(|_| panic!("/readyz does not come to {status}"));
+}
+
+mod postgres {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn connections_that_are_cut_under_load_cost_no_money_and_no_restart() {
+        let Some(server) = Server::start(Engine::Postgres).await else {
+            return;
+        };
+        let database = server.database().unwrap();
+        let mut outside = database.connect_outside().await;
+        let mut town = Arc::new(Town::build(&server).await);
+        let mut load = town.load(CLIENTS);
+        load.more(40).await;
+        let mut ended = 0;
+        for _ in 0..6 {
+            ended += cut(&mut outside, database.name()).await;
+            load.more(40).await;
+        }
+        let heard = load.stop().await;
+        assert!(ended >= 6, "there were connections to cut");
+        assert!(check_refusals(&heard) > 0, "somebody noticed");
+        town.settle(heard).await;
+        town.check().await;
+        town.verify(&server);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_database_that_refuses_is_told_as_503_and_survived_without_a_restart() {
+        let Some(server) = Server::start(Engine::Postgres).await else {
+            return;
+        };
+        let database = server.database().unwrap();
+        let mut outside = database.connect_outside().await;
+        let client = server.client();
+        let mut town = Arc::new(Town::build(&server).await);
+        let mut load = town.load(CLIENTS);
+        load.more(40).await;
+
+        allow(&mut outside, database.name(), false).await;
+        cut(&mut outside, database.name()).await;
+        await_readiness(&client, 503).await;
+        client.get("/livez").await.expect(200);
+        let wish = town.wish();
+        let refused = town.ask(0, &wish).await.unwrap();
+        assert!(CODES.contains(&refused.code()), "{refused:?}");
+        check_retry_after(&refused.expect(503));
+        // A read cannot know either, and does not guess.
+        let id = town.pair().0["id"].as_str().unwrap().to_owned();
+        let read = town
+            .somebody()
+            .client
+            .get(&format!("/api/v1/accounts/{id}/balance"))
+            .await;
+        check_retry_after(&read.refused(503, "unavailable"));
+
+        allow(&mut outside, database.name(), true).await;
+        await_readiness(&client, 200).await;
+        load.more(40).await;
+        let heard = load.stop().await;
+        assert!(check_refusals(&heard) > 0, "somebody noticed");
+        town.settle(heard).await;
+        let done = town.ask(0, &wish).await.unwrap();
+        Arc::get_mut(&mut town).unwrap().note(wish, done);
+        town.check().await;
+        town.verify(&server);
+        drop(outside.close().await);
+    }
+}

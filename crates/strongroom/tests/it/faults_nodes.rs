@@ -1,0 +1,78 @@
+//! Two servers on one PostgreSQL database.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use sqlx::Row;
+use tokio::task::JoinSet;
+
+use crate::harness::{Engine, Server, load::Town};
+
+/// Clients that send at the same time, half of them at each node.
+const CLIENTS: usize = 16;
+
+async fn deadlocks(server: &Server) -> i64 {
+    let database = server.database().unwrap();
+    let mut outside = database.connect_outside().await;
+    let row = sqlx::query("SELECT deadlocks FROM pg_stat_database WHERE datname = $1").bind(database.name());
+    row.fetch_one(&mut outside).await.unwrap().get(0)
+}
+
+mod postgres {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn two_servers_on_the_same_hot_accounts_neither_lose_nor_double_nor_deadlock() {
+        let Some(first) = Server::start(Engine::Postgres).await else {
+            return;
+        };
+        let mut second = first.start_beside().await;
+        let mut town = Town::build(&first).await;
+        town.join(&second).await;
+        let mut town = Arc::new(town);
+
+        let mut load = town.load(CLIENTS);
+        load.more(200).await;
+        let heard = load.stop().await;
+        for one in &heard {
+            assert!(one.refusals.is_empty(), "{:?}", one.refusals);
+        }
+        town.settle(heard).await;
+
+        // The same key at both nodes at the same time, several times each: one posting, one answer.
+        for _ in 0..15 {
+            let wish = town.wish();
+            let mut tasks = JoinSet::new();
+            for copy in 0..6 {
+                let (town, wish) = (town.clone(), wish.clone());
+                tasks.spawn(async move { town.ask(copy, &wish).await.unwrap() });
+            }
+            let answers = tasks.join_all().await;
+            let ids: BTreeSet<_> = answers.iter().map(|answer| answer.text("id")).collect();
+            assert_eq!(ids.len(), 1, "{answers:?}");
+            let fresh = answers
+                .iter()
+                .filter(|answer| answer.header("idempotent-replayed").is_none());
+            assert_eq!(fresh.count(), 1, "{answers:?}");
+            let town = Arc::get_mut(&mut town).unwrap();
+            for answer in answers {
+                town.note(wish.clone(), answer);
+            }
+        }
+
+        // One node dies in the middle; the other goes on alone, and the dead one's clients retry there.
+        let mut load = town.load(CLIENTS);
+        load.more(60).await;
+        second.kill();
+        load.more(60).await;
+        let heard = load.stop().await;
+        second.resume().await;
+        town.settle(heard).await;
+
+        town.check().await;
+        town.verify(&first);
+        assert_eq!(deadlocks(&first).await, 0);
+        for node in [&first, &second] {
+            assert!(!node.logged().contains("given up"), "{}", node.logged());
+        }
+    }
+}
