@@ -15,7 +15,7 @@ mod tree;
 
 pub use consistency::{check_consistency, consistency_proof, nodes_for_consistency};
 pub use receipt::{Receipt, ReceiptError};
-pub use record::{Details, Object, Record, SignedRecord};
+pub use record::{Details, Object, Opening, Record, SignedRecord, number_digest};
 pub use tree::{
     CompactRange, Hash, NodeRange, NodeStore, ProofError, StoredNode, TILE_WIDTH, inclusion_proof, leaf_hash,
     nodes_for_inclusion, nodes_for_root, root_from_inclusion, root_of,

@@ -4,7 +4,7 @@ use strongroom_domain::{
     audit::replay::{Problem, Replay},
     id::AccountId,
 };
-use strongroom_store::audit::Stored;
+use strongroom_store::audit::{Stored, StoredAccount};
 
 use crate::{
     error::Error,
@@ -24,9 +24,9 @@ impl Run<'_> {
                 .await?;
             let accounts = snapshot.accounts_after(after, PAGE_ACCOUNTS).await?;
             let full = accounts.len() >= usize::try_from(PAGE_ACCOUNTS).unwrap_or(usize::MAX);
-            for (id, stored) in accounts {
-                after = id;
-                self.compare(id, &stored, replay);
+            for stored in accounts {
+                after = stored.id;
+                self.compare(&stored, replay);
             }
             if !full {
                 return Ok(());
@@ -34,20 +34,19 @@ impl Run<'_> {
         }
     }
 
-    pub(super) fn compare(
-        &mut self,
-        id: AccountId,
-        stored: &Stored<strongroom_domain::account::Account>,
-        replay: &mut Replay,
-    ) {
-        match stored {
+    pub(super) fn compare(&mut self, stored: &StoredAccount, replay: &mut Replay) {
+        match &stored.account {
             Stored::Is(account) => {
-                if replay.compare(account, &mut self.findings) {
+                if replay.compare(account, stored.number.as_deref(), &mut self.findings) {
                     self.accounts = self.accounts.saturating_add(1);
                 }
             }
-            Stored::Missing => self.findings.add("account_states", id, Problem::AccountMissing),
-            Stored::Unreadable => self.findings.add("account_states", id, Problem::Unreadable),
+            Stored::Missing => self
+                .findings
+                .add("account_states", stored.id, Problem::AccountMissing),
+            Stored::Unreadable => self
+                .findings
+                .add("account_states", stored.id, Problem::Unreadable),
         }
     }
 }

@@ -48,7 +48,7 @@ impl Run<'_> {
         touched.dedup();
         for id in touched {
             let stored = snapshot.stored_account(id).await?;
-            self.compare(id, &stored, &mut replay);
+            self.compare(&stored, &mut replay);
         }
         self.log.finish(&snapshot, &mut self.findings).await?;
         drop(snapshot);

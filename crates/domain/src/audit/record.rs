@@ -1,5 +1,7 @@
 //! An audit record and its canonical bytes: version 1, big-endian, every variable part with its length.
 
+use sha2::{Digest, Sha256};
+
 use crate::{
     account::Account,
     audit::{leaf, tree::Hash},
@@ -84,10 +86,8 @@ impl Details {
         Self(bytes)
     }
 
-    /// A new account: its state, as [`Self::account`] writes it, and what never changes afterwards: whose it is, of
-    /// which kind, in which currency. Bound here, an account that is given to somebody else in the database is found
-    /// out.
-    pub fn opened(account: &Account) -> Self {
+    /// A new account: its state, as [`Self::account`] writes it, and what never changes afterwards ([`Opening`]).
+    pub fn opened(account: &Account, number: &str) -> Self {
         let mut details = Self::account(account.freezes.bits(), account.closed, account.floor);
         let owner = account.owner.as_ref().map_or(&[0; 16], UserId::as_bytes);
         if let Some(form) = details.0.first_mut() {
@@ -98,6 +98,7 @@ impl Details {
             .0
             .extend_from_slice(&account.kind.ledger_code().to_be_bytes());
         details.0.extend_from_slice(&account.currency.code_bytes());
+        details.0.extend_from_slice(&number_digest(account.id, number));
         details
     }
 
@@ -132,15 +133,21 @@ impl Details {
         }
     }
 
-    /// What the record of an opening binds for good: the owner's id, the kind's ledger code, the currency's code.
-    pub fn opened_as(&self) -> Option<([u8; 16], u16, [u8; 3])> {
+    /// What the record of an opening binds for good.
+    pub fn opened_as(&self) -> Option<Opening> {
         let (&Self::OPENED, both) = self.0.split_first()? else {
             return None;
         };
         let (_, fixed) = both.split_at_checked(Self::STATE_BYTES)?;
         let (owner, rest) = fixed.split_first_chunk()?;
-        let (code, currency) = rest.split_first_chunk()?;
-        Some((*owner, u16::from_be_bytes(*code), currency.try_into().ok()?))
+        let (code, rest) = rest.split_first_chunk()?;
+        let (currency, number) = rest.split_first_chunk()?;
+        Some(Opening {
+            owner: *owner,
+            ledger_code: u16::from_be_bytes(*code),
+            currency: *currency,
+            number: number.try_into().ok()?,
+        })
     }
 
     /// The JSON text, where the record carries one.
@@ -160,6 +167,31 @@ impl Details {
     pub const fn from_bytes(bytes: Vec<u8>) -> Self {
         Self(bytes)
     }
+}
+
+/// What the record of an opening binds for good: an account that is given to somebody else in the database, or to another
+/// number, is found out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Opening {
+    /// The owner's id.
+    pub owner: [u8; 16],
+    /// [`crate::account::AccountKind::ledger_code`].
+    pub ledger_code: u16,
+    /// The currency's code.
+    pub currency: [u8; 3],
+    /// [`number_digest`] of the account's number.
+    pub number: [u8; 32],
+}
+
+/// Digest of an account's number, as the record of the opening binds it. It hides nothing that the account's row does not
+/// show beside it, and keeps the number itself out of the log.
+pub fn number_digest(account: AccountId, number: &str) -> [u8; 32] {
+    Sha256::new()
+        .chain_update(b"strongroom/number/v1")
+        .chain_update(account.as_bytes())
+        .chain_update(number)
+        .finalize()
+        .into()
 }
 
 /// One audit record, before it is signed.
@@ -445,7 +477,7 @@ mod tests {
     }
 
     #[test]
-    fn the_record_of_an_opening_binds_owner_kind_and_currency() {
+    fn the_record_of_an_opening_binds_owner_kind_currency_and_number() {
         let account = Account {
             id: AccountId::from_bytes([1; 16]),
             owner: Some(UserId::from_bytes([2; 16])),
@@ -460,7 +492,7 @@ mod tests {
             last_booked_at: Timestamp::from_micros(0),
             path: SkipPath::default(),
         };
-        let details = Details::opened(&account);
+        let details = Details::opened(&account, "DE36100100100000000001");
         let hex: String = details.as_bytes().iter().map(|b| format!("{b:02x}")).collect();
         let expected = [
             "04",
@@ -469,11 +501,18 @@ mod tests {
             &"02".repeat(16),
             "0834",
             "455552",
+            "9127b163c7048f8534b6e45378d37fac60a9d86af7e4f41f547a3569b2fd5274",
         ]
         .concat();
         assert_eq!(hex, expected);
         assert_eq!(details.account_state(), Some((0, false, Some(-500))));
-        assert_eq!(details.opened_as(), Some(([2; 16], 2100, *b"EUR")));
+        let opening = Opening {
+            owner: [2; 16],
+            ledger_code: 2100,
+            currency: *b"EUR",
+            number: number_digest(account.id, "DE36100100100000000001"),
+        };
+        assert_eq!(details.opened_as(), Some(opening));
         for length in 0..details.as_bytes().len() {
             let cut = Details::from_bytes(details.as_bytes()[..length].to_vec());
             assert_eq!(cut.opened_as(), None, "{length}");

@@ -435,7 +435,7 @@ fn open(book: &mut Book, changes: &mut Changes, command: &Command, new: &NewAcco
         floor: Some(new.overdraft.max(0).saturating_neg()),
         ..account
     };
-    let details = Details::opened(&account);
+    let details = Details::opened(&account, new.number.as_str());
     if !command.dry_run {
         open_chart(book, changes, new.currency);
         book.taken_numbers.insert(new.number.clone());

@@ -41,6 +41,17 @@ impl<T> Stored<T> {
     }
 }
 
+/// An account as the books hold it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredAccount {
+    /// Its id.
+    pub id: AccountId,
+    /// Its facts and its state.
+    pub account: Stored<Account>,
+    /// Its number; the bank's own have none.
+    pub number: Option<String>,
+}
+
 /// One position of the log with everything that hangs on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leaf {
@@ -78,7 +89,7 @@ macro_rules! entry_columns {
 }
 macro_rules! account_columns {
     () => {
-        "a.id, a.owner, a.kind, a.currency, s.floor, s.freezes, s.closed, s.balance, s.held, s.entries, s.last_booked_at, s.path"
+        "a.id, a.owner, a.kind, a.currency, s.floor, s.freezes, s.closed, s.balance, s.held, s.entries, s.last_booked_at, s.path, a.number"
     };
 }
 pub(super) use {account_columns, entry_columns, record_columns, transaction_columns};
@@ -180,14 +191,18 @@ fn read_entry(row: &QueryResult) -> Result<Entry, StoreError> {
     })
 }
 
-/// The id and the account in the columns of `account_columns!`.
-pub(super) fn account(row: &QueryResult) -> Result<(AccountId, Stored<Account>), StoreError> {
+/// The account in the columns of `account_columns!`.
+pub(super) fn account(row: &QueryResult) -> Result<StoredAccount, StoreError> {
     let id = AccountId::from_bytes(uuid(row, 0)?);
     let account = match row.try_get_by_index::<Option<i64>>(7) {
         Ok(None) => Stored::Missing,
         _ => Stored::of(read_account(row).and_then(Account::try_from)),
     };
-    Ok((id, account))
+    Ok(StoredAccount {
+        id,
+        account,
+        number: row.try_get_by_index(12)?,
+    })
 }
 
 fn read_account(row: &QueryResult) -> Result<AccountRow, StoreError> {

@@ -5,7 +5,6 @@
 
 use sea_orm::{AccessMode, ConnectionTrait, IsolationLevel, QueryResult, Statement, TransactionTrait, Value};
 use strongroom_domain::{
-    account::Account,
     audit::{Hash, NodeRange, NodeStore},
     id::AccountId,
     transaction::Transaction,
@@ -14,7 +13,7 @@ use uuid::Uuid;
 
 use crate::{
     audit::rows::{
-        self, Leaf, RECORD_COLUMNS, Stored, account_columns, entry_columns, record_columns,
+        self, Leaf, RECORD_COLUMNS, Stored, StoredAccount, account_columns, entry_columns, record_columns,
         transaction_columns,
     },
     error::StoreError,
@@ -273,7 +272,7 @@ impl LogSnapshot {
         &self,
         after: AccountId,
         limit: u32,
-    ) -> Result<Vec<(AccountId, Stored<Account>)>, StoreError> {
+    ) -> Result<Vec<StoredAccount>, StoreError> {
         let after = Uuid::from_bytes(*after.as_bytes());
         let found = self
             .query(ACCOUNTS, vec![after.into(), i64::from(limit).into()])
@@ -285,12 +284,16 @@ impl LogSnapshot {
     ///
     /// # Errors
     /// [`StoreError`] when the database does not answer.
-    pub async fn stored_account(&self, id: AccountId) -> Result<Stored<Account>, StoreError> {
-        let id = Uuid::from_bytes(*id.as_bytes());
+    pub async fn stored_account(&self, account: AccountId) -> Result<StoredAccount, StoreError> {
+        let id = Uuid::from_bytes(*account.as_bytes());
         let found = self.query(ACCOUNT, vec![id.into()]).await?;
         match found.first() {
-            Some(row) => Ok(rows::account(row)?.1),
-            None => Ok(Stored::Missing),
+            Some(row) => rows::account(row),
+            None => Ok(StoredAccount {
+                id: account,
+                account: Stored::Missing,
+                number: None,
+            }),
         }
     }
 

@@ -7,6 +7,7 @@ mod owner;
 mod place;
 mod receipts;
 mod sealing;
+mod speed;
 mod since;
 mod start;
 mod stolen_keys;

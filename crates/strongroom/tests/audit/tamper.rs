@@ -180,6 +180,18 @@ const CASES: &[Case] = &[
         "account_changed",
     ),
     case(
+        "give an account another number",
+        "UPDATE accounts SET number = 'DE02100100100006820101' WHERE id = {account}",
+        "accounts",
+        "account_changed",
+    ),
+    case(
+        "reserve money",
+        "UPDATE account_states SET held = 1 WHERE account_id = {account}",
+        "account_states",
+        "state_held",
+    ),
+    case(
         "edit a record",
         "UPDATE audit_records SET outcome = 'done' WHERE id = {r}",
         "audit_records",

@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    account::{Account, AccountKind, SkipPath},
+    account::{Account, SkipPath},
     audit::{
-        record::SignedRecord,
+        record::{Opening, SignedRecord, number_digest},
         replay::{Findings, Problem, is_of_the_chart},
     },
-    id::UserId,
     time::Timestamp,
     transaction::Entry,
 };
@@ -32,8 +31,6 @@ pub struct Start {
 
 /// What a record says of an account's state: freezes, closed, floor.
 type State = (u8, bool, Option<i64>);
-/// What a record says of an opening: owner, ledger code, currency.
-type Opening = ([u8; 16], u16, [u8; 3]);
 
 /// What the log says of an account so far.
 #[derive(Debug, Default)]
@@ -165,6 +162,8 @@ impl Held {
             (account.entries == self.entries, Problem::StateEntries),
             (self.path_lost || account.path == self.path, Problem::StatePath),
             (self.is_time(account), Problem::StateTime),
+            // Nothing reserves money yet: what is reserved was not reserved by this program.
+            (account.held == 0, Problem::StateHeld),
         ];
         for (holds, problem) in checks {
             if !holds {
@@ -178,7 +177,13 @@ impl Held {
         account.last_booked_at == self.booked_at || (account.owner.is_none() && self.entries == 0)
     }
 
-    pub(super) fn compare_state(&self, account: &Account, from_nothing: bool, findings: &mut Findings) {
+    pub(super) fn compare_state(
+        &self,
+        account: &Account,
+        number: Option<&str>,
+        from_nothing: bool,
+        findings: &mut Findings,
+    ) {
         if account.owner.is_none() {
             if !is_of_the_chart(account) {
                 findings.add("accounts", account.id, Problem::AccountChanged);
@@ -186,7 +191,7 @@ impl Held {
             return;
         }
         match (&self.opening, from_nothing) {
-            (Some(opening), _) if *opening != opening_of(account) => {
+            (Some(opening), _) if *opening != opening_of(account, number) => {
                 findings.add("accounts", account.id, Problem::AccountChanged);
             }
             (None, true) => findings.add("accounts", account.id, Problem::AccountUnrecorded),
@@ -208,11 +213,11 @@ impl Held {
     }
 }
 
-fn opening_of(account: &Account) -> Opening {
-    let kind: AccountKind = account.kind;
-    let owner = account
-        .owner
-        .as_ref()
-        .map_or([0; 16], |owner: &UserId| *owner.as_bytes());
-    (owner, kind.ledger_code(), account.currency.code_bytes())
+fn opening_of(account: &Account, number: Option<&str>) -> Opening {
+    Opening {
+        owner: account.owner.as_ref().map_or([0; 16], |owner| *owner.as_bytes()),
+        ledger_code: account.kind.ledger_code(),
+        currency: account.currency.code_bytes(),
+        number: number_digest(account.id, number.unwrap_or_default()),
+    }
 }

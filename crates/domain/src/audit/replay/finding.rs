@@ -55,12 +55,13 @@ problems! {
     StateEntries = "state_entries", "the account's number of entries is wrong";
     StateTime = "state_time", "the account's last booking time is wrong";
     StatePath = "state_path", "the account's pointers to its entries are wrong";
+    StateHeld = "state_held", "money is reserved on the account by nothing";
     StateFreezes = "state_freezes", "the account's freezes are not those of the log";
     StateClosed = "state_closed", "the account is closed or open against the log";
     StateFloor = "state_floor", "the account's floor is not that of the log";
     AccountMissing = "account_missing", "an account that the log knows is missing";
     AccountUnrecorded = "account_unrecorded", "the opening of the account is not in the log";
-    AccountChanged = "account_changed", "owner, kind or currency are not those of the opening";
+    AccountChanged = "account_changed", "owner, kind, currency or number are not those of the opening";
 }
 
 /// One row that does not fit.

@@ -130,7 +130,7 @@ impl Replay {
 
     /// Compares an account as the books hold it, at a moment when all its entries and records were fed.
     /// Tells whether it was one of this pass.
-    pub fn compare(&mut self, account: &Account, findings: &mut Findings) -> bool {
+    pub fn compare(&mut self, account: &Account, number: Option<&str>, findings: &mut Findings) -> bool {
         if !self.slice.has(account.id) {
             return false;
         }
@@ -141,7 +141,7 @@ impl Replay {
         let held = self.held(account.id);
         held.settle(findings);
         held.compare_entries(account, from_nothing, findings);
-        held.compare_state(account, from_nothing, findings);
+        held.compare_state(account, number, from_nothing, findings);
         held.seen();
         true
     }

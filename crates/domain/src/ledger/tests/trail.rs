@@ -6,7 +6,7 @@ use super::desk::{
 };
 use crate::{
     account::FreezeScope,
-    audit::{CompactRange, NodeStore, SignedRecord, TILE_WIDTH},
+    audit::{CompactRange, NodeStore, Opening, SignedRecord, TILE_WIDTH, number_digest},
     id::SessionId,
     ledger::Changes,
     principal::Origin,
@@ -86,14 +86,18 @@ fn a_change_of_state_is_recorded_with_the_state_after_it() {
 }
 
 #[test]
-fn the_record_of_an_opening_says_whose_what_and_in_which_currency() {
+fn the_record_of_an_opening_says_whose_what_in_which_currency_and_under_which_number() {
     let mut bank = Desk::new();
     for (owner, currency) in [(ALICE, EUR), (BOB, usd())] {
-        let (changes, _) = bank.decide(&[open(TELLER, new_account(owner, currency, 0))]);
-        assert_eq!(
-            only(&changes).details.opened_as(),
-            Some((*owner.as_bytes(), 2000, currency.code_bytes()))
-        );
+        let new = new_account(owner, currency, 0);
+        let opening = Opening {
+            owner: *owner.as_bytes(),
+            ledger_code: 2000,
+            currency: currency.code_bytes(),
+            number: number_digest(new.id, new.number.as_str()),
+        };
+        let (changes, _) = bank.decide(&[open(TELLER, new)]);
+        assert_eq!(only(&changes).details.opened_as(), Some(opening));
     }
 }
 
