@@ -92,6 +92,25 @@ impl Cost {
         time.as_secs_f64() * 1e6 / transfers
     }
 
+    /// What falls on one transfer.
+    #[expect(clippy::cast_precision_loss, reason = "a count of transfers")]
+    pub(crate) fn share(&self, total: f64) -> f64 {
+        total / self.transfers.max(1) as f64
+    }
+
+    /// Takes another stretch in.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.transfers += other.transfers;
+        self.batches += other.batches;
+        self.wall += other.wall;
+        self.begin += other.begin;
+        self.decide += other.decide;
+        self.commit += other.commit;
+        self.server += other.server;
+        self.statements += other.statements;
+        self.round_trips += other.round_trips;
+    }
+
     /// Transfers per second.
     #[expect(clippy::cast_precision_loss, reason = "a count of transfers")]
     pub(crate) fn rate(&self) -> f64 {
