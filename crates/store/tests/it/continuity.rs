@@ -140,6 +140,15 @@ on_both_engines! {
         }
     }
 
+    async fn what_a_refused_command_asked_for_is_in_the_log_all_the_same(bank: TestStore) {
+        let ids = bank.accounts(2, 0).await;
+        let answer = bank.run_one(transfer(ids[0], ids[1], 1).with_key().command).await;
+        assert_eq!(answer, Answer::Refused(Refusal::InsufficientFunds));
+        assert_eq!(bank.changes.records[0].outcome, "insufficient_funds");
+    }
+}
+
+on_both_engines! { alone
     async fn a_revocation_makes_every_older_permit_stale(bank: TestStore) {
         let ids = bank.accounts(2, 100).await;
         assert_eq!(bank.store.epoch().await.unwrap(), 1);
@@ -190,13 +199,6 @@ on_both_engines! {
         assert!(Store::migrate(&settings).await.unwrap() >= 4);
         let mut bank = TestStore::open_with(place, &settings).await.unwrap();
         bank.accounts(1, 1).await;
-    }
-
-    async fn what_a_refused_command_asked_for_is_in_the_log_all_the_same(bank: TestStore) {
-        let ids = bank.accounts(2, 0).await;
-        let answer = bank.run_one(transfer(ids[0], ids[1], 1).with_key().command).await;
-        assert_eq!(answer, Answer::Refused(Refusal::InsufficientFunds));
-        assert_eq!(bank.changes.records[0].outcome, "insufficient_funds");
     }
 }
 

@@ -5,7 +5,9 @@ use std::process::Command as Process;
 use strongroom_domain::ledger::{Answer, Command};
 use strongroom_store::{StoreSettings, ledger::LaneCounters};
 
-use crate::harness::{Kind, Proxy, TestStore, deposit, open_account, run, till, transfer, withdraw};
+use crate::harness::{
+    Kind, Proxy, TestStore, deposit, open_account, run, run_among_others, till, transfer, withdraw,
+};
 
 /// `count` transfers between accounts of their own, each with a key.
 fn apart(ids: &[strongroom_domain::id::AccountId], count: usize) -> Vec<Command> {
@@ -32,17 +34,23 @@ async fn cost(bank: &mut TestStore, proxy: &Proxy, commands: &[Command]) -> Cost
 
 #[test]
 fn on_postgres_a_batch_is_six_statements_in_five_round_trips_whatever_is_in_it() {
-    run(Kind::Postgres, async |mut bank: TestStore| {
+    run_among_others(Kind::Postgres, async |mut bank: TestStore| {
         let ids = bank.accounts(2_048, 1_000).await;
         let owner = bank.customer().await;
         let proxy = Proxy::before_the_lane(&bank.place).await;
-        let mut bank = TestStore::open_with(bank.place.clone(), &proxy.settings).await.unwrap();
+        let mut bank = TestStore::open_with(bank.place.clone(), &proxy.settings)
+            .await
+            .unwrap();
         // Connecting and preparing happen once.
         bank.run(&apart(&ids, 1)).await;
         // begin + advisory locks, lock, read, write, commit: three of them are prepared.
         let usual = (6, 5, 5, 3);
         for count in [1, 64, 1_024] {
-            assert_eq!(cost(&mut bank, &proxy, &apart(&ids, count)).await, usual, "{count} commands");
+            assert_eq!(
+                cost(&mut bank, &proxy, &apart(&ids, count)).await,
+                usual,
+                "{count} commands"
+            );
         }
         let mixed: Vec<_> = (0..600)
             .map(|n| match n % 5 {
@@ -53,18 +61,31 @@ fn on_postgres_a_batch_is_six_statements_in_five_round_trips_whatever_is_in_it()
                 _ => transfer(ids[n], till(), 1).command,
             })
             .collect();
-        assert_eq!(cost(&mut bank, &proxy, &mixed).await, usual, "a mix of verbs and refusals");
-        let refused: Vec<_> = (0..64).map(|n| transfer(ids[n], ids[n + 1], 1_000_000).command).collect();
+        assert_eq!(
+            cost(&mut bank, &proxy, &mixed).await,
+            usual,
+            "a mix of verbs and refusals"
+        );
+        let refused: Vec<_> = (0..64)
+            .map(|n| transfer(ids[n], ids[n + 1], 1_000_000).command)
+            .collect();
         assert_eq!(cost(&mut bank, &proxy, &refused).await, usual, "refusals alone");
         // Nothing to write: no write, and a rollback for the commit.
         let known = apart(&ids, 64);
         bank.run(&known).await;
-        assert_eq!(cost(&mut bank, &proxy, &known).await, (5, 4, 4, 2), "replays alone");
+        assert_eq!(
+            cost(&mut bank, &proxy, &known).await,
+            (5, 4, 4, 2),
+            "replays alone"
+        );
     });
 }
 
 fn delta(after: LaneCounters, before: LaneCounters) -> (u64, u64) {
-    (after.statements - before.statements, after.keys_sealed - before.keys_sealed)
+    (
+        after.statements - before.statements,
+        after.keys_sealed - before.keys_sealed,
+    )
 }
 
 #[test]
@@ -78,7 +99,11 @@ fn on_sqlite_a_transfer_is_ten_statements_in_a_batch_of_any_size() {
             // the batch its begin and commit, and a node of the tree for every 256 leaves.
             let expected = 2 + 10 * count + bank.changes.nodes.len();
             assert!(bank.changes.nodes.len() <= count.div_ceil(256) + 1);
-            assert_eq!(delta(bank.lane.counters(), before), (expected as u64, 0), "{count} commands");
+            assert_eq!(
+                delta(bank.lane.counters(), before),
+                (expected as u64, 0),
+                "{count} commands"
+            );
             assert_eq!(bank.lane.counters().round_trips, 0);
         }
     });
@@ -125,7 +150,12 @@ fn on_sqlite_a_batch_costs_the_same_at_a_hundred_and_at_two_hundred_thousand_kno
             .query_row("SELECT count(*) FROM idempotency_run_heads", [], |row| row.get(0))
             .unwrap();
         assert!(runs >= 2, "{runs}");
-        assert!(bank.run(&known).await.iter().all(|answer| matches!(answer, Answer::Replayed { .. })));
+        assert!(
+            bank.run(&known)
+                .await
+                .iter()
+                .all(|answer| matches!(answer, Answer::Replayed { .. }))
+        );
     });
 }
 
@@ -152,19 +182,25 @@ fn a_process_that_commits_batches() {
     let (batches, commands): (usize, usize) = (batches.parse().unwrap(), commands.parse().unwrap());
     run(Kind::Sqlite, async move |mut bank: TestStore| {
         let ids = bank.accounts(600, 1_000).await;
+        std::fs::write(bank.place.path().with_file_name(BEGIN), "").unwrap();
         for _ in 0..batches {
             bank.run(&apart(&ids, commands)).await;
         }
+        std::fs::write(bank.place.path().with_file_name(END), "").unwrap();
     });
 }
 
-/// Flushes of a process that commits so many batches; `None` without the means to count them.
-fn flushes(batches: usize, commands: usize) -> Option<u64> {
+/// Files that the child makes before its first batch and after its last.
+const BEGIN: &str = "the-batches-begin";
+const END: &str = "the-batches-end";
+
+/// Flushes while a process commits so many batches; `None` without the means to count them.
+fn flushes(batches: usize, commands: usize) -> Option<usize> {
     let folder = tempfile::tempdir().unwrap();
-    let counted = folder.path().join("counted");
+    let seen = folder.path().join("seen");
     let status = Process::new("strace")
-        .args(["-f", "-c", "-e", "trace=fsync,fdatasync", "-o"])
-        .arg(&counted)
+        .args(["-f", "-e", "trace=fsync,fdatasync,openat", "-o"])
+        .arg(&seen)
         .arg(std::env::current_exe().unwrap())
         .args(["--ignored", "--exact", "counters::a_process_that_commits_batches"])
         .env(BATCHES_VARIABLE, format!("{batches} {commands}"))
@@ -175,21 +211,23 @@ fn flushes(batches: usize, commands: usize) -> Option<u64> {
     if !status.success() {
         return None;
     }
-    // % time, seconds, usecs/call, calls, [errors,] syscall
-    let table = std::fs::read_to_string(counted).unwrap();
-    let calls = table.lines().filter(|line| line.ends_with("fsync") || line.ends_with("fdatasync"));
-    Some(calls.map(|line| line.split_whitespace().nth(3).unwrap().parse::<u64>().unwrap()).sum())
+    let seen = std::fs::read_to_string(seen).unwrap();
+    let (_, after) = seen.split_once(BEGIN).unwrap();
+    let (between, _) = after.split_once(END).unwrap();
+    let flushes = between
+        .lines()
+        .filter(|line| line.contains(" fsync(") || line.contains(" fdatasync("));
+    Some(flushes.count())
 }
 
 #[test]
 fn on_sqlite_a_batch_is_exactly_one_flush() {
-    let Some(few) = flushes(5, 3) else {
+    let Some(small) = flushes(20, 3) else {
         eprintln!("not run: there is no strace, or it may not trace");
         return;
     };
-    // Whatever opening costs is in both: the difference is the batches' own.
-    assert_eq!(flushes(25, 3).unwrap() - few, 20, "small batches");
-    assert_eq!(flushes(25, 300).unwrap(), flushes(25, 3).unwrap(), "large batches");
+    assert_eq!(small, 20, "small batches");
+    assert_eq!(flushes(20, 300), Some(20), "large batches");
 }
 
 #[test]
@@ -218,7 +256,8 @@ fn the_write_ahead_log_starts_over_under_constant_load() {
         let log = bank.place.path().with_extension("db-wal");
         let (mut most, mut written) = (0, 0);
         for _ in 0..150 {
-            let batch: Vec<_> = ids.chunks_exact(2)
+            let batch: Vec<_> = ids
+                .chunks_exact(2)
                 .take(30)
                 .map(|pair| transfer(pair[0], pair[1], 1).with_memo(person, 3_000).command)
                 .collect();
@@ -230,6 +269,10 @@ fn the_write_ahead_log_starts_over_under_constant_load() {
         let (page, bound) = (4_096 + 24, CUT * u64::from(PAGES) + 600);
         assert!(most / page <= bound, "{} pages in the log", most / page);
         let size = std::fs::metadata(bank.place.path()).unwrap().len();
-        assert!(size / page > 2 * bound, "{written} transfers made {} pages: too few to tell", size / page);
+        assert!(
+            size / page > 2 * bound,
+            "{written} transfers made {} pages: too few to tell",
+            size / page
+        );
     });
 }

@@ -29,21 +29,41 @@ fn on_sqlite_keys_go_after_seven_days_in_bounded_steps_between_batches() {
         let ids = bank.accounts(2, 10_000).await;
         let old = transfer(ids[0], ids[1], 1).with_key().command;
         bank.run_one(old.clone()).await;
-        let batch: Vec<_> = (0..1_000).map(|_| deposit(ids[0], 1).with_key().command).collect();
+        let batch: Vec<_> = (0..1_000)
+            .map(|_| deposit(ids[0], 1).with_key().command)
+            .collect();
         bank.run(&batch).await;
         let later = long_ago.plus_seconds(KEYS_KEPT_SECONDS + 3_600);
         bank.clock.set(later);
         let young = transfer(ids[0], ids[1], 1).with_key().command;
         bank.run_one(young.clone()).await;
 
-        assert_eq!(maintain_fully(&bank, long_ago.plus_seconds(KEYS_KEPT_SECONDS - 3_600)).await, 0);
+        assert_eq!(
+            maintain_fully(&bank, long_ago.plus_seconds(KEYS_KEPT_SECONDS - 3_600)).await,
+            0
+        );
         assert!(matches!(bank.run_one(old.clone()).await, Answer::Replayed { .. }));
         assert!(bank.store.maintain(later).await.unwrap() == Maintained::Some);
         // One step took no more than its share.
-        assert!(bank.store.outcome(&batch[990].idempotency.as_ref().unwrap().tag).await.unwrap().is_some());
+        assert!(
+            bank.store
+                .outcome(&batch[990].idempotency.as_ref().unwrap().tag)
+                .await
+                .unwrap()
+                .is_some()
+        );
         maintain_fully(&bank, later).await;
-        assert!(bank.store.outcome(&old.idempotency.as_ref().unwrap().tag).await.unwrap().is_none());
-        assert!(matches!(bank.run_one(young.clone()).await, Answer::Replayed { .. }));
+        assert!(
+            bank.store
+                .outcome(&old.idempotency.as_ref().unwrap().tag)
+                .await
+                .unwrap()
+                .is_none()
+        );
+        assert!(matches!(
+            bank.run_one(young.clone()).await,
+            Answer::Replayed { .. }
+        ));
         // The key is free again: the same command, under another transaction's id, is posted.
         let mut again = transfer(ids[0], ids[1], 1).command;
         again.idempotency = old.idempotency.clone();
@@ -65,7 +85,8 @@ fn on_sqlite_a_key_that_is_still_owed_cannot_be_deleted() {
 
 async fn age(bank: &TestStore, days: i64) {
     let mut root = bank.place.root().await;
-    let sql = format!("UPDATE idempotency_generations SET begun_at = begun_at - {days} * 86400000000::bigint");
+    let sql =
+        format!("UPDATE idempotency_generations SET begun_at = begun_at - {days} * 86400000000::bigint");
     root.execute(sqlx::AssertSqlSafe(sql)).await.unwrap();
 }
 
@@ -73,7 +94,12 @@ async fn generations(bank: &TestStore) -> Vec<i64> {
     let mut root = bank.place.root().await;
     let sql = "SELECT substring(inhrelid::regclass::text FROM '[0-9]+$')::bigint FROM pg_inherits \
                WHERE inhparent = 'idempotency_outcomes'::regclass ORDER BY 1";
-    root.fetch_all(sql).await.unwrap().iter().map(|row| row.get(0)).collect()
+    root.fetch_all(sql)
+        .await
+        .unwrap()
+        .iter()
+        .map(|row| row.get(0))
+        .collect()
 }
 
 #[test]
@@ -84,7 +110,11 @@ fn on_postgres_generations_are_made_ahead_turned_daily_and_dropped_after_seven_d
         let old = transfer(ids[0], ids[1], 1).with_key().command;
         bank.run_one(old.clone()).await;
         maintain_fully(&bank, now).await;
-        assert_eq!(generations(&bank).await, [1, 2], "the next one is there before it is needed");
+        assert_eq!(
+            generations(&bank).await,
+            [1, 2],
+            "the next one is there before it is needed"
+        );
         assert_eq!(maintain_fully(&bank, now).await, 0);
 
         let mut young = Vec::new();
@@ -95,13 +125,26 @@ fn on_postgres_generations_are_made_ahead_turned_daily_and_dropped_after_seven_d
             bank.run_one(command.clone()).await;
             young.push(command);
             let there = generations(&bank).await;
-            assert_eq!(there.first(), Some(if day < 8 { &1 } else { &2 }), "day {day}: {there:?}");
+            assert_eq!(
+                there.first(),
+                Some(if day < 8 { &1 } else { &2 }),
+                "day {day}: {there:?}"
+            );
             assert_eq!(there.last(), Some(&(day + 2)));
             if day < 8 {
-                assert!(matches!(bank.run_one(old.clone()).await, Answer::Replayed { .. }), "day {day}");
+                assert!(
+                    matches!(bank.run_one(old.clone()).await, Answer::Replayed { .. }),
+                    "day {day}"
+                );
             }
         }
-        assert!(bank.store.outcome(&old.idempotency.as_ref().unwrap().tag).await.unwrap().is_none());
+        assert!(
+            bank.store
+                .outcome(&old.idempotency.as_ref().unwrap().tag)
+                .await
+                .unwrap()
+                .is_none()
+        );
         for command in young {
             assert!(matches!(bank.run_one(command).await, Answer::Replayed { .. }));
         }

@@ -7,14 +7,22 @@ use strongroom_domain::{
 };
 use strongroom_store::{Scope, StoreError, StoreSettings, ledger::Need};
 
-use crate::harness::{EUR, Kind, Proxy, TestSigner, TestStore, deposit, posted, run, transfer};
+use crate::harness::{
+    EUR, Kind, Proxy, TestSigner, TestStore, deposit, posted, run, run_among_others, transfer,
+};
 
 fn pages(bank: &TestStore) -> u32 {
-    bank.place.file().query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap()
+    bank.place
+        .file()
+        .query_row("PRAGMA page_count", [], |row| row.get(0))
+        .unwrap()
 }
 
 async fn bounded(bank: TestStore, pages_max: Option<u32>) -> TestStore {
-    let settings = StoreSettings { pages_max, ..bank.place.settings.clone() };
+    let settings = StoreSettings {
+        pages_max,
+        ..bank.place.settings.clone()
+    };
     let place = bank.place.clone();
     drop(bank);
     TestStore::open_with(place, &settings).await.unwrap()
@@ -28,7 +36,14 @@ fn on_sqlite_a_full_database_refuses_whole_batches_and_goes_on_when_there_is_roo
         let room = pages(&bank) + 150;
         bank = bounded(bank, Some(room)).await;
         let batch = || -> Vec<_> {
-            (0..20).map(|n| transfer(ids[n % 2], ids[2], 1).with_memo(person, 3_000).with_key().command).collect()
+            (0..20)
+                .map(|n| {
+                    transfer(ids[n % 2], ids[2], 1)
+                        .with_memo(person, 3_000)
+                        .with_key()
+                        .command
+                })
+                .collect()
         };
         let mut booked = 0;
         let failed = loop {
@@ -40,7 +55,11 @@ fn on_sqlite_a_full_database_refuses_whole_batches_and_goes_on_when_there_is_roo
             assert!(booked < 10_000);
         };
         assert!(booked > 0, "the bound leaves no room at all");
-        assert!(matches!(failed.1, StoreError::Unavailable(_) | StoreError::CommitUnknown), "{:?}", failed.1);
+        assert!(
+            matches!(failed.1, StoreError::Unavailable(_) | StoreError::CommitUnknown),
+            "{:?}",
+            failed.1
+        );
         // Nothing of the refused batch is there, before and after it is tried again.
         for _ in 0..3 {
             assert_eq!(bank.balance(ids[2]).await, 1_000_000 + booked);
@@ -53,7 +72,11 @@ fn on_sqlite_a_full_database_refuses_whole_batches_and_goes_on_when_there_is_roo
         let answers = bank.run(&failed.0).await;
         assert!(answers.iter().all(|answer| matches!(answer, Answer::Done(_))));
         assert_eq!(bank.balance(ids[2]).await, 1_000_000 + booked + 20);
-        let check: String = bank.place.file().query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+        let check: String = bank
+            .place
+            .file()
+            .query_row("PRAGMA integrity_check", [], |row| row.get(0))
+            .unwrap();
         assert_eq!(check, "ok");
     });
 }
@@ -85,12 +108,21 @@ fn on_sqlite_a_write_of_the_control_plane_that_found_no_room_leaves_the_way_free
             }
             assert!(added < 1_000);
         };
-        assert!(matches!(refused, StoreError::Unavailable(_) | StoreError::CommitUnknown), "{refused:?}");
+        assert!(
+            matches!(refused, StoreError::Unavailable(_) | StoreError::CommitUnknown),
+            "{refused:?}"
+        );
         // SQLite has ended that transaction by itself; the connection must not be stuck in it.
         for _ in 0..3 {
             drop(bank.store.write(Scope::System).await.unwrap());
         }
-        bank.store.write(Scope::System).await.unwrap().commit().await.unwrap();
+        bank.store
+            .write(Scope::System)
+            .await
+            .unwrap()
+            .commit()
+            .await
+            .unwrap();
         assert_eq!(bank.run(&[]).await, []);
         assert_eq!(bank.balance(ids[0]).await, 1_000);
         bank = bounded(bank, None).await;
@@ -100,7 +132,7 @@ fn on_sqlite_a_write_of_the_control_plane_that_found_no_room_leaves_the_way_free
 
 #[test]
 fn on_postgres_a_connection_killed_in_a_batch_is_an_error_and_the_next_batch_connects_again() {
-    run(Kind::Postgres, async |mut bank: TestStore| {
+    run_among_others(Kind::Postgres, async |mut bank: TestStore| {
         let ids = bank.accounts(2, 1_000).await;
         let command = [transfer(ids[0], ids[1], 10).with_key().command];
         let mut root = bank.place.root().await;
@@ -112,7 +144,10 @@ fn on_postgres_a_connection_killed_in_a_batch_is_an_error_and_the_next_batch_con
             assert_eq!(killed, 1);
             let (changes, _) = decide(&mut book, &command, &TestSigner);
             let failed = bank.lane.commit(book, &changes).await;
-            assert!(matches!(failed, Err(StoreError::Unavailable(_))), "round {round}: {failed:?}");
+            assert!(
+                matches!(failed, Err(StoreError::Unavailable(_))),
+                "round {round}: {failed:?}"
+            );
             assert_eq!(bank.balance(ids[1]).await, 1_000);
         }
         posted(bank.run_one(command[0].clone()).await);
@@ -122,7 +157,7 @@ fn on_postgres_a_connection_killed_in_a_batch_is_an_error_and_the_next_batch_con
 
 #[test]
 fn on_postgres_a_connection_killed_between_batches_costs_one_batch_at_most() {
-    run(Kind::Postgres, async |mut bank: TestStore| {
+    run_among_others(Kind::Postgres, async |mut bank: TestStore| {
         let ids = bank.accounts(2, 1_000).await;
         let mut root = bank.place.root().await;
         root.execute(
@@ -141,10 +176,12 @@ fn on_postgres_a_connection_killed_between_batches_costs_one_batch_at_most() {
 
 #[test]
 fn on_postgres_a_commit_that_nobody_confirmed_is_looked_up_and_never_done_twice() {
-    run(Kind::Postgres, async |mut bank: TestStore| {
+    run_among_others(Kind::Postgres, async |mut bank: TestStore| {
         let ids = bank.accounts(2, 1_000).await;
         let proxy = Proxy::before_the_lane(&bank.place).await;
-        let mut bank = TestStore::open_with(bank.place.clone(), &proxy.settings).await.unwrap();
+        let mut bank = TestStore::open_with(bank.place.clone(), &proxy.settings)
+            .await
+            .unwrap();
         for (round, done) in [(1, false), (2, true), (3, true), (4, false)] {
             let command = [transfer(ids[0], ids[1], 10).with_key().command];
             let mut book = bank.lane.begin(&Need::of(&command)).await.unwrap();
@@ -154,7 +191,10 @@ fn on_postgres_a_commit_that_nobody_confirmed_is_looked_up_and_never_done_twice(
             } else {
                 proxy.cut_before_commit();
             }
-            assert_eq!(bank.lane.commit(book, &changes).await, Err(StoreError::CommitUnknown));
+            assert_eq!(
+                bank.lane.commit(book, &changes).await,
+                Err(StoreError::CommitUnknown)
+            );
             let answer = bank.run_one(command[0].clone()).await;
             assert_eq!(matches!(answer, Answer::Replayed { .. }), done, "{answer:?}");
             assert_eq!(bank.balance(ids[1]).await, 1_000 + 10 * round);
@@ -172,8 +212,14 @@ fn on_sqlite_a_commit_that_failed_is_looked_up_by_those_who_ask_meanwhile() {
         let mut book = bank.lane.begin(&Need::of(&command)).await.unwrap();
         let (changes, _) = decide(&mut book, &command, &TestSigner);
         // A promise that the deferred foreign key breaks at the commit: a transaction whose entries never come.
-        let broken = Changes { entries: Vec::new(), ..changes };
-        assert_eq!(bank.lane.commit(book, &broken).await, Err(StoreError::CommitUnknown));
+        let broken = Changes {
+            entries: Vec::new(),
+            ..changes
+        };
+        assert_eq!(
+            bank.lane.commit(book, &broken).await,
+            Err(StoreError::CommitUnknown)
+        );
         let tag = |command: &strongroom_domain::ledger::Command| command.idempotency.as_ref().unwrap().tag;
         assert_eq!(bank.store.outcome(&tag(&command[0])).await.unwrap(), None);
         assert!(bank.store.outcome(&tag(&known)).await.unwrap().is_some());

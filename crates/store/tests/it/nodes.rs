@@ -7,13 +7,13 @@ use strongroom_domain::{
     ledger::{Answer, Command, decide},
     money::Currency,
 };
-use strongroom_store::{
-    Revoked, Scope, StoreError,
-    ledger::Need,
-};
+use strongroom_store::{Revoked, Scope, StoreError, ledger::Need};
 use tokio::sync::Barrier;
 
-use crate::harness::{Kind, TestSigner, TestStore, deposit, id, opened, posted, run, tag, till, transfer, withdraw};
+use crate::harness::{
+    Kind, TestSigner, TestStore, deposit, id, opened, posted, run, run_among_others, tag, till, transfer,
+    withdraw,
+};
 
 /// Batches that each node commits.
 const BATCHES: usize = 25;
@@ -23,7 +23,10 @@ fn batch(ids: &[AccountId], node: usize, round: usize) -> Vec<Command> {
     let count = ids.len();
     (0..40)
         .map(|n| {
-            let (from, to) = ((n * (node + 2) + round) % count, (n * (node + 3) + round * 5 + 1) % count);
+            let (from, to) = (
+                (n * (node + 2) + round) % count,
+                (n * (node + 3) + round * 5 + 1) % count,
+            );
             let asked = match n % 4 {
                 0 => deposit(ids[from], 7),
                 1 => withdraw(ids[to], 7),
@@ -62,7 +65,7 @@ async fn assert_whole(bank: &TestStore) {
 
 #[test]
 fn two_nodes_hammer_the_same_accounts_without_deadlock_and_every_sum_is_right() {
-    run(Kind::Postgres, async |mut bank: TestStore| {
+    run_among_others(Kind::Postgres, async |mut bank: TestStore| {
         let ids = bank.accounts(12, 1_000_000).await;
         let mut nodes = vec![bank.another().await, bank.another().await];
         let tasks: Vec<_> = nodes
@@ -99,7 +102,7 @@ fn two_nodes_hammer_the_same_accounts_without_deadlock_and_every_sum_is_right() 
 
 #[test]
 fn a_key_raced_between_two_nodes_posts_once() {
-    run(Kind::Postgres, async |mut bank: TestStore| {
+    run_among_others(Kind::Postgres, async |mut bank: TestStore| {
         let ids = bank.accounts(4, 1_000).await;
         let mut nodes = [bank.another().await, bank.another().await];
         let (mut waited, mut before) = (0, 0);
@@ -122,15 +125,24 @@ fn a_key_raced_between_two_nodes_posts_once() {
                 match bank.lane.commit(book, &changes).await {
                     Ok(()) => answers,
                     Err(error) => {
-                        assert!(matches!(&error, StoreError::Constraint(name) if name.contains("idempotency")), "{error}");
+                        assert!(
+                            matches!(&error, StoreError::Constraint(name) if name.contains("idempotency")),
+                            "{error}"
+                        );
                         bank.reruns += 1;
                         bank.run(commands).await
                     }
                 }
             };
             let (a, b) = tokio::join!(race(one, &commands[0]), race(two, &commands[1]));
-            let done = [&a[0], &b[0]].iter().filter(|answer| matches!(answer, Answer::Done(_))).count();
-            let replayed = [&a[0], &b[0]].iter().filter(|answer| matches!(answer, Answer::Replayed { .. })).count();
+            let done = [&a[0], &b[0]]
+                .iter()
+                .filter(|answer| matches!(answer, Answer::Done(_)))
+                .count();
+            let replayed = [&a[0], &b[0]]
+                .iter()
+                .filter(|answer| matches!(answer, Answer::Replayed { .. }))
+                .count();
             assert_eq!((done, replayed), (1, 1), "round {round}: {a:?} {b:?}");
             waited += 1;
             before += 1;
@@ -143,13 +155,15 @@ fn a_key_raced_between_two_nodes_posts_once() {
 
 #[test]
 fn keys_that_two_batches_share_in_opposite_orders_do_not_deadlock() {
-    run(Kind::Postgres, async |mut bank: TestStore| {
+    run_among_others(Kind::Postgres, async |mut bank: TestStore| {
         let ids = bank.accounts(4, 100_000).await;
         let mut nodes = [bank.another().await, bank.another().await];
         for _ in 0..6 {
             let keys: Vec<_> = (0..60).map(|_| tag()).collect();
             let of = |from: AccountId, to: AccountId, keys: Vec<[u8; 16]>| -> Vec<Command> {
-                keys.into_iter().map(|key| transfer(from, to, 1).keyed(key, 1).command).collect()
+                keys.into_iter()
+                    .map(|key| transfer(from, to, 1).keyed(key, 1).command)
+                    .collect()
             };
             let forwards = of(ids[0], ids[1], keys.clone());
             let backwards = of(ids[2], ids[3], keys.into_iter().rev().collect());
@@ -158,7 +172,11 @@ fn keys_that_two_batches_share_in_opposite_orders_do_not_deadlock() {
             let (a, b) = tokio::join!(one.run(&forwards), two.run(&backwards));
             // A deadlock would be found by the server after a second at the earliest.
             assert!(started.elapsed().as_millis() < 900, "{:?}", started.elapsed());
-            let done = a.iter().chain(&b).filter(|answer| matches!(answer, Answer::Done(_))).count();
+            let done = a
+                .iter()
+                .chain(&b)
+                .filter(|answer| matches!(answer, Answer::Done(_)))
+                .count();
             assert_eq!(done, 60);
         }
         assert_whole(&bank).await;
@@ -192,7 +210,7 @@ fn two_nodes_that_open_the_first_account_of_a_currency_at_once_share_its_chart()
 
 #[test]
 fn a_batch_that_waited_for_a_lock_reads_what_the_other_node_committed() {
-    run(Kind::Postgres, async |mut bank: TestStore| {
+    run_among_others(Kind::Postgres, async |mut bank: TestStore| {
         let ids = bank.accounts(2, 1_000).await;
         let key = tag();
         let command = [transfer(ids[0], ids[1], 600).keyed(key, 1).command];
@@ -213,7 +231,10 @@ fn a_batch_that_waited_for_a_lock_reads_what_the_other_node_committed() {
         let (bank, answers) = racing.await.unwrap();
         assert!(matches!(answers[0], Answer::Replayed { .. }), "{answers:?}");
         assert_eq!(bank.reruns, 0);
-        assert_eq!((bank.balance(ids[0]).await, bank.balance(ids[1]).await), (400, 1_600));
+        assert_eq!(
+            (bank.balance(ids[0]).await, bank.balance(ids[1]).await),
+            (400, 1_600)
+        );
     });
 }
 

@@ -8,7 +8,7 @@ use crate::harness::{PaperBank, TestStore, deposit, on_both_engines, transfer};
 /// Entries of the account whose past is read.
 const ENTRIES: usize = 2_000;
 /// Movements in one batch, which share one moment.
-const TOGETHER: usize = 25;
+const TOGETHER: usize = 50;
 
 /// An account with [`ENTRIES`] entries among others', and what its lines must be.
 async fn long_history(bank: &mut TestStore) -> (AccountId, PaperBank) {

@@ -32,9 +32,11 @@ use strongroom_store::{
     ledger::{Lane, LaneClock, Need},
 };
 
-/// Each test below, once per engine: the body is an `async fn` of a [`TestStore`].
+/// Each test below, once per engine: the body is an `async fn` of a [`TestStore`]. Tests on one PostgreSQL may find what
+/// others left, except those that are `alone`.
 macro_rules! on_both_engines {
-    ($($(#[$meta:meta])* async fn $name:ident($store:ident: TestStore) $body:block)*) => {$(
+    (alone $($tests:tt)*) => { crate::harness::on_both_engines! { @run $($tests)* } };
+    (@$run:ident $($(#[$meta:meta])* async fn $name:ident($store:ident: TestStore) $body:block)*) => {$(
         mod $name {
             use super::*;
 
@@ -44,15 +46,16 @@ macro_rules! on_both_engines {
 
             #[test]
             fn on_sqlite() {
-                crate::harness::run(crate::harness::Kind::Sqlite, body);
+                crate::harness::$run(crate::harness::Kind::Sqlite, body);
             }
 
             #[test]
             fn on_postgres() {
-                crate::harness::run(crate::harness::Kind::Postgres, body);
+                crate::harness::$run(crate::harness::Kind::Postgres, body);
             }
         }
     )*};
+    ($($tests:tt)*) => { crate::harness::on_both_engines! { @run_among_others $($tests)* } };
 }
 pub(crate) use on_both_engines;
 
@@ -61,21 +64,35 @@ pub(crate) fn run<F>(kind: Kind, body: impl FnOnce(TestStore) -> F)
 where
     F: Future<Output = ()>,
 {
+    run_in(|| Place::make(kind, true), body);
+}
+
+/// As [`run`]; on PostgreSQL in a database that other tests have used or will use. Making one takes a second.
+pub(crate) fn run_among_others<F>(kind: Kind, body: impl FnOnce(TestStore) -> F)
+where
+    F: Future<Output = ()>,
+{
+    run_in(|| Place::make(kind, false), body);
+}
+
+fn run_in<P, F>(place: impl FnOnce() -> P, body: impl FnOnce(TestStore) -> F)
+where
+    P: Future<Output = Option<Place>>,
+    F: Future<Output = ()>,
+{
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .unwrap();
-    let Some(place) = runtime.block_on(Place::make(kind)) else {
+    let Some(place) = runtime.block_on(place()) else {
         return;
     };
     let place = Arc::new(place);
-    let started = std::time::Instant::now();
     let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| {
         runtime.block_on(async { body(TestStore::open(place.clone()).await).await });
     }));
-    eprintln!("TIMING {:?} {:?}", started.elapsed(), std::thread::current().name());
-    runtime.block_on(place.remove());
+    runtime.block_on(place.leave(outcome.is_ok()));
     if let Err(panic) = outcome {
         std::panic::resume_unwind(panic);
     }

@@ -37,14 +37,17 @@ struct Server {
     name: String,
     /// Beginning of the names of the logins, which all tests of this process share.
     logins: String,
+    /// Nobody else has used or will use the database.
+    alone: bool,
 }
 
 /// What the tests of this process share on a server: two logins, and a migrated database that the others are copies of.
 struct Shared {
     users: u32,
     name: String,
-    /// Databases of finished tests. The last test drops them all: each drop writes out the whole server's changes, so
-    /// many at once cost little more than one.
+    /// Databases that the next test may use.
+    free: Vec<String>,
+    /// Databases that nobody uses any more. The last test drops them all.
     finished: Vec<String>,
 }
 
@@ -95,22 +98,29 @@ async fn enter(root: &PgConnectOptions) -> String {
     *shared = Some(Shared {
         users: 1,
         name: name.clone(),
+        free: Vec::new(),
         finished: Vec::new(),
     });
     name
 }
 
-async fn leave(root: &PgConnectOptions, database: &str) {
+async fn leave(root: &PgConnectOptions, database: &str, again: bool) {
     let mut shared = SHARED.lock().await;
     let last = shared.take_if(|shared| {
-        shared.finished.push(database.to_owned());
+        let pile = if again {
+            &mut shared.free
+        } else {
+            &mut shared.finished
+        };
+        pile.push(database.to_owned());
         shared.users -= 1;
         shared.users == 0
     });
-    if let Some(Shared { name, mut finished, .. }) = last {
-        finished.push(name.clone());
-        let mut gone: Vec<_> = finished
+    if let Some(last) = last {
+        let name = last.name;
+        let mut gone: Vec<_> = [vec![name.clone()], last.free, last.finished]
             .iter()
+            .flatten()
             .map(|database| format!("DROP DATABASE {database} WITH (FORCE)"))
             .collect();
         gone.push(format!("DROP ROLE {name}_login, {name}_owner"));
@@ -120,7 +130,7 @@ async fn leave(root: &PgConnectOptions, database: &str) {
 
 impl Place {
     /// `None` where PostgreSQL is asked for, absent and not required.
-    pub(crate) async fn make(kind: Kind) -> Option<Self> {
+    pub(crate) async fn make(kind: Kind, alone: bool) -> Option<Self> {
         if kind == Kind::Sqlite {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("bank.db");
@@ -140,16 +150,32 @@ impl Place {
         };
         let root: PgConnectOptions = url.parse().unwrap();
         let logins = enter(&root).await;
-        let name = format!("{logins}_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
-        let copy = format!("CREATE DATABASE {name} TEMPLATE {logins} OWNER {logins}_owner");
-        run_all(&root, &[copy]).await;
+        let used = if alone {
+            None
+        } else {
+            SHARED.lock().await.as_mut().and_then(|shared| shared.free.pop())
+        };
+        let name = match used {
+            Some(name) => name,
+            None => {
+                let name = format!("{logins}_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+                let copy = format!("CREATE DATABASE {name} TEMPLATE {logins} OWNER {logins}_owner");
+                run_all(&root, &[copy]).await;
+                name
+            }
+        };
         Some(Self {
             settings: StoreSettings {
                 migrate_at_start: false,
                 ..settings(&root, &logins, &name)
             },
             folder: None,
-            server: Some(Server { root, name, logins }),
+            server: Some(Server {
+                root,
+                name,
+                logins,
+                alone,
+            }),
         })
     }
 
@@ -239,10 +265,10 @@ impl Place {
         ))
     }
 
-    /// Takes everything away again.
-    pub(crate) async fn remove(&self) {
+    /// Takes everything away again, or leaves it to the next test.
+    pub(crate) async fn leave(&self, passed: bool) {
         if let Some(server) = &self.server {
-            leave(&server.root, &server.name).await;
+            leave(&server.root, &server.name, passed && !server.alone).await;
         }
     }
 }
