@@ -1,0 +1,220 @@
+//! TLS: the local authority, its certificates, certificates from files, and the protocol settings.
+//!
+//! Without any configuration the server makes an authority of its own at first start. Clients trust
+//! `DATA/tls/ca.pem` instead of switching verification off. The authority is constrained by name (RFC 5280,
+//! section 4.2.1.10): whoever steals its key can pretend to be this server and nobody else.
+
+mod authority;
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{Arc, RwLock},
+    time::SystemTime,
+};
+
+use rustls::{
+    ServerConfig,
+    crypto::{CryptoProvider, aws_lc_rs},
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    server::{ClientHello, ResolvesServerCert, ServerSessionMemoryCache},
+    sign::CertifiedKey,
+    version::{TLS12, TLS13},
+};
+
+use authority::{Files, today};
+
+use crate::{
+    config::Tls,
+    data_dir::{DataDir, DataDirError},
+};
+
+/// Sessions that can be resumed, kept in memory.
+const SESSIONS_MAX: usize = 4096;
+/// Tickets per handshake: one connection resumes one other.
+const TICKETS: usize = 1;
+
+/// Why there is no TLS.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TlsError {
+    /// A file of the data directory.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// A file cannot be read or written.
+    #[error("cannot {what} {path}: {source}")]
+    File {
+        /// What was tried.
+        what: &'static str,
+        /// With what.
+        path: String,
+        /// The reason.
+        source: io::Error,
+    },
+    /// A file does not hold what it should.
+    #[error("{path} {reason}")]
+    Content {
+        /// The file.
+        path: String,
+        /// What is wrong with it; never what is in it.
+        reason: &'static str,
+    },
+    /// A certificate cannot be made.
+    #[error("cannot make a certificate: {0}")]
+    Make(#[from] rcgen::Error),
+    /// The library refuses.
+    #[error("cannot set up TLS: {0}")]
+    Setup(#[from] rustls::Error),
+}
+
+/// The certificate of a listener, exchanged while it serves.
+pub(crate) struct Certificates {
+    source: Source,
+    current: RwLock<Current>,
+}
+
+enum Source {
+    Local { directory: PathBuf, names: Vec<String> },
+    Files { certificate: PathBuf, key: PathBuf },
+}
+
+struct Current {
+    key: Arc<CertifiedKey>,
+    /// When the file was written; a newer one is read again.
+    written: Option<SystemTime>,
+}
+
+impl std::fmt::Debug for Certificates {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Certificates")
+    }
+}
+
+impl Certificates {
+    /// The certificate of a listener that clients call by these hosts; `None` where TLS is off.
+    pub(crate) fn open(tls: &Tls, data: &DataDir, hosts: &[&str]) -> Result<Option<Arc<Self>>, TlsError> {
+        let source = match tls {
+            Tls::Off => return Ok(None),
+            Tls::Files { certificate, key } => Source::Files {
+                certificate: certificate.clone(),
+                key: key.clone(),
+            },
+            Tls::SelfSigned => {
+                let mut names: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
+                for host in hosts {
+                    if !names.iter().any(|name| name == host) {
+                        names.push((*host).to_owned());
+                    }
+                }
+                Source::Local {
+                    directory: data.directory("tls")?,
+                    names,
+                }
+            }
+        };
+        let current = RwLock::new(source.load()?);
+        Ok(Some(Arc::new(Self { source, current })))
+    }
+
+    /// Renews or reads again what is due. Says whether the certificate changed.
+    pub(crate) fn refresh(&self) -> Result<bool, TlsError> {
+        let written = self.current.read().map_or(None, |current| current.written);
+        if !self.source.is_due(written) {
+            return Ok(false);
+        }
+        let fresh = self.source.load()?;
+        if let Ok(mut current) = self.current.write() {
+            *current = fresh;
+        }
+        Ok(true)
+    }
+
+    /// The protocol settings with this certificate.
+    pub(crate) fn server_config(self: &Arc<Self>) -> Result<Arc<ServerConfig>, TlsError> {
+        let mut config = ServerConfig::builder_with_provider(Arc::new(provider()))
+            .with_protocol_versions(&[&TLS13, &TLS12])?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::clone(self) as Arc<dyn ResolvesServerCert>);
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        config.session_storage = ServerSessionMemoryCache::new(SESSIONS_MAX);
+        config.send_tls13_tickets = TICKETS;
+        // Without it a TLS 1.2 session can be spliced (RFC 7627).
+        config.require_ems = true;
+        Ok(Arc::new(config))
+    }
+}
+
+impl ResolvesServerCert for Certificates {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.current.read().ok().map(|current| Arc::clone(&current.key))
+    }
+}
+
+/// Authenticated ciphers only, the hybrid post-quantum key exchange first (draft-ietf-tls-ecdhe-mlkem).
+pub(crate) fn provider() -> CryptoProvider {
+    let mut provider = aws_lc_rs::default_provider();
+    provider.kx_groups = vec![
+        aws_lc_rs::kx_group::X25519MLKEM768,
+        aws_lc_rs::kx_group::X25519,
+        aws_lc_rs::kx_group::SECP256R1,
+        aws_lc_rs::kx_group::SECP384R1,
+    ];
+    provider
+}
+
+impl Source {
+    fn load(&self) -> Result<Current, TlsError> {
+        match self {
+            Self::Files { certificate, key } => read(certificate, key, modified(certificate)),
+            Self::Local { directory, names } => {
+                let files = Files::new(directory);
+                if !files.certificate_is_good(names, today()) {
+                    files.make_certificate(names, today())?;
+                }
+                read(&files.certificate, &files.key, None)
+            }
+        }
+    }
+
+    fn is_due(&self, written: Option<SystemTime>) -> bool {
+        match self {
+            Self::Files { certificate, .. } => modified(certificate) != written,
+            Self::Local { directory, names } => !Files::new(directory).certificate_is_good(names, today()),
+        }
+    }
+}
+
+fn modified(path: &Path) -> Option<SystemTime> {
+    fs::metadata(path).and_then(|metadata| metadata.modified()).ok()
+}
+
+fn read(certificate: &Path, key: &Path, written: Option<SystemTime>) -> Result<Current, TlsError> {
+    let wrong = |path: &Path, reason| TlsError::Content {
+        path: path.display().to_string(),
+        reason,
+    };
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&read_file(certificate)?)
+        .collect::<Result<_, _>>()
+        .map_err(|_| wrong(certificate, "is not a certificate chain in PEM"))?;
+    if chain.is_empty() {
+        return Err(wrong(certificate, "has no certificate in PEM"));
+    }
+    let private = PrivateKeyDer::from_pem_slice(&read_file(key)?)
+        .map_err(|_| wrong(key, "has no private key in PEM"))?;
+    // Also checks that key and certificate belong together.
+    let key = CertifiedKey::from_der(chain, private, &provider())?;
+    Ok(Current {
+        key: Arc::new(key),
+        written,
+    })
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>, TlsError> {
+    fs::read(path).map_err(|source| TlsError::File {
+        what: "read",
+        path: path.display().to_string(),
+        source,
+    })
+}
+
+#[cfg(test)]
+mod tests;
