@@ -205,7 +205,8 @@ pub struct ResetPassword {
     pub new_password: SecretText,
 }
 
-/// Body of `POST /auth/password/change`: with the present password by whoever is logged in, or with the token of a first login.
+/// Body of `POST /auth/password/change`: with the present password by whoever is logged in, or with the token of a
+/// first login.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"current_password": "correct horse battery staple", "new_password": "four other words entirely"}))]

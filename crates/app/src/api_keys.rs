@@ -80,7 +80,8 @@ impl Bank {
     /// Makes a key.
     ///
     /// # Errors
-    /// `validation_failed`; `not_found` for an owner who is not there; `forbidden` for whom the rules do not allow it.
+    /// `validation_failed`; `not_found` for an owner who is not there; `forbidden` for whom the rules do not allow
+    /// it.
     pub async fn add_api_key(self: &Arc<Self>, cx: &Cx, input: AddApiKey) -> Result<ApiKeyAdded, Error> {
         let cx = cx.clone();
         self.detached(move |bank| async move { bank.make_key(&cx, &input).await })

@@ -1,12 +1,13 @@
 //! The one place where a principal is established.
 //!
-//! A token is verified once and remembered by its fingerprint; a session's state is read once and remembered as long as
-//! nothing was revoked. Before anything remembered is trusted, the revocation epoch is asked: unchanged means that all of it is
-//! still true, changed means that what was revoked is read and forgotten first. So logout, lock and change of role count from the
-//! very next request, on every node, and an ordinary request reads nothing from the tables.
+//! A token is verified once and remembered by its fingerprint; a session's state is read once and remembered as
+//! long as nothing was revoked. Before anything remembered is trusted, the revocation epoch is asked: unchanged
+//! means that all of it is still true, changed means that what was revoked is read and forgotten first. So logout,
+//! lock and change of role count from the very next request, on every node, and an ordinary request reads nothing
+//! from the tables.
 //!
-//! What must hold: an entry read before a revocation never survives it. Entries are put in only while the epoch that they
-//! were read under is still the one that forgetting has reached; both happen under one lock.
+//! What must hold: an entry read before a revocation never survives it. Entries are put in only while the epoch
+//! that they were read under is still the one that forgetting has reached; both happen under one lock.
 
 use std::sync::{
     Arc, Mutex, PoisonError,
@@ -378,7 +379,8 @@ impl Bank {
         Ok(epoch)
     }
 
-    /// Writes when sessions were last used. A job calls it every [`SEEN_WRITE_SECS`]; the end of the process once more.
+    /// Writes when sessions were last used. A job calls it every [`SEEN_WRITE_SECS`]; the end of the process once
+    /// more.
     ///
     /// # Errors
     /// When the database does not answer; the next call writes the same again.

@@ -1,4 +1,5 @@
-//! Passwords: changed by who knows the old one, reset by who reads the mail. Either way other sessions and known devices end.
+//! Passwords: changed by who knows the old one, reset by who reads the mail. Either way other sessions and known
+//! devices end.
 
 use std::sync::Arc;
 
@@ -33,8 +34,8 @@ impl Bank {
     /// Changes the caller's password. All other sessions end, known devices are forgotten, the owner is told.
     ///
     /// # Errors
-    /// `invalid_credentials` for a wrong present password, which counts as a try; `validation_failed` for a new one that
-    /// will not do.
+    /// `invalid_credentials` for a wrong present password, which counts as a try; `validation_failed` for a new one
+    /// that will not do.
     pub async fn change_password(
         self: &Arc<Self>,
         cx: &Cx,
@@ -128,8 +129,8 @@ impl Bank {
         .await
     }
 
-    /// Turns a wish for a reset into a mail with a token, or into nothing: for an address of nobody, a login that is stopped, and
-    /// operators, whom only another operator can help. Part of the mail job.
+    /// Turns a wish for a reset into a mail with a token, or into nothing: for an address of nobody, a login that
+    /// is stopped, and operators, whom only another operator can help. Part of the mail job.
     pub(crate) async fn answer_reset_wish(&self, mail: MailId, params: &MailParams) -> Result<(), Error> {
         let indexes = Email::lenient(&params.to).indexes(&self.ring);
         let row = self.store.login(&indexes).await?;
@@ -156,12 +157,12 @@ impl Bank {
         Ok(tx.commit().await?)
     }
 
-    /// Sets a new password with the token from the mail. All sessions end; second factors stay and are asked for at the
-    /// next login.
+    /// Sets a new password with the token from the mail. All sessions end; second factors stay and are asked for at
+    /// the next login.
     ///
     /// # Errors
-    /// `invalid_credentials` for a token that does not count; `validation_failed` for a password that will not do, which
-    /// does not spend the token.
+    /// `invalid_credentials` for a token that does not count; `validation_failed` for a password that will not do,
+    /// which does not spend the token.
     pub async fn reset_password(
         self: &Arc<Self>,
         cx: &Cx,

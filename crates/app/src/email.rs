@@ -1,6 +1,7 @@
 //! Addresses: kept as written, compared as folded.
 //!
-//! Folding (trim, NFKC, lower case of both parts) serves uniqueness and counting only; mail goes to the address as stored.
+//! Folding (trim, NFKC, lower case of both parts) serves uniqueness and counting only; mail goes to the address as
+//! stored.
 
 use std::fmt;
 
@@ -22,7 +23,8 @@ pub struct Email {
 }
 
 impl Email {
-    /// Takes what can be an address: one `@`, something on both sides, a domain of dotted names, nothing that deceives.
+    /// Takes what can be an address: one `@`, something on both sides, a domain of dotted names, nothing that
+    /// deceives.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         let (local, domain) = text.rsplit_once('@')?;

@@ -1,8 +1,9 @@
 //! How often a secret may be guessed at. The one place that counts.
 //!
-//! A try is counted before the secret is looked at, in one locked row, so that many at once never get more than one after
-//! another would. The count is of an address as typed (whether or not anybody has it) and, apart from it, of each known device: who
-//! guesses from elsewhere cannot lock the owner out of the owner's own devices. Only a complete login begins a count anew.
+//! A try is counted before the secret is looked at, in one locked row, so that many at once never get more than one
+//! after another would. The count is of an address as typed (whether or not anybody has it) and, apart from it, of
+//! each known device: who guesses from elsewhere cannot lock the owner out of the owner's own devices. Only a
+//! complete login begins a count anew.
 
 use strongroom_domain::{id::UserId, time::Timestamp};
 use strongroom_store::{Scope, identity::Guesses};

@@ -1,4 +1,5 @@
-//! What establishing a principal needs: settings, keys of tokens, the pool that hashes passwords, and what is remembered.
+//! What establishing a principal needs: settings, keys of tokens, the pool that hashes passwords, and what is
+//! remembered.
 
 use std::sync::Arc;
 
@@ -130,13 +131,14 @@ impl Bank {
         ))
     }
 
-    /// Password hashes computed so far: whoever asks for the wrong secret must cost as many as who asks for the right one.
+    /// Password hashes computed so far: whoever asks for the wrong secret must cost as many as who asks for the
+    /// right one.
     pub fn password_hashes(&self) -> u64 {
         self.identity.passwords.computed()
     }
 
-    /// Runs a use case that writes to its end, whether or not its caller still waits: a client that goes away must not leave
-    /// half an answer behind.
+    /// Runs a use case that writes to its end, whether or not its caller still waits: a client that goes away must
+    /// not leave half an answer behind.
     pub(crate) async fn detached<T, F>(
         self: &Arc<Self>,
         work: impl FnOnce(Arc<Self>) -> F,

@@ -1,7 +1,8 @@
 //! Login: from an address and a password to a session, or to the next question.
 //!
-//! Whoever calls hears one and the same refusal: unknown, locked, wrong and too often are the same bytes, the same reads and
-//! writes and one password hash each. A device mark that this bank gave the person keeps the owner's tries apart from a stranger's.
+//! Whoever calls hears one and the same refusal: unknown, locked, wrong and too often are the same bytes, the same
+//! reads and writes and one password hash each. A device mark that this bank gave the person keeps the owner's
+//! tries apart from a stranger's.
 
 use std::sync::Arc;
 

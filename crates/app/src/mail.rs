@@ -1,7 +1,9 @@
-//! Mails: written in the transaction that they tell of, sent afterwards, forgotten when they are of no use any more.
+//! Mails: written in the transaction that they tell of, sent afterwards, forgotten when they are of no use any
+//! more.
 //!
-//! Parameters are sealed until the mail is sent and wiped then. At most three of a kind go to one recipient in an hour;
-//! security notices are never dropped. A mail is claimed by one node for one try; a try that fails is repeated later.
+//! Parameters are sealed until the mail is sent and wiped then. At most three of a kind go to one recipient in an
+//! hour; security notices are never dropped. A mail is claimed by one node for one try; a try that fails is
+//! repeated later.
 
 use std::{fmt::Debug, path::PathBuf, sync::Arc};
 

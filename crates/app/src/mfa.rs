@@ -1,7 +1,8 @@
 //! The second half of a login: one-time codes, and the first login of an operator.
 //!
-//! An operator begins with a printed password and a printed code, both good for a day and for one thing: to set an own
-//! password, then to set up an own authenticator. The printed ones die when the first code of the new one arrives.
+//! An operator begins with a printed password and a printed code, both good for a day and for one thing: to set an
+//! own password, then to set up an own authenticator. The printed ones die when the first code of the new one
+//! arrives.
 
 use std::sync::Arc;
 
@@ -206,8 +207,8 @@ impl Bank {
     /// Sets an own password in place of the printed one, and goes on to an own authenticator.
     ///
     /// # Errors
-    /// `invalid_credentials` for a token that does not count; `validation_failed` for a password that will not do, which
-    /// does not spend the token.
+    /// `invalid_credentials` for a token that does not count; `validation_failed` for a password that will not do,
+    /// which does not spend the token.
     pub async fn set_first_password(
         self: &Arc<Self>,
         cx: &Cx,

@@ -1,7 +1,7 @@
 //! Operators are made on the command line, and prove themselves anew at their first login.
 //!
-//! The first administrator works at once. Afterwards a new operator is a request that an administrator approves, except
-//! in development, and with `break_glass`, which every administrator is told of.
+//! The first administrator works at once. Afterwards a new operator is a request that an administrator approves,
+//! except in development, and with `break_glass`, which every administrator is told of.
 
 use std::sync::Arc;
 
@@ -88,7 +88,8 @@ impl Bank {
     /// Makes an operator, or asks for one.
     ///
     /// # Errors
-    /// `validation_failed` for wrong fields and an address that is taken; `forbidden` for whom the rules do not allow it.
+    /// `validation_failed` for wrong fields and an address that is taken; `forbidden` for whom the rules do not
+    /// allow it.
     pub async fn add_operator(self: &Arc<Self>, cx: &Cx, input: AddOperator) -> Result<OperatorAdded, Error> {
         let cx = cx.clone();
         self.detached(move |bank| async move { bank.make_operator(&cx, input).await })

@@ -1,8 +1,8 @@
 //! Refresh: the next token set for the token of the last one.
 //!
-//! A token has one child, derived from it. The answer may be lost, so for half a minute the same device may ask again
-//! and gets the same child, as long as nobody used it. Every other second use means that two hold the token, and one of them is not
-//! the customer: the whole family dies with its session, in one commit.
+//! A token has one child, derived from it. The answer may be lost, so for half a minute the same device may ask
+//! again and gets the same child, as long as nobody used it. Every other second use means that two hold the token,
+//! and one of them is not the customer: the whole family dies with its session, in one commit.
 
 use std::sync::Arc;
 

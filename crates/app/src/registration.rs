@@ -1,8 +1,8 @@
 //! Registration: an address is proved before it is anybody's.
 //!
-//! Every attempt is a record of its own with its own password and token, so nobody can plant a password on another's address:
-//! whoever opens the mail must also know the password of that very attempt. The caller hears the same and causes the
-//! same work whether or not the address is taken; what differs is done later, by a job.
+//! Every attempt is a record of its own with its own password and token, so nobody can plant a password on
+//! another's address: whoever opens the mail must also know the password of that very attempt. The caller hears the
+//! same and causes the same work whether or not the address is taken; what differs is done later, by a job.
 
 use std::sync::Arc;
 
@@ -244,7 +244,8 @@ impl Bank {
         .map_err(Error::internal)
     }
 
-    /// Gives waiting registrations their token and mail, or tells the owner of a taken address. Part of the mail job.
+    /// Gives waiting registrations their token and mail, or tells the owner of a taken address. Part of the mail
+    /// job.
     pub(crate) async fn answer_registrations(&self) -> Result<usize, Error> {
         let rows = self.store.waiting_registrations(JOB_ROWS_MAX).await?;
         for row in &rows {

@@ -118,8 +118,8 @@ impl Bank {
         .await
     }
 
-    /// Logs out: ends the session that a refresh token belongs to. A token that belongs to none is no error, so that
-    /// nothing can be learned from the answer.
+    /// Logs out: ends the session that a refresh token belongs to. A token that belongs to none is no error, so
+    /// that nothing can be learned from the answer.
     ///
     /// # Errors
     /// When the database does not answer.

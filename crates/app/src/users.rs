@@ -157,7 +157,8 @@ impl Bank {
     /// Stops a login or lets it in again. Stopping ends every session before the answer.
     ///
     /// # Errors
-    /// `not_found`; `forbidden` for others than administrators and about oneself; `user_state` where it does not fit.
+    /// `not_found`; `forbidden` for others than administrators and about oneself; `user_state` where it does not
+    /// fit.
     pub async fn change_login(
         self: &Arc<Self>,
         cx: &Cx,

@@ -1,8 +1,9 @@
 //! The revocation epoch: what every request asks before it trusts what it remembers.
 //!
-//! SQLite: a number in memory that the committing writer moves. PostgreSQL: a coalesced question. A request joins the next
-//! question that *starts* after the request arrived (an answer that was already under way might be older than a logout that
-//! was answered meanwhile); one is on its way, the rest gather. The cost is one round trip at a time, however many requests wait.
+//! SQLite: a number in memory that the committing writer moves. PostgreSQL: a coalesced question. A request joins
+//! the next question that *starts* after the request arrived (an answer that was already under way might be older
+//! than a logout that was answered meanwhile); one is on its way, the rest gather. The cost is one round trip at a
+//! time, however many requests wait.
 
 use std::{
     sync::{

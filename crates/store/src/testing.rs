@@ -1,8 +1,8 @@
 //! Databases for tests of the crates above, which must not know SQL themselves.
 //!
 //! On PostgreSQL the store runs as it does in production: migrations by a login that owns the database and is no
-//! superuser, requests and the lane by a login that owns nothing. The first database of a process is migrated, all others
-//! are copies of it.
+//! superuser, requests and the lane by a login that owns nothing. The first database of a process is migrated, all
+//! others are copies of it.
 
 use std::{
     path::PathBuf,

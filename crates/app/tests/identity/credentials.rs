@@ -3,7 +3,7 @@
 use strongroom_app::credentials::RESET_SECS;
 use strongroom_domain::principal::Role;
 
-use crate::common::{OTHER_PASSWORD, Person, TestBank, client, client_of, on_both_engines, secret};
+use crate::harness::{OTHER_PASSWORD, Person, TestBank, client, client_of, on_both_engines, secret};
 
 on_both_engines! {
     async fn a_changed_password_ends_all_other_sessions(bank: TestBank) {
@@ -42,7 +42,7 @@ on_both_engines! {
         let known = client_of(&set);
         bank.bank.change_password(&cx, secret(&person.password), secret(OTHER_PASSWORD)).await.unwrap();
         let again = bank.try_login(&known, &person.email, OTHER_PASSWORD).await.unwrap();
-        assert!(crate::common::tokens(again).device.is_some(), "a new mark");
+        assert!(crate::harness::tokens(again).device.is_some(), "a new mark");
     }
 
     async fn a_forgotten_password_is_reset_once_by_mail(bank: TestBank) {

@@ -4,7 +4,7 @@ use futures::future::join_all;
 use strongroom_app::users::LoginChange;
 use strongroom_domain::principal::Role;
 
-use crate::common::{OTHER_PASSWORD, TestBank, client, client_of, on_both_engines, tokens};
+use crate::harness::{OTHER_PASSWORD, TestBank, client, client_of, on_both_engines, tokens};
 
 const WAIT_SECS: i64 = 15 * 60;
 

@@ -1,7 +1,7 @@
 //! People prove who they are: registration, login, tokens, sessions, operators, keys.
 
-#[path = "../common/mod.rs"]
-mod common;
+#[path = "../harness/mod.rs"]
+mod harness;
 
 mod api_keys;
 mod credentials;

@@ -4,7 +4,7 @@ use futures::future::join_all;
 use strongroom_app::{ExposeSecret, login::LoginAnswer, operators::OperatorAdded, users::LoginChange};
 use strongroom_domain::principal::{Assurance, Role};
 
-use crate::common::{OTHER_PASSWORD, PASSWORD, TestBank, client, on_both_engines, secret, secret_of, tokens};
+use crate::harness::{OTHER_PASSWORD, PASSWORD, TestBank, client, on_both_engines, secret, secret_of, tokens};
 
 const DAY_SECS: i64 = 24 * 60 * 60;
 
@@ -20,20 +20,23 @@ on_both_engines! {
             assert_eq!(methods, ["totp"]);
             let answer = bank.answer_code(&mfa_token, &bank.code(&printed)).await.unwrap();
             let LoginAnswer::PasswordChangeRequired { change_token } = answer else { panic!("{answer:?}") };
-            let weak = bank.bank.set_first_password(&bank.anonymous(), change_token.expose_secret(), secret("short")).await;
+            let change = change_token.expose_secret();
+            let weak = bank.bank.set_first_password(&bank.anonymous(), change, secret("short")).await;
             assert_eq!(weak.unwrap_err().code, "validation_failed");
-            let answer = bank.bank.set_first_password(&bank.anonymous(), change_token.expose_secret(), secret(PASSWORD)).await;
+            let answer = bank.bank.set_first_password(&bank.anonymous(), change, secret(PASSWORD)).await;
             let answer = answer.unwrap();
             let LoginAnswer::TotpRequired { otpauth_uri, qr_svg, mfa_token } = answer else { panic!("{answer:?}") };
             assert!(qr_svg.expose_secret().contains("<svg"));
             let totp = secret_of(&otpauth_uri);
-            assert!(bank.answer_code(&mfa_token, &bank.code(&printed)).await.is_err(), "the printed code is no new device");
+            let old = bank.answer_code(&mfa_token, &bank.code(&printed)).await;
+            assert!(old.is_err(), "the printed code is no new device");
             let set = tokens(bank.answer_code(&mfa_token, &bank.code(&totp)).await.unwrap());
             (totp, set)
         };
         let cx = bank.enter(&operator.1.access_token).await.unwrap();
         assert_eq!(cx.assurance, Assurance::Aal2);
-        assert!(bank.try_login(&client(), &email, password.expose_secret()).await.is_err(), "the printed password is dead");
+        let old = bank.try_login(&client(), &email, password.expose_secret()).await;
+        assert!(old.is_err(), "the printed password is dead");
         bank.clock.advance(31);
         let answer = bank.try_login(&client(), &email, PASSWORD).await.unwrap();
         let LoginAnswer::MfaRequired { mfa_token, .. } = answer else { panic!("{answer:?}") };
@@ -46,12 +49,16 @@ on_both_engines! {
             panic!("no operator")
         };
         let printed = secret_of(&totp_uri);
-        let LoginAnswer::MfaRequired { mfa_token, .. } = bank.try_login(&client(), &email, password.expose_secret()).await.unwrap() else { panic!() };
-        let LoginAnswer::PasswordChangeRequired { change_token } = bank.answer_code(&mfa_token, &bank.code(&printed)).await.unwrap() else { panic!() };
-        bank.bank.set_first_password(&bank.anonymous(), change_token.expose_secret(), secret(PASSWORD)).await.unwrap();
+        let answer = bank.try_login(&client(), &email, password.expose_secret()).await.unwrap();
+        let LoginAnswer::MfaRequired { mfa_token, .. } = answer else { panic!("{answer:?}") };
+        let answer = bank.answer_code(&mfa_token, &bank.code(&printed)).await.unwrap();
+        let LoginAnswer::PasswordChangeRequired { change_token } = answer else { panic!("{answer:?}") };
+        let change = change_token.expose_secret();
+        bank.bank.set_first_password(&bank.anonymous(), change, secret(PASSWORD)).await.unwrap();
         // Here the power went out. The password alone gives nothing.
         bank.clock.advance(31);
-        let LoginAnswer::MfaRequired { mfa_token, .. } = bank.try_login(&client(), &email, PASSWORD).await.unwrap() else { panic!() };
+        let answer = bank.try_login(&client(), &email, PASSWORD).await.unwrap();
+        let LoginAnswer::MfaRequired { mfa_token, .. } = answer else { panic!("{answer:?}") };
         let answer = bank.answer_code(&mfa_token, &bank.code(&printed)).await.unwrap();
         let LoginAnswer::TotpRequired { otpauth_uri, mfa_token, .. } = answer else { panic!("{answer:?}") };
         tokens(bank.answer_code(&mfa_token, &bank.code(&secret_of(&otpauth_uri))).await.unwrap());

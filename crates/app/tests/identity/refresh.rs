@@ -5,7 +5,7 @@ use strongroom_app::{
     Error, ExposeSecret, SecretString, login::TokenSet, personal::Client, refresh::RETRY_SECS,
 };
 
-use crate::common::{TestBank, client, client_of, on_both_engines, secret};
+use crate::harness::{TestBank, client, client_of, on_both_engines, secret};
 
 async fn refresh(bank: &TestBank, client: &Client, token: &SecretString) -> Result<TokenSet, Error> {
     bank.bank.refresh(&bank.anonymous(), client, token.clone()).await

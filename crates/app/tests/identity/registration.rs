@@ -3,17 +3,17 @@
 use futures::future::join_all;
 use strongroom_app::registration::REGISTRATION_SECS;
 
-use crate::common::{OTHER_PASSWORD, PASSWORD, TestBank, on_both_engines, secret};
+use crate::harness::{OTHER_PASSWORD, PASSWORD, TestBank, on_both_engines, secret};
 
 on_both_engines! {
     async fn a_customer_registers_proves_the_address_and_logs_in(bank: TestBank) {
         bank.register("Alice@Example.com", PASSWORD).await.unwrap();
         let token = bank.mailed_token("Alice@Example.com").await.unwrap();
-        let refused = bank.try_login(&crate::common::client(), "alice@example.com", PASSWORD).await.unwrap_err();
+        let refused = bank.try_login(&crate::harness::client(), "alice@example.com", PASSWORD).await.unwrap_err();
         assert_eq!(refused.code, "invalid_credentials");
         let user = bank.bank.verify_email(&bank.anonymous(), token, secret(PASSWORD)).await.unwrap();
-        let set = crate::common::tokens(
-            bank.try_login(&crate::common::client(), " ALICE@example.COM", PASSWORD).await.unwrap(),
+        let set = crate::harness::tokens(
+            bank.try_login(&crate::harness::client(), " ALICE@example.COM", PASSWORD).await.unwrap(),
         );
         let cx = bank.enter(&set.access_token).await.unwrap();
         let me = bank.bank.me(&cx).await.unwrap();
@@ -36,7 +36,7 @@ on_both_engines! {
         assert!(!mails[1].contains("Token:"));
         // The owner's password is as it was, and the other one opens nothing.
         bank.login(&person).await;
-        let wrong = bank.try_login(&crate::common::client(), &person.email, OTHER_PASSWORD).await;
+        let wrong = bank.try_login(&crate::harness::client(), &person.email, OTHER_PASSWORD).await;
         assert_eq!(wrong.unwrap_err().code, "invalid_credentials");
     }
 
@@ -62,8 +62,8 @@ on_both_engines! {
         });
         let proved: Vec<_> = join_all(proofs).await.into_iter().filter_map(Result::ok).collect();
         assert_eq!(proved.len(), 1, "{proved:?}");
-        let set = crate::common::tokens(
-            bank.try_login(&crate::common::client(), "a@x.example", PASSWORD).await.unwrap(),
+        let set = crate::harness::tokens(
+            bank.try_login(&crate::harness::client(), "a@x.example", PASSWORD).await.unwrap(),
         );
         let cx = bank.enter(&set.access_token).await.unwrap();
         assert_eq!(cx.person().unwrap(), proved[0]);
@@ -85,7 +85,7 @@ on_both_engines! {
         assert_eq!(proved.iter().filter(|outcome| outcome.is_ok()).count(), 1, "{proved:?}");
         let opened = join_all(tokens.map(|password| {
             let bank = &bank;
-            async move { bank.try_login(&crate::common::client(), "a@x.example", password).await.is_ok() }
+            async move { bank.try_login(&crate::harness::client(), "a@x.example", password).await.is_ok() }
         }))
         .await;
         assert_eq!(opened.iter().filter(|open| **open).count(), 1);

@@ -4,7 +4,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use strongroom_app::{ExposeSecret, operators::OperatorAdded};
 use strongroom_domain::principal::Role;
 
-use crate::common::{PASSWORD, TestBank, on_both_engines, secret_of};
+use crate::harness::{PASSWORD, TestBank, on_both_engines, secret_of};
 
 /// Whether any usual spelling of a text is in there.
 fn holds(dump: &[u8], text: &str) -> bool {
@@ -21,7 +21,8 @@ fn holds(dump: &[u8], text: &str) -> bool {
 
 on_both_engines! {
     async fn neither_names_nor_secrets_are_readable_in_the_database(bank: TestBank) {
-        let OperatorAdded::Ready { email, password, totp_uri, .. } = bank.add_operator(Role::Admin, false).await else { panic!() };
+        let added = bank.add_operator(Role::Admin, false).await;
+        let OperatorAdded::Ready { email, password, totp_uri, .. } = added else { panic!("{added:?}") };
         let totp = secret_of(&totp_uri);
         let (person, set, cx) = bank.logged_in("canary").await;
         bank.bank.rename_me(&cx, "Canarina Kestrel").await.unwrap();

@@ -14,7 +14,7 @@ use strongroom_domain::{
     principal::Role,
 };
 
-use crate::common::{TestBank, client, key, on_both_engines, secret};
+use crate::harness::{TestBank, client, key, on_both_engines, secret};
 
 const IDLE_SECS: i64 = 15 * 60;
 

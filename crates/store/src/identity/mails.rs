@@ -1,4 +1,5 @@
-//! Registrations that wait for their address to be proved, mails that wait to be sent, and what waits for a second person.
+//! Registrations that wait for their address to be proved, mails that wait to be sent, and what waits for a second
+//! person.
 
 use sea_orm::FromQueryResult;
 use strongroom_domain::{
@@ -438,9 +439,9 @@ impl WriteTx {
         Ok(())
     }
 
-    /// Forgets one portion of what is of no use any more: registrations, tickets and factors whose time is over, counts of
-    /// tries that nothing was added to since `quiet`, sessions that ended before `ended`. How much it was; a whole portion of
-    /// [`SWEEP_ROWS_MAX`] of something means that there may be more.
+    /// Forgets one portion of what is of no use any more: registrations, tickets and factors whose time is over,
+    /// counts of tries that nothing was added to since `quiet`, sessions that ended before `ended`. How much it
+    /// was; a whole portion of [`SWEEP_ROWS_MAX`] of something means that there may be more.
     ///
     /// # Errors
     /// [`StoreError`] when the database does not answer.

@@ -1,8 +1,8 @@
 //! How people prove who they are and what they may do: sessions, credentials, grants, keys, and what leads to them.
 //!
-//! A file per noun, one query text for both engines. Everything readable is sealed by the application; tokens and keys are
-//! known here by their hashes. On PostgreSQL every table of a person is behind row security: open the transaction with the right
-//! [`Scope`](crate::Scope).
+//! A file per noun, one query text for both engines. Everything readable is sealed by the application; tokens and
+//! keys are known here by their hashes. On PostgreSQL every table of a person is behind row security: open the
+//! transaction with the right [`Scope`](crate::Scope).
 
 mod api_keys;
 mod factors;

@@ -268,8 +268,8 @@ impl WriteTx {
         Ok(())
     }
 
-    /// Locks a session until this transaction ends and reads it as it is then. Whoever decides about a session's life does
-    /// this first: of several at once each sees what the one before did.
+    /// Locks a session until this transaction ends and reads it as it is then. Whoever decides about a session's
+    /// life does this first: of several at once each sees what the one before did.
     ///
     /// # Errors
     /// [`StoreError`] when the database does not answer.

@@ -97,8 +97,8 @@ const USER: &str =
     "SELECT id, state, email_index, sealed_email, sealed_name, created_at FROM users WHERE id = $1";
 
 impl Store {
-    /// What a login needs to know about an address, under any of these indexes (one for each key of the ring). Asks the same
-    /// whether or not there is anybody.
+    /// What a login needs to know about an address, under any of these indexes (one for each key of the ring). Asks
+    /// the same whether or not there is anybody.
     ///
     /// # Errors
     /// [`StoreError`] when the database does not answer.
@@ -227,7 +227,8 @@ impl WriteTx {
         Ok(())
     }
 
-    /// Replaces a hash by one of the same password under the present pepper and cost; not if the password changed meanwhile.
+    /// Replaces a hash by one of the same password under the present pepper and cost; not if the password changed
+    /// meanwhile.
     ///
     /// # Errors
     /// [`StoreError`] when the database refuses or does not answer.

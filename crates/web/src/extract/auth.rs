@@ -1,7 +1,7 @@
 //! Who calls.
 //!
-//! `Authorization: Bearer` with an access token (RFC 6750), or `X-API-Key` with the key of an integration: exactly one of
-//! them, once. Everything else about it is decided in one place, the application's `authenticate`.
+//! `Authorization: Bearer` with an access token (RFC 6750), or `X-API-Key` with the key of an integration: exactly
+//! one of them, once. Everything else about it is decided in one place, the application's `authenticate`.
 
 use axum::{extract::FromRef, extract::FromRequestParts};
 use http::{HeaderMap, HeaderName, header, request::Parts};

@@ -110,8 +110,8 @@ async fn login_mfa(
     Ok(answered(answer))
 }
 
-/// Get the next token set. Each refresh token works once; a lost answer can be asked for again within 30 seconds with the
-/// same `X-Device-Token`.
+/// Get the next token set. Each refresh token works once; a lost answer can be asked for again within 30 seconds
+/// with the same `X-Device-Token`.
 #[utoipa::path(post, path = "/api/v1/auth/refresh", tag = "auth", security(()), request_body = wire::Refresh,
     responses((status = 200, description = "The next token set.", body = wire::TokenSet)))]
 async fn refresh(

@@ -48,12 +48,12 @@ macro_rules! on_both_engines {
 
             #[test]
             fn on_sqlite() {
-                crate::common::run(crate::common::Engine::Sqlite, body);
+                crate::harness::run(crate::harness::Engine::Sqlite, body);
             }
 
             #[test]
             fn on_postgres() {
-                crate::common::run(crate::common::Engine::Postgres, body);
+                crate::harness::run(crate::harness::Engine::Postgres, body);
             }
         }
     )*};
