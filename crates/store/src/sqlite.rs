@@ -14,7 +14,8 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags};
 use sea_orm::{
-    DatabaseConnection, SqliteTransactionMode, SqlxSqliteConnector, TransactionOptions, TransactionTrait, sqlx,
+    DatabaseConnection, SqliteTransactionMode, SqlxSqliteConnector, TransactionOptions, TransactionTrait,
+    sqlx,
 };
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use strongroom_domain::{
@@ -111,7 +112,11 @@ impl SqliteEngine {
             .max_connections(settings.connections_max.clamp(1, 4))
             .test_before_acquire(false)
             .acquire_timeout(Duration::from_millis(BUSY_MILLIS))
-            .connect_lazy_with(options(path, None, checkpoint_pages).read_only(true).create_if_missing(false));
+            .connect_lazy_with(
+                options(path, None, checkpoint_pages)
+                    .read_only(true)
+                    .create_if_missing(false),
+            );
         let keys = SharedKeys::default();
         Ok(Self {
             path: path.to_owned(),

@@ -4,7 +4,9 @@ use futures::future::join_all;
 use strongroom_app::{ExposeSecret, login::LoginAnswer, operators::OperatorAdded, users::LoginChange};
 use strongroom_domain::principal::{Assurance, Role};
 
-use crate::harness::{OTHER_PASSWORD, PASSWORD, TestBank, client, on_both_engines, secret, secret_of, tokens};
+use crate::harness::{
+    OTHER_PASSWORD, PASSWORD, TestBank, client, on_both_engines, secret, secret_of, tokens,
+};
 
 const DAY_SECS: i64 = 24 * 60 * 60;
 

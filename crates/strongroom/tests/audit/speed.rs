@@ -15,7 +15,10 @@ use crate::{
 #[ignore = "makes data for measurements"]
 async fn a_large_bank_is_made_for_measurements() {
     let folder = std::path::PathBuf::from(std::env::var("STRONGROOM_AUDIT_DATA").unwrap());
-    let count: i64 = std::env::var("STRONGROOM_AUDIT_TRANSFERS").unwrap().parse().unwrap();
+    let count: i64 = std::env::var("STRONGROOM_AUDIT_TRANSFERS")
+        .unwrap()
+        .parse()
+        .unwrap();
     let place = Place::new(Kind::Sqlite).await;
     let bank = place.open().await.unwrap();
     let people = history(&bank, &place).await;
@@ -32,7 +35,13 @@ async fn a_large_bank_is_made_for_measurements() {
     if wal.exists() {
         std::fs::copy(wal, folder.join("strongroom.db-wal")).unwrap();
     }
-    std::fs::copy(place.checkpoints().join("latest"), folder.join("checkpoints").join("latest")).unwrap();
-    FileProvider::plain(folder.join("keys").join("keyring")).store(&place.ring).unwrap();
+    std::fs::copy(
+        place.checkpoints().join("latest"),
+        folder.join("checkpoints").join("latest"),
+    )
+    .unwrap();
+    FileProvider::plain(folder.join("keys").join("keyring"))
+        .store(&place.ring)
+        .unwrap();
     drop(Arc::clone(&place.ring));
 }

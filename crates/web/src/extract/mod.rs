@@ -44,9 +44,18 @@ pub const FIELD_CODES: &[(&str, &str)] = &[
         "the field does not go with the rest of the request",
     ),
     ("taken", "it belongs to somebody already"),
-    ("password_too_short", "the password has fewer characters than the policy wants"),
-    ("password_too_long", "the password has more characters than the policy takes"),
-    ("password_is_own_words", "the password is little more than the user's own words"),
+    (
+        "password_too_short",
+        "the password has fewer characters than the policy wants",
+    ),
+    (
+        "password_too_long",
+        "the password has more characters than the policy takes",
+    ),
+    (
+        "password_is_own_words",
+        "the password is little more than the user's own words",
+    ),
     ("password_too_guessable", "the password is too easily guessed"),
     ("in_the_future", "the moment is still to come"),
     (
