@@ -151,7 +151,7 @@ pub struct RecordProof {
     /// Base64: the record without who acted.
     pub record: String,
     /// Base64: commitment to who acted.
-    pub actor: String,
+    pub caller: String,
     /// Its position in the log.
     pub leaf: u64,
     /// Base64: hashes from the leaf's sibling upwards.

@@ -25,7 +25,7 @@ pub struct Receipt {
     /// The public part of the audit record.
     pub record: Vec<u8>,
     /// Commitment to who acted.
-    pub actor: Hash,
+    pub caller: Hash,
     /// The record's place in the log, from 0.
     pub leaf: u64,
     /// Hashes from the leaf's sibling upwards.
@@ -69,7 +69,7 @@ impl Receipt {
         if self.proof.len() > PROOF_HASHES_MAX {
             return Err(ProofError::Length.into());
         }
-        let leaf = leaf::of_parts(&self.record, &self.actor);
+        let leaf = leaf::of_parts(&self.record, &self.caller);
         Ok(root_from_inclusion(self.leaf, size, leaf, &self.proof)?)
     }
 }

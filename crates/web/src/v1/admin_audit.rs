@@ -136,7 +136,7 @@ async fn proof(
     Ok(Json(wire::RecordProof {
         record_id: id,
         record: STANDARD.encode(&proof.record),
-        actor: STANDARD.encode(proof.actor),
+        caller: STANDARD.encode(proof.caller),
         leaf: proof.leaf,
         proof: proof.proof.iter().map(|hash| STANDARD.encode(hash)).collect(),
         checkpoint: proof.checkpoint.note.clone(),
