@@ -1,5 +1,5 @@
-//! The people of a measurement, made through the API as anybody is: customers who register, verify and log in, their accounts,
-//! and a teller who brings the first money.
+//! The people of a measurement, made through the API as anybody is: customers who register, verify and log in, their
+//! accounts, and a teller who brings the first money.
 
 use std::{
     path::Path,
@@ -90,7 +90,8 @@ impl Caller {
 }
 
 impl Customers {
-    /// Makes everybody on a server that has just been started for the first time. The teller was made before, by the command line.
+    /// Makes everybody on a server that has just been started for the first time. The teller was made before, by the
+    /// command line.
     pub(crate) async fn make(program: &Program, server: &Server, teller: &Teller) -> Outcome<Self> {
         let mut caller = Caller::new(&server.target).await?;
         let mut people = Vec::with_capacity(CUSTOMERS);
@@ -167,7 +168,8 @@ impl Customers {
         Ok(())
     }
 
-    /// What writes one transfer of a cent after another: accounts as drawn, each under its owner's token and a random key.
+    /// What writes one transfer of a cent after another: accounts as drawn, each under its owner's token and a random
+    /// key.
     pub(crate) fn transfers(&self, pairs: Pairs, seed: u64) -> impl FnMut(&mut Vec<u8>) + Send + 'static {
         let heads = self.heads("POST", |_| "/api/v1/transfers".to_owned());
         let accounts = self.accounts.clone();
@@ -211,7 +213,8 @@ impl Customers {
             .collect()
     }
 
-    /// The sum of all customers' balances is what was paid in, and no account is in debt. Gives the first account's balance.
+    /// The sum of all customers' balances is what was paid in, and no account is in debt. Gives the first account's
+    /// balance.
     pub(crate) async fn check_sums(&self, server: &Server) -> Outcome<i64> {
         let mut caller = Caller::new(&server.target).await?;
         let (mut sum, mut count, mut first) = (0, 0, 0);

@@ -1,6 +1,7 @@
 //! Drawing accounts: uniform, by Zipf's law, or one that everybody pays.
 //!
-//! Not secret and not random to an adversary: SplitMix64 (Steele, Lea, Flood 2014), so that two runs with one seed ask the same.
+//! Not secret and not random to an adversary: SplitMix64 (Steele, Lea, Flood 2014), so that two runs with one seed ask
+//! the same.
 
 /// A stream of numbers from a seed.
 #[derive(Debug, Clone)]

@@ -1,4 +1,5 @@
-//! The floor: a server that does TLS and HTTP and nothing else. It runs as a process of its own, so that its CPU time is known.
+//! The floor: a server that does TLS and HTTP and nothing else. It runs as a process of its own, so that its CPU time
+//! is known.
 
 use std::{
     convert::Infallible,

@@ -1,4 +1,5 @@
-//! The benchmark behind `cargo xtask bench`: the server from outside, its parts one by one, and what others would build instead.
+//! The benchmark behind `cargo xtask bench`: the server from outside, its parts one by one, and what others would build
+//! instead.
 
 mod client;
 mod cpu;

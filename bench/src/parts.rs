@@ -1,5 +1,5 @@
-//! What each step of a transfer costs on its own, in this process: the best of many short batches, so that the machine's other
-//! work does not count.
+//! What each step of a transfer costs on its own, in this process: the best of many short batches, so that the
+//! machine's other work does not count.
 
 use std::{hint::black_box, sync::Arc, time::Instant};
 

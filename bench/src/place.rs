@@ -1,7 +1,7 @@
 //! Where a measurement's database lies: a folder of its own, or a database of its own on the private cluster.
 //!
-//! On PostgreSQL the store runs as it does in production: migrations by a login that owns the database and is no superuser,
-//! requests and the lane by a login that owns nothing.
+//! On PostgreSQL the store runs as it does in production: migrations by a login that owns the database and is no
+//! superuser, requests and the lane by a login that owns nothing.
 
 use std::{
     path::{Path, PathBuf},
@@ -125,7 +125,8 @@ impl Place {
             .unwrap_or_default()
     }
 
-    /// Starts the next measurement with no old page to write: neither in the middle of somebody's checkpoint nor before one.
+    /// Starts the next measurement with no old page to write: neither in the middle of somebody's checkpoint nor before
+    /// one.
     pub(crate) async fn settle(&self) -> Outcome<()> {
         if self.server.is_some() {
             self.root().await?.execute("CHECKPOINT").await?;

@@ -1,8 +1,8 @@
 //! Load: many connections that ask one after another (closed loop), or at moments that were fixed before (open loop).
 //!
 //! In an open loop latency counts from the moment at which a request was meant to be sent: a server that stalls cannot
-//! hide it by not being asked (coordinated omission, Gil Tene 2013). The generator is one thread, and its share of a core
-//! is part of every result.
+//! hide it by not being asked (coordinated omission, Gil Tene 2013). The generator is one thread, and its share of a
+//! core is part of every result.
 
 use std::{
     collections::BTreeMap,

@@ -262,7 +262,8 @@ impl Books {
         Err("a batch lost every race".into())
     }
 
-    /// Batches of `size` transfers until the time is over or the count is reached. Making the commands is not part of it.
+    /// Batches of `size` transfers until the time is over or the count is reached. Making the commands is not part of
+    /// it.
     pub(crate) async fn measure(
         &mut self,
         size: usize,

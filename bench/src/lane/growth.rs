@@ -1,9 +1,9 @@
 //! What a transfer writes when the books are small and when a million transfers are in them.
 //!
-//! Client keys are random, as clients make them. Both sizes are measured alike: a fresh checkpoint, a stretch that pays for
-//! the whole pages which PostgreSQL writes after one, then the stretch that counts. What the first stretch wrote is shown as well.
-//! In large books the stretch that counts is as long as SQLite's index of keys takes to write one of its runs, so that its
-//! share of that work is in the figure.
+//! Client keys are random, as clients make them. Both sizes are measured alike: a fresh checkpoint, a stretch that pays
+//! for the whole pages which PostgreSQL writes after one, then the stretch that counts. What the first stretch wrote is
+//! shown as well. In large books the stretch that counts is as long as SQLite's index of keys takes to write one of its
+//! runs, so that its share of that work is in the figure.
 
 use std::time::Duration;
 
@@ -148,8 +148,8 @@ async fn counted(books: &mut Books, pairs: &Pairs, fresh: bool) -> Outcome<Count
     Ok(Counted { cost, bytes, pages })
 }
 
-/// Rows of `entries` that the server reads for one page of an account's history. PostgreSQL counts rows; the query text is the
-/// same on SQLite, which does not.
+/// Rows of `entries` that the server reads for one page of an account's history. PostgreSQL counts rows; the query text
+/// is the same on SQLite, which does not.
 async fn examined(books: &Books) -> Outcome<f64> {
     const PAGES: u32 = 10;
     let mut root = books.place.root().await?;

@@ -1,4 +1,5 @@
-//! The ledger lane alone, in this process and without HTTP: what a batch costs, step by step, and how that grows with the books.
+//! The ledger lane alone, in this process and without HTTP: what a batch costs, step by step, and how that grows with
+//! the books.
 
 mod books;
 mod growth;

@@ -60,7 +60,8 @@ impl Site {
         })
     }
 
-    /// Transfers for so long; afterwards the sums are checked, and where all pay one account also its balance to the cent.
+    /// Transfers for so long; afterwards the sums are checked, and where all pay one account also its balance to the
+    /// cent.
     pub(crate) async fn transfer(
         &mut self,
         connections: usize,

@@ -1,7 +1,7 @@
 //! The typed client: what the command line and other programs in Rust use.
 //!
-//! Retries are the caller's affair, because only the caller knows the intent: send the same request with the same idempotency
-//! key again, and it happens once.
+//! Retries are the caller's affair, because only the caller knows the intent: send the same request with the same
+//! idempotency key again, and it happens once.
 
 use reqwest::{Certificate, Method, RequestBuilder};
 use serde::{Serialize, de::DeserializeOwned};

@@ -16,7 +16,8 @@ use crate::money::Money;
 /// The form of a receipt. Another form gets another name.
 pub const RECEIPT_FORMAT: &str = "strongroom-receipt/v1";
 
-/// Proof that a transaction is in the bank's log. Verify it with the log's public key alone: `strongroom receipt verify`.
+/// Proof that a transaction is in the bank's log. Verify it with the log's public key alone: `strongroom receipt
+/// verify`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"format": "strongroom-receipt/v1",

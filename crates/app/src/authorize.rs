@@ -1,8 +1,8 @@
 //! The one place where it is decided who may do what.
 //!
-//! [`authorize`] sees a principal with roles and assurance, an [`Action`], a [`Resource`] with its owner, and the origin: the
-//! inputs that a policy engine gets. The default is no. A [`Permit`] comes out and can come from nowhere else; the books check the permit's
-//! scope and epoch again when they commit.
+//! [`authorize`] sees a principal with roles and assurance, an [`Action`], a [`Resource`] with its owner, and the
+//! origin: the inputs that a policy engine gets. The default is no. A [`Permit`] comes out and can come from nowhere
+//! else; the books check the permit's scope and epoch again when they commit.
 
 use strongroom_domain::{
     action::Action,
@@ -41,7 +41,8 @@ impl Permit {
 /// Allows or refuses.
 ///
 /// # Errors
-/// `unauthenticated` for nobody; `not_found` where somebody else's thing must look like no thing; `forbidden` otherwise.
+/// `unauthenticated` for nobody; `not_found` where somebody else's thing must look like no thing; `forbidden`
+/// otherwise.
 pub fn authorize(cx: &Cx, action: Action, resource: Resource) -> Result<Permit, Error> {
     if cx.caller.principal == Principal::Anonymous {
         return Err(Error::unauthenticated());

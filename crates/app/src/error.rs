@@ -1,5 +1,5 @@
-//! One error for every use case: a kind that decides the status, a stable code for programs, a sentence for people, and a
-//! source for the log only.
+//! One error for every use case: a kind that decides the status, a stable code for programs, a sentence for people, and
+//! a source for the log only.
 
 use std::{borrow::Cow, sync::Arc, time::Duration};
 

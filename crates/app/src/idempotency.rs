@@ -1,8 +1,9 @@
 //! Idempotency keys: the client's name for one intent.
 //!
-//! What must hold (decided in the books, in the same commit as the money): one key of one owner does one thing, and every
-//! retry gets the same answer. The scope is the owner, so that a new key of the same integration cannot pay twice. A request's content is kept as
-//! keyed digests of its fields, so that a mismatch can name the field and the table tells nothing.
+//! What must hold (decided in the books, in the same commit as the money): one key of one owner does one thing, and
+//! every retry gets the same answer. The scope is the owner, so that a new key of the same integration cannot pay
+//! twice. A request's content is kept as keyed digests of its fields, so that a mismatch can name the field and the
+//! table tells nothing.
 
 use strongroom_crypto::Idempotency as Keyed;
 use strongroom_domain::{

@@ -9,8 +9,8 @@ use crate::error::Error;
 /// Loads the keyring, or makes one for an empty database, and holds it against the database's check values.
 ///
 /// # Errors
-/// When the keyring cannot be read, is missing although the database was written with one, or is another one: such a node must not
-/// start, for what it writes nobody else could read.
+/// When the keyring cannot be read, is missing although the database was written with one, or is another one: such a
+/// node must not start, for what it writes nobody else could read.
 pub async fn load_keyring(
     store: &Store,
     provider: &dyn KeyProvider,

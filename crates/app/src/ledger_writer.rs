@@ -1,8 +1,9 @@
 //! Group commit: the one way to the books.
 //!
 //! A bounded queue in front of one writer. The writer takes one command, drains what else waits, runs the batch in one
-//! database transaction and answers each command. There is no timer: while one batch commits the next gathers, so a quiet bank has batches of
-//! one and a busy one large batches. A command that is in the queue will be decided whether or not its sender still listens.
+//! database transaction and answers each command. There is no timer: while one batch commits the next gathers, so a
+//! quiet bank has batches of one and a busy one large batches. A command that is in the queue will be decided whether
+//! or not its sender still listens.
 
 use std::{
     collections::HashSet,
@@ -95,10 +96,11 @@ impl LedgerWriter {
     /// Puts a command into the queue and waits for its answer.
     ///
     /// # Errors
-    /// `overloaded` when the queue is full, `unavailable` when nothing could be changed, `commit_unknown` when it cannot be told.
+    /// `overloaded` when the queue is full, `unavailable` when nothing could be changed, `commit_unknown` when it
+    /// cannot be told.
     ///
-    /// A command whose key is already on its way joins the first one: both get the same answer. Only when the first takes longer
-    /// than two seconds the second is told `idempotency_in_progress`.
+    /// A command whose key is already on its way joins the first one: both get the same answer. Only when the first
+    /// takes longer than two seconds the second is told `idempotency_in_progress`.
     pub async fn submit(&self, command: Command) -> Result<Answer, Error> {
         let (reply, answer) = oneshot::channel();
         let tag = command.idempotency.as_ref().map(|key| key.tag);
@@ -186,8 +188,9 @@ impl Writer {
         self.ending.send_replace(true);
     }
 
-    /// Runs the batch until it is committed or it is certain that it is not. After a commit whose outcome is not known the
-    /// same batch begins again: its locks wait for the old transaction to end, and its keys tell whether it was done.
+    /// Runs the batch until it is committed or it is certain that it is not. After a commit whose outcome is not known
+    /// the same batch begins again: its locks wait for the old transaction to end, and its keys tell whether it was
+    /// done.
     async fn commit(&mut self, commands: &[Command]) -> Result<Vec<Answer>, Error> {
         let need = Need::of(commands);
         let (mut unknown, mut unknowns) = (false, 0);
@@ -204,7 +207,8 @@ impl Writer {
             // The locks are held, so no older transaction of ours is still on its way.
             unknown = false;
             let known_before = book.outcomes.len();
-            // A decision that panics has left its book half changed: nothing of it is used, the transaction is abandoned.
+            // A decision that panics has left its book half changed: nothing of it is used, the transaction is
+            // abandoned.
             let decided = catch_unwind(AssertUnwindSafe(|| {
                 decide(&mut book, commands, self.signer.as_ref())
             }));
@@ -241,8 +245,8 @@ impl Writer {
         }
     }
 
-    /// The batch is given up and told so: alone a command is told that it is our fault, in company to come back, where it
-    /// meets other neighbours. Nothing was changed.
+    /// The batch is given up and told so: alone a command is told that it is our fault, in company to come back, where
+    /// it meets other neighbours. Nothing was changed.
     fn after_panic(commands: &[Command]) -> Result<Vec<Answer>, Error> {
         metrics::counter!("strongroom_lane_panics_total").increment(1);
         tracing::error!(

@@ -1,8 +1,9 @@
-//! Use cases. One [`Bank`], whose methods live in a file per noun; JSON handlers, pages, jobs and the command line call the same ones.
+//! Use cases. One [`Bank`], whose methods live in a file per noun; JSON handlers, pages, jobs and the command line call
+//! the same ones.
 //!
-//! A use case reads like this: [`Cx`] says who calls and when, the one [`authorize`](mod@authorize) answers with a [`Permit`] or refuses,
-//! a [`strongroom_domain::ledger::Command`] is built from the permit and goes through the [`ledger_writer`], which is the only way to the books.
-//! Nothing here knows HTTP, SQL or what a status code is.
+//! A use case reads like this: [`Cx`] says who calls and when, the one [`authorize`](mod@authorize) answers with a
+//! [`Permit`] or refuses, a [`strongroom_domain::ledger::Command`] is built from the permit and goes through the
+//! [`ledger_writer`], which is the only way to the books. Nothing here knows HTTP, SQL or what a status code is.
 
 pub mod accounts;
 pub mod api_keys;

@@ -1,7 +1,8 @@
 //! Personal texts: sealed under the key of the person they belong to.
 //!
-//! A person's data key is kept wrapped in the database and unwrapped in a bounded memory. Destroying the wrapped key erases the
-//! person: names, memos and addresses are noise from then on, while the books and every proof stay as they are.
+//! A person's data key is kept wrapped in the database and unwrapped in a bounded memory. Destroying the wrapped key
+//! erases the person: names, memos and addresses are noise from then on, while the books and every proof stay as they
+//! are.
 
 use std::sync::Arc;
 

@@ -31,8 +31,8 @@ pub struct IssuedReceipt {
 }
 
 impl Bank {
-    /// The receipt of a transfer, deposit or withdrawal, for those who may read it. It says nothing of who acted and nothing
-    /// of any balance.
+    /// The receipt of a transfer, deposit or withdrawal, for those who may read it. It says nothing of who acted and
+    /// nothing of any balance.
     ///
     /// # Errors
     /// `not_found` when there is none, or the caller is no party of it; `receipt_pending` while it is not sealed.

@@ -1,5 +1,5 @@
-//! The whole check of a receipt: from the facts of a transaction to a signature of the log. Needs the receipt, the note it
-//! came with and the log's public key; no server, no database, no secret.
+//! The whole check of a receipt: from the facts of a transaction to a signature of the log. Needs the receipt, the note
+//! it came with and the log's public key; no server, no database, no secret.
 
 use strongroom_domain::audit::{Receipt, ReceiptError};
 

@@ -1,7 +1,7 @@
 //! The embedded engine: who may write when, and how its connections are set up.
 //!
-//! One right to write, held by [`Gate`]: the ledger lane takes it for each batch, the control plane for each of its write
-//! units, first come, first served. With the right comes the [`Head`]: the few facts that every writer continues.
+//! One right to write, held by [`Gate`]: the ledger lane takes it for each batch, the control plane for each of its
+//! write units, first come, first served. With the right comes the [`Head`]: the few facts that every writer continues.
 
 use std::{
     path::{Path, PathBuf},
@@ -36,8 +36,8 @@ use crate::{
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
 /// How long a connection waits for another that the gate should have kept away.
 const BUSY_MILLIS: u64 = 5_000;
-/// Fewest connections for reads that are called in the request's own task. There is one for each thread that runs tasks,
-/// and none is held across a wait: whoever asks finds a free one.
+/// Fewest connections for reads that are called in the request's own task. There is one for each thread that runs
+/// tasks, and none is held across a wait: whoever asks finds a free one.
 const HOT_READERS_MIN: usize = 4;
 const HOT_READERS_MAX: usize = 32;
 const STATEMENTS_CACHED_MAX: usize = 64;
@@ -165,8 +165,8 @@ impl SqliteEngine {
             .map_err(|_| StoreError::Unavailable("loading stopped".to_owned()))?
     }
 
-    /// Waits until the control plane's connection has ended its last transaction. SQLite ends some by itself (disk full),
-    /// which the driver does not notice: then the connection is replaced.
+    /// Waits until the control plane's connection has ended its last transaction. SQLite ends some by itself (disk
+    /// full), which the driver does not notice: then the connection is replaced.
     pub(crate) async fn settle(&self) {
         if let Ok(tx) = self.writer.begin_with_options(immediate()).await
             && tx.rollback().await.is_ok()

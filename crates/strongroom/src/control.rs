@@ -1,8 +1,8 @@
 //! Administration from the command line: through the running server, or, where none runs, by this process itself.
 //!
 //! One process owns a data directory. A verb takes the lock when it is free; else it speaks to the owner over
-//! `DATA/control.sock`: one JSON request in a line, one JSON answer in a line. The socket is 0600, and the kernel says who is at the other
-//! end: only the server's own user and root are heard, and the audit log names them as `cli:<uid>`.
+//! `DATA/control.sock`: one JSON request in a line, one JSON answer in a line. The socket is 0600, and the kernel says
+//! who is at the other end: only the server's own user and root are heard, and the audit log names them as `cli:<uid>`.
 
 use std::{
     io::{self, Write},
@@ -68,7 +68,8 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    /// Listens in the data directory, whose lock the caller holds: a socket that lies there is of a process that is gone.
+    /// Listens in the data directory, whose lock the caller holds: a socket that lies there is of a process that is
+    /// gone.
     pub(crate) fn listen(data: &Path, bank: Arc<Bank>) -> io::Result<Self> {
         let path = data.join("control.sock");
         match std::fs::remove_file(&path) {

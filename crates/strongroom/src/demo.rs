@@ -1,8 +1,8 @@
 //! The sample bank of `strongroom demo`: customers, accounts and a little history, made through the same use cases as
 //! everything else.
 //!
-//! Passwords are random per data directory and lie in one file that only its owner can read. Every step has an idempotency key or finds
-//! what is there, so a demo that was interrupted goes on where it stopped.
+//! Passwords are random per data directory and lie in one file that only its owner can read. Every step has an
+//! idempotency key or finds what is there, so a demo that was interrupted goes on where it stopped.
 
 use std::{
     error::Error,

@@ -8,8 +8,8 @@
 //! leaf      = SHA-256(0x00 ‖ public ‖ SHA-256("strongroom/caller/v1" ‖ mac ‖ mac_key ‖ caller))
 //! ```
 //!
-//! The HMAC, 256 bits that nobody without the node's key can compute, is what keeps the caller from being guessed; it is
-//! therefore never shown in a receipt. Whoever holds the database recomputes the whole leaf.
+//! The HMAC, 256 bits that nobody without the node's key can compute, is what keeps the caller from being guessed; it
+//! is therefore never shown in a receipt. Whoever holds the database recomputes the whole leaf.
 
 use sha2::{Digest, Sha256};
 

@@ -1,8 +1,9 @@
 //! A receipt: everything between the facts of one transaction and a root that the log has signed.
 //!
-//! Whoever holds a receipt and the log's public key checks it without database and server: the facts give the transaction's
-//! digest, the digest stands in the audit record, the record is a leaf, the leaf leads to the root, the root is signed. The
-//! last step needs a signature and is the caller's: compare [`Receipt::root`] with the checkpoint's.
+//! Whoever holds a receipt and the log's public key checks it without database and server: the facts give the
+//! transaction's digest, the digest stands in the audit record, the record is a leaf, the leaf leads to the root, the
+//! root is signed. The last step needs a signature and is the caller's: compare [`Receipt::root`] with the
+//! checkpoint's.
 
 use crate::{
     audit::{

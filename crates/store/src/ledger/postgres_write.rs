@@ -95,8 +95,8 @@ impl<'a> Columns<'a> {
                 .ok_or(StoreError::Corrupt("changed account not in the book"))
         };
         let mut opened = std::collections::HashSet::new();
-        // Nobody can lock what is not there yet: two batches that open the same account, or use the same key, meet in the unique
-        // index. In one order for all they wait for each other at most in one direction.
+        // Nobody can lock what is not there yet: two batches that open the same account, or use the same key, meet in
+        // the unique index. In one order for all they wait for each other at most in one direction.
         let mut ordered: Vec<_> = changes.opened.iter().collect();
         ordered.sort_unstable_by_key(|new| new.id);
         for new in ordered {

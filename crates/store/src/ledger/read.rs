@@ -1,7 +1,7 @@
 //! Reading the books: what one account or transaction is now, what an account was at a moment, page by page.
 //!
-//! Account and transaction by id are hot: on SQLite they are read in the request's own task through prepared statements.
-//! The walks back through an account's entries are one query text for both engines (see
+//! Account and transaction by id are hot: on SQLite they are read in the request's own task through prepared
+//! statements. The walks back through an account's entries are one query text for both engines (see
 //! [`strongroom_domain::account::SkipPath`]): from the newest entry in O(log n) steps to any moment or number.
 
 use rusqlite::OptionalExtension;
@@ -155,7 +155,8 @@ const HISTORY: &str = transactions!(
      LEFT JOIN memos m ON m.transaction_id = t.id ORDER BY e.id DESC"
 );
 
-/// From an entry back to the newest one that is not younger than a moment: jump while the jump is still too young, else step.
+/// From an entry back to the newest one that is not younger than a moment: jump while the jump is still too young, else
+/// step.
 const WALK_TO_TIME: &str = "WITH RECURSIVE walk (id, prev, jump, booked_at, balance_after) AS (\
     SELECT id, prev, jump, booked_at, balance_after FROM entries WHERE id = $1 UNION ALL \
     SELECT n.id, n.prev, n.jump, n.booked_at, n.balance_after FROM walk w LEFT JOIN entries j ON j.id = w.jump \
@@ -384,8 +385,8 @@ impl Store {
             .collect()
     }
 
-    /// What became of an idempotency key. Only asked when a request would otherwise be refused, and by those who ask for it:
-    /// on the way of a good request the commit looks the key up itself.
+    /// What became of an idempotency key. Only asked when a request would otherwise be refused, and by those who ask
+    /// for it: on the way of a good request the commit looks the key up itself.
     ///
     /// # Errors
     /// [`StoreError`] when the database does not answer.
@@ -417,7 +418,8 @@ impl Store {
         }
     }
 
-    /// Debits, credits and number of accounts per kind and currency: the trial balance, from the accounts' own balances.
+    /// Debits, credits and number of accounts per kind and currency: the trial balance, from the accounts' own
+    /// balances.
     ///
     /// # Errors
     /// [`StoreError`] when the database does not answer.

@@ -95,8 +95,8 @@ fn on_sqlite_a_transfer_is_ten_statements_in_a_batch_of_any_size() {
         for count in [1, 64, 1_024] {
             let before = bank.lane.counters();
             bank.run(&apart(&ids, count)).await;
-            // Two accounts read and two written, the transaction, two entries, the key's outcome, the record, its leaf; around
-            // the batch its begin and commit, and a node of the tree for every 256 leaves.
+            // Two accounts read and two written, the transaction, two entries, the key's outcome, the record, its leaf;
+            // around the batch its begin and commit, and a node of the tree for every 256 leaves.
             let expected = 2 + 10 * count + bank.changes.nodes.len();
             assert!(bank.changes.nodes.len() <= count.div_ceil(256) + 1);
             assert_eq!(

@@ -1,5 +1,5 @@
-//! The audit log from outside: what it proves, and that nobody changes the books or the log unseen, not even with the database
-//! and the keys in hand.
+//! The audit log from outside: what it proves, and that nobody changes the books or the log unseen, not even with the
+//! database and the keys in hand.
 
 mod bank;
 mod online;

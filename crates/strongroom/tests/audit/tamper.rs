@@ -25,7 +25,8 @@ const fn case(does: &'static str, sql: &'static str, table: &'static str, code: 
     }
 }
 
-/// `{e}` is an entry in the middle of the journal, `{t}` the last entry of its transaction, `{r}` a record, `{l}` a leaf.
+/// `{e}` is an entry in the middle of the journal, `{t}` the last entry of its transaction, `{r}` a record, `{l}` a
+/// leaf.
 const CASES: &[Case] = &[
     case(
         "edit an amount",

@@ -95,7 +95,8 @@ fn parse(query: &HistoryQuery) -> Result<Parsed, Problem> {
 
 /// Read an account's history, newest first, stable while new entries arrive.
 ///
-/// A filtered page looks at a bounded number of entries: it may hold fewer lines than asked for and still have a `next_cursor`.
+/// A filtered page looks at a bounded number of entries: it may hold fewer lines than asked for and still have a
+/// `next_cursor`.
 #[utoipa::path(get, path = "/api/v1/accounts/{id}/transactions", tag = "accounts",
     params(("id" = String, Path, description = "The account."), HistoryQuery),
     responses((status = 200, description = "A page of entries.", body = Page<wire::HistoryLine>)))]
