@@ -16,14 +16,15 @@ use crate::money::Money;
 /// The form of a receipt. Another form gets another name.
 pub const RECEIPT_FORMAT: &str = "strongroom-receipt/v1";
 
-/// Proof that a transaction is in the bank's log. Verify it with the log's public key alone: `strongroom receipt verify`.
+/// Proof that a transaction is in the bank's log. Verify it with the log's public key alone: `strongroom receipt
+/// verify`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"format": "strongroom-receipt/v1",
     "transaction": {"id": "txn_01jd3vw4ezfkx8y0q4sfcmj2t9", "kind": "transfer", "from_account_id": "acct_01jd3vw4ezfkx8y0q4sfcmj2t9",
         "to_account_id": "acct_01jd3vw5m2e8qtw2j3k4v5x6y7", "amount": {"amount": 1250, "currency": "EUR"},
         "booked_at": "2026-11-20T12:01:00.000000Z", "value_date": "2026-11-20", "memo": null},
-    "entries_digest": "EkzDbg3mCwBYp0LkNDhzY5k8Wd0Cm9yWbVxJcI3b3oA=", "record": "AQAAAAAAAAAB…", "actor": "VnRrc0K1…", "leaf": 0,
+    "entries_digest": "EkzDbg3mCwBYp0LkNDhzY5k8Wd0Cm9yWbVxJcI3b3oA=", "record": "AQAAAAAAAAAB…", "caller": "VnRrc0K1…", "leaf": 0,
     "proof": [], "checkpoint": "localhost/log\n1\nEkzDbg3mCwBYp0LkNDhzY5k8Wd0Cm9yWbVxJcI3b3oA=\n\n— localhost/log …\n"}))]
 pub struct Receipt {
     /// `strongroom-receipt/v1`.
@@ -35,7 +36,7 @@ pub struct Receipt {
     /// Base64: the audit record without who acted.
     pub record: String,
     /// Base64: commitment to who acted.
-    pub actor: String,
+    pub caller: String,
     /// The record's position in the log, from 0.
     pub leaf: u64,
     /// Base64: hashes from the leaf's sibling upwards (RFC 9162, 2.1.3).
@@ -93,7 +94,7 @@ impl Receipt {
             },
             entries_digest: STANDARD.encode(receipt.entries),
             record: STANDARD.encode(&receipt.record),
-            actor: STANDARD.encode(receipt.actor),
+            caller: STANDARD.encode(receipt.caller),
             leaf: receipt.leaf,
             proof: receipt.proof.iter().map(|hash| STANDARD.encode(hash)).collect(),
             checkpoint: checkpoint.to_owned(),
@@ -114,7 +115,7 @@ impl Receipt {
             record: STANDARD
                 .decode(&self.record)
                 .map_err(|_| ReceiptFormError("record"))?,
-            actor: hash(&self.actor, "actor")?,
+            caller: hash(&self.caller, "caller")?,
             leaf: self.leaf,
             proof: self
                 .proof
@@ -176,7 +177,7 @@ mod tests {
             },
             entries: [6; 32],
             record: vec![1, 2, 3],
-            actor: [7; 32],
+            caller: [7; 32],
             leaf: 5,
             proof: vec![[1; 32], [2; 32]],
         }
@@ -203,7 +204,7 @@ mod tests {
                 r.transaction.memo = Some("AAAA".to_owned())
             }),
             ("entries_digest", |r| r.entries_digest.clear()),
-            ("actor", |r| r.actor.push('=')),
+            ("caller", |r| r.caller.push('=')),
             ("proof", |r| r.proof.push("!".to_owned())),
         ];
         for (name, change) in changes {

@@ -1,9 +1,9 @@
 //! Checkpoints: the signed heads of the audit log, kept outside the database.
 //!
-//! What is in the database can be rewritten by whoever owns it. What was signed and handed out cannot be taken back: so this node signs
-//! the log's head soon after it grew, keeps the newest one beside the database and every one of them in a file per day, and never signs
-//! a head that does not continue the newest. Copy `key` and any line of the history to where the bank's operators cannot write, and
-//! nobody can rewrite what came before it unseen.
+//! What is in the database can be rewritten by whoever owns it. What was signed and handed out cannot be taken back: so
+//! this node signs the log's head soon after it grew, keeps the newest one beside the database and every one of them in
+//! a file per day, and never signs a head that does not continue the newest. Copy `key` and any line of the history to
+//! where the bank's operators cannot write, and nobody can rewrite what came before it unseen.
 
 use std::{
     fs, io,
@@ -53,7 +53,8 @@ pub struct Checkpoints {
 }
 
 impl Checkpoints {
-    /// Takes up the newest checkpoint of a directory, which is made when there is none, and writes the log's public keys.
+    /// Takes up the newest checkpoint of a directory, which is made when there is none, and writes the log's public
+    /// keys.
     ///
     /// # Errors
     /// When the directory cannot be used, or its newest checkpoint is not one of this log.
@@ -90,8 +91,8 @@ impl Checkpoints {
         &self.verifiers
     }
 
-    /// Signs a head and publishes it. The caller has proved that it continues the newest one; what is smaller, or as large
-    /// with another root, is refused here all the same.
+    /// Signs a head and publishes it. The caller has proved that it continues the newest one; what is smaller, or as
+    /// large with another root, is refused here all the same.
     ///
     /// # Errors
     /// When the head lies below or beside the newest checkpoint, or the directory cannot be written.
@@ -228,8 +229,8 @@ pub fn open_note(
     })
 }
 
-/// Whole or not at all, for the owner alone. The directory is not synced: after a crash the file before may stand there,
-/// which the log continues as well.
+/// Whole or not at all, for the owner alone. The directory is not synced: after a crash the file before may stand
+/// there, which the log continues as well.
 fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temporary = path.with_extension("new");
     match fs::remove_file(&temporary) {

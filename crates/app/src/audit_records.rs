@@ -58,7 +58,7 @@ pub struct RecordProof {
     /// The record without who acted.
     pub record: Vec<u8>,
     /// Commitment to who acted.
-    pub actor: Hash,
+    pub caller: Hash,
     /// Its position.
     pub leaf: u64,
     /// Hashes from the leaf's sibling upwards.
@@ -123,7 +123,7 @@ impl Bank {
         let found = snapshot.leaves(place, 1).await?;
         let record = found.first().and_then(|leaf| leaf.record.value());
         let record = record.ok_or_else(|| Error::broken("an audit record that cannot be read"))?;
-        let (public, actor) = leaf::split(record.canonical(), record.mac_key, &record.mac);
+        let (public, caller) = leaf::split(record.canonical(), record.mac_key, &record.mac);
         let nodes = snapshot
             .nodes(&nodes_for_inclusion(place, checkpoint.size))
             .await?;
@@ -134,7 +134,7 @@ impl Bank {
         }
         Ok(RecordProof {
             record: public,
-            actor,
+            caller,
             leaf: place,
             proof,
             checkpoint,

@@ -66,8 +66,8 @@ impl LedgerCheck {
 }
 
 impl Bank {
-    /// Checks the whole bank against its log and its newest checkpoint, or joins the check that runs. Answers after at most
-    /// five seconds; ask again for the rest.
+    /// Checks the whole bank against its log and its newest checkpoint, or joins the check that runs. Answers after at
+    /// most five seconds; ask again for the rest.
     ///
     /// # Errors
     /// `forbidden`.

@@ -31,8 +31,8 @@ pub struct IssuedReceipt {
 }
 
 impl Bank {
-    /// The receipt of a transfer, deposit or withdrawal, for those who may read it. It says nothing of who acted and nothing
-    /// of any balance.
+    /// The receipt of a transfer, deposit or withdrawal, for those who may read it. It says nothing of who acted and
+    /// nothing of any balance.
     ///
     /// # Errors
     /// `not_found` when there is none, or the caller is no party of it; `receipt_pending` while it is not sealed.
@@ -81,12 +81,12 @@ impl Bank {
             return Err(Error::broken("an audit record that cannot be read"));
         };
         let entries: Vec<Entry> = found.entries.iter().copied().filter_map(Result::ok).collect();
-        let (public, actor) = leaf::split(record.canonical(), record.mac_key, &record.mac);
+        let (public, caller) = leaf::split(record.canonical(), record.mac_key, &record.mac);
         let receipt = Receipt {
             facts: transaction.shown(),
             entries: entries_digest(&transaction.salt, &entries),
             record: public,
-            actor,
+            caller,
             leaf: place,
             proof: inclusion_proof(place, checkpoint.size, &nodes).map_err(Error::internal)?,
         };

@@ -1,12 +1,13 @@
 //! Verification: the log against itself and against checkpoints kept elsewhere, the books against the log.
 //!
-//! Nothing stored is believed. Every record is checked against its HMAC and its leaf, the leaves against the inner nodes and the root,
-//! the root against every checkpoint at hand, every transaction and its entries against the digest in its record; balances, sequences,
-//! pointers, freezes and floors are rebuilt from nothing and compared with the accounts. Then every table is searched for rows that
-//! nothing in the log leads to.
+//! Nothing stored is believed. Every record is checked against its HMAC and its leaf, the leaves against the inner
+//! nodes and the root, the root against every checkpoint at hand, every transaction and its entries against the digest
+//! in its record; balances, sequences, pointers, freezes and floors are rebuilt from nothing and compared with the
+//! accounts. Then every table is searched for rows that nothing in the log leads to.
 //!
-//! The same code runs on a stopped database and on a living bank: it reads short snapshots, one per page, and catches up with what
-//! was committed in between before it compares an account. Memory is bounded: pages, and one small value per account of a slice.
+//! The same code runs on a stopped database and on a living bank: it reads short snapshots, one per page, and catches
+//! up with what was committed in between before it compares an account. Memory is bounded: pages, and one small value
+//! per account of a slice.
 
 mod books;
 mod log;

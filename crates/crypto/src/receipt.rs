@@ -1,5 +1,5 @@
-//! The whole check of a receipt: from the facts of a transaction to a signature of the log. Needs the receipt, the note it
-//! came with and the log's public key; no server, no database, no secret.
+//! The whole check of a receipt: from the facts of a transaction to a signature of the log. Needs the receipt, the note
+//! it came with and the log's public key; no server, no database, no secret.
 
 use strongroom_domain::audit::{Receipt, ReceiptError};
 
@@ -101,12 +101,12 @@ mod tests {
             root: range.root(),
             extensions: Vec::new(),
         };
-        let (public, actor) = leaf::split(record.canonical(), record.mac_key, &record.mac);
+        let (public, caller) = leaf::split(record.canonical(), record.mac_key, &record.mac);
         let receipt = Receipt {
             facts,
             entries,
             record: public,
-            actor,
+            caller,
             leaf: 5,
             proof: inclusion_proof(5, 11, &nodes).unwrap(),
         };
@@ -144,7 +144,7 @@ mod tests {
             |r| r.record[5] ^= 1,
             |r| r.record.push(0),
             |r| r.record.clear(),
-            |r| r.actor[0] ^= 1,
+            |r| r.caller[0] ^= 1,
             |r| r.leaf = 4,
             |r| r.leaf = 11,
             |r| r.proof[1][0] ^= 1,
@@ -195,10 +195,10 @@ mod tests {
         let keys = ring.note_verifiers(ORIGIN).unwrap();
         let mut refused = record(&good.facts, &good.entries);
         refused.outcome = "account_frozen".to_owned();
-        let (public, actor) = leaf::split(refused.canonical(), 1, &refused.mac);
+        let (public, caller) = leaf::split(refused.canonical(), 1, &refused.mac);
         let changed = Receipt {
             record: public,
-            actor,
+            caller,
             ..good
         };
         let refusal = verify(&changed, &note, &keys);

@@ -1,8 +1,8 @@
 //! The audit log as it is stored: reading it for proofs and verification, sealing it, and telling when it grew.
 //!
-//! On SQLite every commit appends its own leaves. On PostgreSQL records carry the number of the transaction that wrote them, and one
-//! elected node appends leaves for what is final ([`Sealer`]). Either way [`Store::log_growth`] tells of every new end of
-//! the tree that is committed. Signing is not done here: this crate holds no key.
+//! On SQLite every commit appends its own leaves. On PostgreSQL records carry the number of the transaction that wrote
+//! them, and one elected node appends leaves for what is final ([`Sealer`]). Either way [`Store::log_growth`] tells of
+//! every new end of the tree that is committed. Signing is not done here: this crate holds no key.
 
 mod browse;
 mod open;
@@ -29,8 +29,8 @@ use crate::store::{Engines, Store};
 pub struct LogHead {
     /// The tree's right edge.
     pub range: CompactRange,
-    /// Two heads of one lineage: the later one was made from the earlier one by appending, in memory. Another lineage was
-    /// loaded from the database, and what it continues has to be proved.
+    /// Two heads of one lineage: the later one was made from the earlier one by appending, in memory. Another lineage
+    /// was loaded from the database, and what it continues has to be proved.
     pub lineage: u64,
 }
 

@@ -12,8 +12,8 @@ use crate::{
 };
 
 impl Run<'_> {
-    /// Compares all accounts, a page per snapshot. Each snapshot is caught up with first, so that an account is compared with
-    /// exactly the entries that it was stored with.
+    /// Compares all accounts, a page per snapshot. Each snapshot is caught up with first, so that an account is
+    /// compared with exactly the entries that it was stored with.
     pub(super) async fn compare_accounts(&mut self, replay: &mut Replay) -> Result<(), Error> {
         let mut after = AccountId::from_bytes([0; 16]);
         loop {

@@ -1,8 +1,9 @@
 //! Verification from a checkpoint on, in work proportional to what came after it.
 //!
-//! The accounts that were touched since begin where they stood at the checkpoint. That is not believed either: the entry in which an
-//! account stood there is checked against its transaction, that against its record, and the record is proved to lie under the
-//! checkpoint's root. What was not touched since is not looked at; a full verification does that.
+//! The accounts that were touched since begin where they stood at the checkpoint. That is not believed either: the
+//! entry in which an account stood there is checked against its transaction, that against its record, and the record is
+//! proved to lie under the checkpoint's root. What was not touched since is not looked at; a full verification does
+//! that.
 
 use std::collections::HashSet;
 

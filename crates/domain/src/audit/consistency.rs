@@ -20,8 +20,8 @@ pub fn nodes_for_consistency(old: u64, new: u64) -> Vec<NodeRange> {
     out
 }
 
-/// The proof that a tree of `new` leaves continues one of `old` leaves (RFC 9162 2.1.4.1). Empty for equal sizes and for an
-/// empty earlier tree.
+/// The proof that a tree of `new` leaves continues one of `old` leaves (RFC 9162 2.1.4.1). Empty for equal sizes and
+/// for an empty earlier tree.
 ///
 /// # Errors
 /// [`ProofError::OutOfRange`] when the earlier tree is the larger one, [`ProofError::Missing`] for a missing node.

@@ -4,12 +4,12 @@
 //! affair. So a leaf is the hash of the record's public part and of a commitment to the rest:
 //!
 //! ```text
-//! canonical = public[..17] ‖ actor (50 bytes) ‖ public[17..]
-//! leaf      = SHA-256(0x00 ‖ public ‖ SHA-256("strongroom/actor/v1" ‖ mac ‖ mac_key ‖ actor))
+//! canonical = public[..17] ‖ caller (50 bytes) ‖ public[17..]
+//! leaf      = SHA-256(0x00 ‖ public ‖ SHA-256("strongroom/caller/v1" ‖ mac ‖ mac_key ‖ caller))
 //! ```
 //!
-//! The HMAC, 256 bits that nobody without the node's key can compute, is what keeps the actor from being guessed; it is
-//! therefore never shown in a receipt. Whoever holds the database recomputes the whole leaf.
+//! The HMAC, 256 bits that nobody without the node's key can compute, is what keeps the caller from being guessed; it
+//! is therefore never shown in a receipt. Whoever holds the database recomputes the whole leaf.
 
 use sha2::{Digest, Sha256};
 
@@ -18,10 +18,10 @@ use crate::audit::{
     tree::{Hash, leaf_hash},
 };
 
-/// Bytes of the canonical form before the actor: version, id, time.
-const BEFORE_ACTOR: usize = 17;
-/// Bytes of the actor: request, kind of principal, principal, session, origin.
-const ACTOR_BYTES: usize = 50;
+/// Bytes of the canonical form before the caller: version, id, time.
+const BEFORE_CALLER: usize = 17;
+/// Bytes of the caller: request, kind of principal, principal, session, origin.
+const CALLER_BYTES: usize = 50;
 /// Longest text in a record's public part, in bytes: names are short, and a parser has bounds.
 const TEXT_BYTES_MAX: usize = 128;
 /// Longest details in a record's public part, in bytes.
@@ -29,16 +29,16 @@ const DETAILS_BYTES_MAX: usize = 64 * 1024;
 
 /// The leaf of a record.
 pub(super) fn of_record(canonical: Vec<u8>, mac_key: i64, mac: &[u8; 32]) -> Hash {
-    let (public, actor) = split(canonical, mac_key, mac);
-    of_parts(&public, &actor)
+    let (public, caller) = split(canonical, mac_key, mac);
+    of_parts(&public, &caller)
 }
 
-/// The public part, and the commitment to the actor.
+/// The public part, and the commitment to the caller.
 pub fn split(mut canonical: Vec<u8>, mac_key: i64, mac: &[u8; 32]) -> (Vec<u8>, Hash) {
-    let end = canonical.len().min(BEFORE_ACTOR.saturating_add(ACTOR_BYTES));
-    let start = end.min(BEFORE_ACTOR);
+    let end = canonical.len().min(BEFORE_CALLER.saturating_add(CALLER_BYTES));
+    let start = end.min(BEFORE_CALLER);
     let mut commitment = Sha256::new()
-        .chain_update(b"strongroom/actor/v1")
+        .chain_update(b"strongroom/caller/v1")
         .chain_update(mac)
         .chain_update(mac_key.to_be_bytes());
     commitment.update(canonical.get(start..end).unwrap_or_default());
@@ -46,9 +46,9 @@ pub fn split(mut canonical: Vec<u8>, mac_key: i64, mac: &[u8; 32]) -> (Vec<u8>, 
     (canonical, commitment.finalize().into())
 }
 
-/// The leaf of a public part and the commitment to the actor.
-pub fn of_parts(public: &[u8], actor: &Hash) -> Hash {
-    leaf_hash(&[public, actor].concat())
+/// The leaf of a public part and the commitment to the caller.
+pub fn of_parts(public: &[u8], caller: &Hash) -> Hash {
+    leaf_hash(&[public, caller].concat())
 }
 
 /// The public part of a record.
@@ -140,15 +140,15 @@ mod tests {
         let hex: String = record().leaf().iter().map(|b| format!("{b:02x}")).collect();
         assert_eq!(
             hex,
-            "002b91e63bfa79f59d40ed9cee4c8282ab9592c9c9f29e8445e97dec1ad26510"
+            "5f8b9772205eeb2deb9fe88f816a77e588c5f11990e1a1bced65109e8bad471a"
         );
     }
 
     #[test]
     fn the_public_part_tells_what_happened_and_nothing_of_who_did_it() {
         let record = record();
-        let (public, actor) = split(record.canonical(), record.mac_key, &record.mac);
-        assert_eq!(of_parts(&public, &actor), record.leaf());
+        let (public, caller) = split(record.canonical(), record.mac_key, &record.mac);
+        assert_eq!(of_parts(&public, &caller), record.leaf());
         for secret in [[1_u8; 16], [2; 16], [3; 16], [8; 16]] {
             assert!(!public.windows(16).any(|window| window == secret));
         }
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn the_actor_is_bound_by_the_leaf_and_cannot_be_guessed_without_the_mac() {
+    fn the_caller_is_bound_by_the_leaf_and_cannot_be_guessed_without_the_mac() {
         let base = record();
         let commitment = |record: &SignedRecord| split(record.canonical(), record.mac_key, &record.mac).1;
         let changes: [fn(&mut SignedRecord); 7] = [
@@ -212,7 +212,7 @@ mod tests {
             let (public, _) = split(vec![7; length], 1, &[0; 32]);
             assert_eq!(
                 public.len(),
-                length.min(BEFORE_ACTOR) + length.saturating_sub(BEFORE_ACTOR + ACTOR_BYTES)
+                length.min(BEFORE_CALLER) + length.saturating_sub(BEFORE_CALLER + CALLER_BYTES)
             );
         }
     }

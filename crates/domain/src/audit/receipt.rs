@@ -1,8 +1,9 @@
 //! A receipt: everything between the facts of one transaction and a root that the log has signed.
 //!
-//! Whoever holds a receipt and the log's public key checks it without database and server: the facts give the transaction's
-//! digest, the digest stands in the audit record, the record is a leaf, the leaf leads to the root, the root is signed. The
-//! last step needs a signature and is the caller's: compare [`Receipt::root`] with the checkpoint's.
+//! Whoever holds a receipt and the log's public key checks it without database and server: the facts give the
+//! transaction's digest, the digest stands in the audit record, the record is a leaf, the leaf leads to the root, the
+//! root is signed. The last step needs a signature and is the caller's: compare [`Receipt::root`] with the
+//! checkpoint's.
 
 use crate::{
     audit::{
@@ -25,7 +26,7 @@ pub struct Receipt {
     /// The public part of the audit record.
     pub record: Vec<u8>,
     /// Commitment to who acted.
-    pub actor: Hash,
+    pub caller: Hash,
     /// The record's place in the log, from 0.
     pub leaf: u64,
     /// Hashes from the leaf's sibling upwards.
@@ -69,7 +70,7 @@ impl Receipt {
         if self.proof.len() > PROOF_HASHES_MAX {
             return Err(ProofError::Length.into());
         }
-        let leaf = leaf::of_parts(&self.record, &self.actor);
+        let leaf = leaf::of_parts(&self.record, &self.caller);
         Ok(root_from_inclusion(self.leaf, size, leaf, &self.proof)?)
     }
 }

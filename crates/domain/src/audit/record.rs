@@ -169,8 +169,8 @@ impl Details {
     }
 }
 
-/// What the record of an opening binds for good: an account that is given to somebody else in the database, or to another
-/// number, is found out.
+/// What the record of an opening binds for good: an account that is given to somebody else in the database, or to
+/// another number, is found out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Opening {
     /// The owner's id.
@@ -183,8 +183,8 @@ pub struct Opening {
     pub number: [u8; 32],
 }
 
-/// Digest of an account's number, as the record of the opening binds it. It hides nothing that the account's row does not
-/// show beside it, and keeps the number itself out of the log.
+/// Digest of an account's number, as the record of the opening binds it. It hides nothing that the account's row does
+/// not show beside it, and keeps the number itself out of the log.
 pub fn number_digest(account: AccountId, number: &str) -> [u8; 32] {
     Sha256::new()
         .chain_update(b"strongroom/number/v1")

@@ -11,8 +11,8 @@ use crate::{
 };
 
 impl Store {
-    /// Opens a database for verification only: nothing is migrated, made or continued, and a tree with holes can be looked at.
-    /// Only snapshots may be taken of such a store.
+    /// Opens a database for verification only: nothing is migrated, made or continued, and a tree with holes can be
+    /// looked at. Only snapshots may be taken of such a store.
     ///
     /// # Errors
     /// [`StoreError::Setup`] when there is no database or it is of another version, [`StoreError::Unavailable`] when it

@@ -1,9 +1,10 @@
 //! The sealer: on PostgreSQL one elected node gives the committed records their place in the log.
 //!
-//! A record carries the number of the transaction that wrote it. Once that number lies below the oldest transaction still
-//! running, no older record can appear any more: the order (transaction, id) is final there, and a transaction that commits late comes
-//! late into the log and leaves no hole. Leaves and inner nodes are appended by one statement that also moves the sealer's position on,
-//! under the term that this sealer took: one that was replaced appends nothing.
+//! A record carries the number of the transaction that wrote it. Once that number lies below the oldest transaction
+//! still running, no older record can appear any more: the order (transaction, id) is final there, and a transaction
+//! that commits late comes late into the log and leaves no hole. Leaves and inner nodes are appended by one statement
+//! that also moves the sealer's position on, under the term that this sealer took: one that was replaced appends
+//! nothing.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 

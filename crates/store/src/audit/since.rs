@@ -33,7 +33,8 @@ impl LogSnapshot {
         Ok(self.with_entries(found).await?.pop())
     }
 
-    /// The path of an account as it was when `entry` was its newest, read along the pointers; `None` where they do not fit.
+    /// The path of an account as it was when `entry` was its newest, read along the pointers; `None` where they do not
+    /// fit.
     ///
     /// # Errors
     /// [`StoreError`] when the database does not answer.

@@ -1,7 +1,7 @@
 //! One moment of the log and the books, read in pages.
 //!
-//! A snapshot is one short transaction: whoever verifies a living bank opens a new one for every page and lets the fold catch
-//! up, so that no reader holds back the engine's own cleaning for long.
+//! A snapshot is one short transaction: whoever verifies a living bank opens a new one for every page and lets the fold
+//! catch up, so that no reader holds back the engine's own cleaning for long.
 
 use sea_orm::{AccessMode, ConnectionTrait, IsolationLevel, QueryResult, Statement, TransactionTrait, Value};
 use strongroom_domain::{
@@ -221,8 +221,8 @@ impl LogSnapshot {
         Ok(nodes)
     }
 
-    /// Stored hashes of a level from position `start` to before `end`; level 0 are the leaves. `None` for one that cannot
-    /// be read.
+    /// Stored hashes of a level from position `start` to before `end`; level 0 are the leaves. `None` for one that
+    /// cannot be read.
     ///
     /// # Errors
     /// [`StoreError`] when the database does not answer.

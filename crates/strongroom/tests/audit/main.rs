@@ -1,5 +1,5 @@
-//! The audit log from outside: what it proves, and that nobody changes the books or the log unseen, not even with the database
-//! and the keys in hand.
+//! The audit log from outside: what it proves, and that nobody changes the books or the log unseen, not even with the
+//! database and the keys in hand.
 
 mod bank;
 mod online;
@@ -7,7 +7,6 @@ mod owner;
 mod place;
 mod receipts;
 mod sealing;
-mod speed;
 mod since;
 mod start;
 mod stolen_keys;

@@ -1,5 +1,5 @@
-//! What the log proves, told from outside: receipts over HTTPS, verified by the command line without the server; `audit verify`
-//! beside a running server and on a stopped one.
+//! What the log proves, told from outside: receipts over HTTPS, verified by the command line without the server; `audit
+//! verify` beside a running server and on a stopped one.
 
 use std::process::Command;
 

@@ -54,7 +54,8 @@ struct RecordsQuery {
 
 /// List audit records.
 ///
-/// Newest first, in the order of the log. A page examines a bounded number of records: with a filter it may hold few, and a
+/// Newest first, in the order of the log. A page examines a bounded number of records: with a filter it may hold few,
+/// and a
 /// `next_cursor` to go on.
 #[utoipa::path(get, path = "/api/v1/admin/audit/records", tag = "operators", params(RecordsQuery),
     responses((status = 200, description = "A page of records.", body = Page<wire::AuditRecord>)))]
@@ -106,8 +107,8 @@ async fn records(
 
 /// Get the newest signed head of the log.
 ///
-/// Keep it where the bank's operators cannot write: `strongroom audit verify --checkpoint FILE` shows later that the log still
-/// continues it.
+/// Keep it where the bank's operators cannot write: `strongroom audit verify --checkpoint FILE` shows later that the
+/// log still continues it.
 #[utoipa::path(get, path = "/api/v1/admin/audit/checkpoint", tag = "operators",
     responses((status = 200, description = "The head and the log's keys.", body = wire::LogCheckpoint)))]
 async fn checkpoint(
@@ -136,7 +137,7 @@ async fn proof(
     Ok(Json(wire::RecordProof {
         record_id: id,
         record: STANDARD.encode(&proof.record),
-        actor: STANDARD.encode(proof.actor),
+        caller: STANDARD.encode(proof.caller),
         leaf: proof.leaf,
         proof: proof.proof.iter().map(|hash| STANDARD.encode(hash)).collect(),
         checkpoint: proof.checkpoint.note.clone(),

@@ -65,9 +65,9 @@ async fn trial_balance(
 
 /// Check the books against the log.
 ///
-/// Verifies every audit record, the log's tree against its newest signed head, every transaction against its record, and rebuilds
-/// every account from its entries, while the bank works. Starts a check or joins the one that runs; answers after at most five seconds
-/// with how far it is.
+/// Verifies every audit record, the log's tree against its newest signed head, every transaction against its record,
+/// and rebuilds every account from its entries, while the bank works. Starts a check or joins the one that runs;
+/// answers after at most five seconds with how far it is.
 #[utoipa::path(get, path = "/api/v1/admin/ledger/check", tag = "operators",
     responses((status = 200, description = "How far the check is, and what it found.", body = wire::LedgerCheck)))]
 async fn check(State(state): State<AppState>, Auth(cx): Auth) -> Result<Json<wire::LedgerCheck>, Problem> {

@@ -16,9 +16,9 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
 
 /// Get a receipt.
 ///
-/// For both parties of a transfer, deposit or withdrawal. A receipt verifies without this server: `strongroom receipt verify`
-/// needs the file and the log's public key only. Right after a booking it waits up to two seconds for the seal; after that the answer
-/// is 503 `receipt_pending`, and the receipt is there a moment later.
+/// For both parties of a transfer, deposit or withdrawal. A receipt verifies without this server: `strongroom receipt
+/// verify` needs the file and the log's public key only. Right after a booking it waits up to two seconds for the seal;
+/// after that the answer is 503 `receipt_pending`, and the receipt is there a moment later.
 #[utoipa::path(get, path = "/api/v1/receipts/{transaction_id}", tag = "receipts",
     params(("transaction_id" = String, Path, description = "A transaction, transfer, deposit or withdrawal.")),
     responses((status = 200, description = "The receipt.", body = wire::Receipt)))]

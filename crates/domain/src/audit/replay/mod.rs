@@ -1,11 +1,13 @@
 //! The books rebuilt from the log.
 //!
-//! A fold: it is fed with the log's records and the transactions that they tell of, and compared with the accounts at the
-//! end. Nothing that is stored is believed: balances, sequences, pointers and states are computed again from nothing.
+//! A fold: it is fed with the log's records and the transactions that they tell of, and compared with the accounts at
+//! the end. Nothing that is stored is believed: balances, sequences, pointers and states are computed again from
+//! nothing.
 //!
-//! Records come in the order of the leaves. On several nodes that is nearly, not exactly, the order in which an account's entries
-//! were booked (a transaction gets its number before it has all its locks), so an entry that comes too early waits for those before it.
-//! Memory is per account, not per record; a bank with more accounts than fit is replayed in several slices.
+//! Records come in the order of the leaves. On several nodes that is nearly, not exactly, the order in which an
+//! account's entries were booked (a transaction gets its number before it has all its locks), so an entry that comes
+//! too early waits for those before it. Memory is per account, not per record; a bank with more accounts than fit is
+//! replayed in several slices.
 
 mod account;
 mod finding;
