@@ -47,7 +47,8 @@ pub struct TrialBalance {
 
 /// A row that does not fit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[schema(example = json!({"table": "entries", "row": "4711", "code": "balance_wrong", "detail": "the balance after the entry is not the balance before and the amount"}))]
+#[schema(example = json!({"table": "entries", "row": "4711", "code": "balance_wrong",
+    "detail": "the balance after the entry is not the balance before and the amount"}))]
 pub struct Finding {
     /// In which table, or `checkpoint`.
     pub table: String,

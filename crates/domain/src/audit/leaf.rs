@@ -140,7 +140,7 @@ mod tests {
         let hex: String = record().leaf().iter().map(|b| format!("{b:02x}")).collect();
         assert_eq!(
             hex,
-            "002b91e63bfa79f59d40ed9cee4c8282ab9592c9c9f29e8445e97dec1ad26510"
+            "5f8b9772205eeb2deb9fe88f816a77e588c5f11990e1a1bced65109e8bad471a"
         );
     }
 

@@ -55,7 +55,8 @@ struct RecordsQuery {
 /// List audit records.
 ///
 /// Newest first, in the order of the log. A page examines a bounded number of records: with a filter it may hold few,
-/// and a `next_cursor` to go on.
+/// and a
+/// `next_cursor` to go on.
 #[utoipa::path(get, path = "/api/v1/admin/audit/records", tag = "operators", params(RecordsQuery),
     responses((status = 200, description = "A page of records.", body = Page<wire::AuditRecord>)))]
 async fn records(
