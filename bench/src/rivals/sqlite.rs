@@ -14,12 +14,32 @@ use crate::{
 /// What each account has at first: more than a measurement can spend.
 const OPENING: i64 = 1_000_000_000;
 const SCHEMA: &str = "
-    CREATE TABLE accounts (id INTEGER PRIMARY KEY, balance INTEGER NOT NULL CHECK (balance >= 0), entries INTEGER NOT NULL DEFAULT 0, frozen INTEGER NOT NULL DEFAULT 0) STRICT;
+    CREATE TABLE accounts (
+        id INTEGER PRIMARY KEY,
+        balance INTEGER NOT NULL CHECK (balance >= 0),
+        entries INTEGER NOT NULL DEFAULT 0,
+        frozen INTEGER NOT NULL DEFAULT 0
+    ) STRICT;
     CREATE TABLE keys (key BLOB PRIMARY KEY, fingerprint BLOB NOT NULL, at INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-    CREATE TABLE transfers (id INTEGER PRIMARY KEY, from_account INTEGER NOT NULL, to_account INTEGER NOT NULL, amount INTEGER NOT NULL CHECK (amount > 0), currency TEXT NOT NULL, booked_at INTEGER NOT NULL, key BLOB NOT NULL) STRICT;
-    CREATE TABLE entries (id INTEGER PRIMARY KEY, transfer INTEGER NOT NULL, account INTEGER NOT NULL, amount INTEGER NOT NULL CHECK (amount <> 0), balance_after INTEGER NOT NULL, booked_at INTEGER NOT NULL) STRICT;
+    CREATE TABLE transfers (
+        id INTEGER PRIMARY KEY,
+        from_account INTEGER NOT NULL,
+        to_account INTEGER NOT NULL,
+        amount INTEGER NOT NULL CHECK (amount > 0), currency TEXT NOT NULL, booked_at INTEGER NOT NULL, key BLOB NOT NULL
+    ) STRICT;
+    CREATE TABLE entries (
+        id INTEGER PRIMARY KEY,
+        transfer INTEGER NOT NULL,
+        account INTEGER NOT NULL,
+        amount INTEGER NOT NULL CHECK (amount <> 0), balance_after INTEGER NOT NULL, booked_at INTEGER NOT NULL
+    ) STRICT;
     CREATE INDEX entries_account ON entries (account, id);
-    CREATE TABLE audit (id INTEGER PRIMARY KEY, at INTEGER NOT NULL, principal INTEGER NOT NULL, action TEXT NOT NULL, object INTEGER NOT NULL, outcome TEXT NOT NULL, details BLOB NOT NULL, mac BLOB NOT NULL) STRICT;
+    CREATE TABLE audit (
+        id INTEGER PRIMARY KEY,
+        at INTEGER NOT NULL,
+        principal INTEGER NOT NULL,
+        action TEXT NOT NULL, object INTEGER NOT NULL, outcome TEXT NOT NULL, details BLOB NOT NULL, mac BLOB NOT NULL
+    ) STRICT;
 ";
 
 /// The rival's database.

@@ -35,8 +35,8 @@ columns! { Accounts {
 } }
 columns! { Names { account: Uuid, sealed: &'a [u8], } }
 columns! { States {
-    account: Uuid, floor: Option<i64>, freezes: i64, closed: bool, balance: i64, held: i64, entries: i64, last_booked_at: i64,
-    path: Vec<u8>,
+    account: Uuid, floor: Option<i64>, freezes: i64, closed: bool, balance: i64, held: i64, entries: i64,
+    last_booked_at: i64, path: Vec<u8>,
 } }
 columns! { Transactions {
     last_entry: i64, id: Uuid, first_entry: i64, kind: &'static str, from_account: Uuid, to_account: Uuid, amount: i64,

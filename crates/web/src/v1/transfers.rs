@@ -45,8 +45,10 @@ struct CreateQuery {
 /// Decided and booked in one commit with its idempotency key and its audit record. A repetition with the same key and
 /// body gets the same answer, with `Idempotent-Replayed: true`; a refusal by the bank's rules (422) is repeated, too.
 #[utoipa::path(post, path = "/api/v1/transfers", tag = "transfers", request_body = wire::CreateTransfer,
-    params(CreateQuery, ("Idempotency-Key" = Option<String>, Header, description = "Your name for this one intent; needed unless `dry_run`.")),
-    responses((status = 201, description = "Booked.", body = wire::Transfer), (status = 200, description = "A dry run: it would be booked like this.", body = wire::Transfer)))]
+    params(CreateQuery, ("Idempotency-Key" = Option<String>, Header,
+        description = "Your name for this one intent; needed unless `dry_run`.")),
+    responses((status = 201, description = "Booked.", body = wire::Transfer),
+        (status = 200, description = "A dry run: it would be booked like this.", body = wire::Transfer)))]
 async fn create(
     State(state): State<AppState>,
     Auth(cx): Auth,

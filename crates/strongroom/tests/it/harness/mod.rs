@@ -51,8 +51,9 @@ macro_rules! stories {
         mod postgres {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() {
-                let Some(server) = $crate::harness::Server::start($crate::harness::Engine::Postgres).await else { return };
-                super::$name(server).await;
+                if let Some(server) = $crate::harness::Server::start($crate::harness::Engine::Postgres).await {
+                    super::$name(server).await;
+                }
             })*
         }
     };
