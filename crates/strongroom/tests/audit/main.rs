@@ -8,7 +8,6 @@ mod place;
 mod receipts;
 mod sealing;
 mod since;
-mod speed;
 mod start;
 mod stolen_keys;
 mod tamper;
