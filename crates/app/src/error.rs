@@ -6,6 +6,9 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 use strongroom_domain::ledger::Refusal;
 use strongroom_store::StoreError;
 
+/// When something that is busy or away is worth another try.
+const SOON: Duration = Duration::from_secs(1);
+
 /// What sort of refusal it is; the web has one table from kinds to status codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -42,10 +45,14 @@ pub struct FieldError {
     pub detail: String,
 }
 
-/// Why a use case was refused.
+/// Why a use case was refused. One pointer, so that an `Ok` is not paid for with its size.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("{code}: {detail}")]
-pub struct Error {
+#[error("{}: {}", .0.code, .0.detail)]
+pub struct Error(Box<Refused>);
+
+/// What a refusal says.
+#[derive(Debug, Clone)]
+pub struct Refused {
     /// What sort.
     pub kind: Kind,
     /// The stable code.
@@ -62,10 +69,23 @@ pub struct Error {
     pub source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
+impl std::ops::Deref for Error {
+    type Target = Refused;
+    fn deref(&self) -> &Refused {
+        &self.0
+    }
+}
+
+impl std::ops::DerefMut for Error {
+    fn deref_mut(&mut self) -> &mut Refused {
+        &mut self.0
+    }
+}
+
 impl Error {
     /// An error of a kind.
     pub fn new(kind: Kind, code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self {
+        Self(Box::new(Refused {
             kind,
             code,
             detail: detail.into(),
@@ -73,15 +93,32 @@ impl Error {
             retry_after: None,
             resource: None,
             source: None,
-        }
+        }))
+    }
+
+    /// What it says, to be taken apart.
+    pub fn into_refused(self) -> Refused {
+        *self.0
+    }
+
+    /// The same, and when to come back.
+    #[must_use]
+    pub fn retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
+        self
+    }
+
+    /// The same, with its cause for the log.
+    fn caused_by(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        self.source = Some(Arc::new(source));
+        self
     }
 
     /// Refused fields, all at once.
     pub fn invalid(fields: Vec<FieldError>) -> Self {
-        Self {
-            fields,
-            ..Self::new(Kind::Invalid, "validation_failed", "Some fields are not valid.")
-        }
+        let mut error = Self::new(Kind::Invalid, "validation_failed", "Some fields are not valid.");
+        error.fields = fields;
+        error
     }
 
     /// One refused field.
@@ -119,47 +156,28 @@ impl Error {
 
     /// The queue is full.
     pub fn overloaded() -> Self {
-        Self {
-            retry_after: Some(Duration::from_secs(1)),
-            ..Self::new(
-                Kind::Unavailable,
-                "overloaded",
-                "The bank is busy. Try again with the same idempotency key.",
-            )
-        }
+        let detail = "The bank is busy. Try again with the same idempotency key.";
+        Self::new(Kind::Unavailable, "overloaded", detail).retry_after(SOON)
     }
 
     /// The database does not answer; nothing was changed.
     pub fn unavailable(source: StoreError) -> Self {
-        Self {
-            retry_after: Some(Duration::from_secs(1)),
-            source: Some(Arc::new(source)),
-            ..Self::new(
-                Kind::Unavailable,
-                "unavailable",
-                "The service is not available. Try again with the same idempotency key.",
-            )
-        }
+        let detail = "The service is not available. Try again with the same idempotency key.";
+        Self::new(Kind::Unavailable, "unavailable", detail)
+            .retry_after(SOON)
+            .caused_by(source)
     }
 
     /// A commit whose outcome cannot be told.
     pub fn commit_unknown() -> Self {
-        Self {
-            retry_after: Some(Duration::from_secs(1)),
-            ..Self::new(
-                Kind::Unavailable,
-                "commit_unknown",
-                "It is not known whether this was done. Repeat it with the same idempotency key to find out.",
-            )
-        }
+        let detail =
+            "It is not known whether this was done. Repeat it with the same idempotency key to find out.";
+        Self::new(Kind::Unavailable, "commit_unknown", detail).retry_after(SOON)
     }
 
     /// Our fault, with its cause for the log.
     pub fn internal(source: impl std::error::Error + Send + Sync + 'static) -> Self {
-        Self {
-            source: Some(Arc::new(source)),
-            ..Self::new(Kind::Internal, "internal", "Something went wrong on our side.")
-        }
+        Self::new(Kind::Internal, "internal", "Something went wrong on our side.").caused_by(source)
     }
 
     /// Our fault, where a value that must be there is not.

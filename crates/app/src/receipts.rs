@@ -99,12 +99,6 @@ impl Bank {
 }
 
 fn pending() -> Error {
-    Error {
-        retry_after: Some(Duration::from_secs(1)),
-        ..Error::new(
-            Kind::Unavailable,
-            "receipt_pending",
-            "The transaction is booked; its place in the log is not sealed yet. Ask again in a moment.",
-        )
-    }
+    let detail = "The transaction is booked; its place in the log is not sealed yet. Ask again in a moment.";
+    Error::new(Kind::Unavailable, "receipt_pending", detail).retry_after(Duration::from_secs(1))
 }

@@ -11,6 +11,7 @@ impl From<Error> for Problem {
         let Some(code) = codes::find(error.code) else {
             return Self::internal(error);
         };
+        let error = error.into_refused();
         let mut problem = Self::new(code, error.detail);
         if !error.fields.is_empty() {
             let fields = error.fields.into_iter();

@@ -69,7 +69,7 @@ async fn a_checkpoint_of_another_log_in_the_directory_stops_the_start(kind: Kind
         .unwrap();
     std::fs::write(place.checkpoints().join("latest"), forged).unwrap();
     let refusal = place.open().await.unwrap_err();
-    let reason = refusal.source.unwrap().to_string();
+    let reason = refusal.source.as_ref().unwrap().to_string();
     assert!(reason.contains("is not a checkpoint of this log"), "{reason}");
 }
 

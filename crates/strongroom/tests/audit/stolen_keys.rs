@@ -79,7 +79,7 @@ async fn a_record_rewritten_with_the_stolen_keys_is_caught_by_the_outside_checkp
         .await;
     assert_eq!(tail.findings[0].problem.code(), "checkpoint_beside");
     let refusal = place.open().await.unwrap_err();
-    assert!(refusal.source.unwrap().to_string().contains("rewritten"));
+    assert!(refusal.source.as_ref().unwrap().to_string().contains("rewritten"));
 }
 
 async fn an_old_copy_that_is_put_back_is_caught_by_the_outside_checkpoint_and_at_the_start(kind: Kind) {
@@ -101,7 +101,7 @@ async fn an_old_copy_that_is_put_back_is_caught_by_the_outside_checkpoint_and_at
     assert_eq!(report.findings_count, 1);
     assert_eq!(report.findings[0].problem.code(), "checkpoint_short");
     let refusal = old_copy.open_node(place.checkpoints()).await.unwrap_err();
-    let reason = refusal.source.unwrap().to_string();
+    let reason = refusal.source.as_ref().unwrap().to_string();
     assert!(reason.contains("old copy"), "{reason}");
 }
 
@@ -131,7 +131,7 @@ async fn another_history_with_the_same_keys_is_caught_by_the_outside_checkpoint_
     assert_eq!(report.findings_count, 1);
     assert_eq!(report.findings[0].problem.code(), "checkpoint_beside");
     let refusal = other.open_node(place.checkpoints()).await.unwrap_err();
-    assert!(refusal.source.unwrap().to_string().contains("rewritten"));
+    assert!(refusal.source.as_ref().unwrap().to_string().contains("rewritten"));
     assert!(place.open().await.is_ok(), "our own history is taken up again");
 }
 
