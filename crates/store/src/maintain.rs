@@ -42,7 +42,11 @@ impl Store {
             }
             Engines::Postgres(engine) => expire_on_postgres(engine).await?,
         };
-        Ok(if more { Maintained::Some } else { Maintained::Nothing })
+        Ok(if more {
+            Maintained::Some
+        } else {
+            Maintained::Nothing
+        })
     }
 }
 

@@ -360,8 +360,8 @@ impl OutcomeIndex {
                 return Ok(false);
             };
             // What begins where the tail begins is being written, or will be gone on with.
-            let counts = number == self.tail_start
-                || self.known.read().runs.iter().any(|run| run.number == number);
+            let counts =
+                number == self.tail_start || self.known.read().runs.iter().any(|run| run.number == number);
             if !counts {
                 connection
                     .prepare_cached(

@@ -26,13 +26,12 @@ use crate::{
     postgres::PostgresEngine,
 };
 
-/// Begins and takes the advisory locks of a batch, shared: `LOCK_RIGHTS` and `LOCK_GENERATION`.
+/// Begins and takes the advisory locks of a batch, shared: [`LOCK_RIGHTS`], and the one of the generation of idempotency keys,
+/// which the schema's `idempotency_turn` takes alone.
 const BEGIN: &str =
     "BEGIN; SELECT pg_advisory_xact_lock_shared(1397882881), pg_advisory_xact_lock_shared(1397882882)";
 /// Advisory lock: shared by batches, alone for a change of rights.
 pub(crate) const LOCK_RIGHTS: i64 = 1_397_882_881;
-/// Advisory lock: shared by batches, alone for turning the generation of idempotency keys.
-pub(crate) const LOCK_GENERATION: i64 = 1_397_882_882;
 
 const LOCK: &str = "SELECT a.id, a.owner, a.kind, a.currency, s.floor, s.freezes, s.closed, s.balance, s.held, s.entries, \
     s.last_booked_at, s.path FROM account_states s JOIN accounts a ON a.id = s.account_id \

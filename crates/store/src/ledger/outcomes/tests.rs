@@ -102,7 +102,9 @@ impl World {
                 )
                 .unwrap();
         }
-        self.index.seal_some(&self.connection, 2 * outcomes.len()).unwrap();
+        self.index
+            .seal_some(&self.connection, 2 * outcomes.len())
+            .unwrap();
     }
 
     fn commit(&mut self, outcomes: &[StoredOutcome]) {
@@ -142,7 +144,11 @@ impl World {
         self.connection.execute_batch("COMMIT").unwrap();
         let oldest: i64 = self
             .connection
-            .query_row("SELECT coalesce(min(id), 0) FROM idempotency_outcomes", [], |row| row.get(0))
+            .query_row(
+                "SELECT coalesce(min(id), 0) FROM idempotency_outcomes",
+                [],
+                |row| row.get(0),
+            )
             .unwrap();
         self.known.retain(|_, id| *id >= oldest);
         more
@@ -204,7 +210,10 @@ fn the_index_agrees_with_a_plain_map_whatever_happens_to_the_process() {
         }
         kills += world.kills;
     }
-    assert!(kills > 50 && runs > 3 && expired > 500, "{kills} kills, {runs} runs, {expired} expired");
+    assert!(
+        kills > 50 && runs > 3 && expired > 500,
+        "{kills} kills, {runs} runs, {expired} expired"
+    );
 }
 
 #[test]
@@ -260,7 +269,13 @@ fn keys_older_than_seven_days_go_with_everything_derived_from_them() {
     assert!(steps >= 50, "{steps}");
     // The newest row stays, so that ids go on.
     assert_eq!(count(&world, "idempotency_outcomes"), 1);
-    assert_eq!((count(&world, "idempotency_runs"), count(&world, "idempotency_run_heads")), (0, 0));
+    assert_eq!(
+        (
+            count(&world, "idempotency_runs"),
+            count(&world, "idempotency_run_heads")
+        ),
+        (0, 0)
+    );
     assert_eq!(world.index.next_id(), 501);
     world.reload();
     assert_eq!(world.index.next_id(), 501);
