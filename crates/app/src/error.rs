@@ -64,7 +64,7 @@ pub struct Refused {
     /// When to come back.
     pub retry_after: Option<Duration>,
     /// The earlier resource, where one is in the way.
-    pub resource: Option<String>,
+    pub resource: Option<Box<str>>,
     /// For the log only.
     pub source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }

@@ -241,7 +241,7 @@ impl Bank {
                     _ => None,
                 };
                 let mut error = refused(other, fields);
-                error.resource = reused.map(|id| id.to_string());
+                error.resource = reused.map(|id| id.to_string().into());
                 Err(error)
             }
         }

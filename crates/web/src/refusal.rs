@@ -29,7 +29,7 @@ impl From<Error> for Problem {
             problem = problem.with_retry_after(wait);
         }
         if let Some(resource) = error.resource {
-            problem = problem.with_resource(resource);
+            problem = problem.with_resource(resource.into());
         }
         match error.source {
             Some(source) => problem.with_source(Cause(source)),

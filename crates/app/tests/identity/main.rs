@@ -1,5 +1,7 @@
 //! People prove who they are: registration, login, tokens, sessions, operators, keys.
 
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
 #[path = "../harness/mod.rs"]
 mod harness;
 

@@ -37,10 +37,8 @@ impl PaperBank {
 
     /// The balance after the last line booked at `at` or before, by looking at all of them.
     pub(crate) fn balance_at(&self, account: AccountId, at: Timestamp) -> Option<i64> {
-        let lines = self.lines(account).iter();
-        lines
-            .filter(|line| line.booked_at <= at)
-            .last()
-            .map(|line| line.balance_after)
+        let mut lines = self.lines(account).iter();
+        let line = lines.rfind(|line| line.booked_at <= at);
+        line.map(|line| line.balance_after)
     }
 }

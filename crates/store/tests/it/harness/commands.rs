@@ -43,10 +43,6 @@ pub(crate) fn iban() -> Iban {
     Iban::compose("DE", "10010010", &format!("{:010}", next())).unwrap()
 }
 
-pub(crate) fn amount(minor: i64) -> Amount {
-    Amount::new(minor).unwrap()
-}
-
 /// A command that can still be changed.
 pub(crate) struct Asked {
     pub(crate) command: Command,
@@ -119,7 +115,7 @@ fn posting(kind: TransactionKind, from: AccountId, to: Option<AccountId>, minor:
         kind,
         from,
         to,
-        amount: amount(minor),
+        amount: Amount::new(minor).unwrap(),
         currency: EUR,
         value_date: None,
         memo: None,

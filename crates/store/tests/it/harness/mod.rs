@@ -6,7 +6,7 @@ mod place;
 mod proxy;
 
 pub(crate) use book::PaperBank;
-pub(crate) use commands::{Asked, amount, change, deposit, iban, id, open_account, tag, transfer, withdraw};
+pub(crate) use commands::{change, deposit, iban, id, open_account, tag, transfer, withdraw};
 pub(crate) use place::{Kind, Place};
 pub(crate) use proxy::Proxy;
 
