@@ -1,8 +1,8 @@
 //! The ledger lane: the one place that writes the books.
 //!
-//! A batch is three steps: [`Lane::begin`] locks and reads everything that its commands may look at, the domain decides,
-//! [`Lane::commit`] writes and makes durable. There is one file per engine behind this seam, held to the same behaviour by one
-//! conformance suite. The lane never decides anything.
+//! A batch is three steps: [`Lane::begin`] locks and reads everything that its commands may look at, the domain
+//! decides, [`Lane::commit`] writes and makes durable. There is one file per engine behind this seam, held to the same
+//! behaviour by one conformance suite. The lane never decides anything.
 
 pub(crate) mod outcomes;
 mod postgres;
@@ -75,8 +75,8 @@ pub struct LaneCounters {
     pub round_trips: u64,
     /// Batches committed.
     pub batches: u64,
-    /// SQLite: idempotency keys moved into sorted runs within batches, at most two per new key once there are many. Their
-    /// statements are counted here alone.
+    /// SQLite: idempotency keys moved into sorted runs within batches, at most two per new key once there are many.
+    /// Their statements are counted here alone.
     pub keys_sealed: u64,
 }
 
@@ -93,7 +93,8 @@ impl Lane {
     /// Opens the batch's transaction, locks what it needs and reads it.
     ///
     /// # Errors
-    /// [`StoreError::Retry`] to begin again, [`StoreError::Unavailable`] when the database does not answer. Nothing was changed.
+    /// [`StoreError::Retry`] to begin again, [`StoreError::Unavailable`] when the database does not answer. Nothing
+    /// was changed.
     pub async fn begin(&mut self, need: &Need) -> Result<Book, StoreError> {
         match self {
             Self::Sqlite(lane) => lane.begin(need).await,
@@ -104,8 +105,8 @@ impl Lane {
     /// Writes the changes and commits. An empty change commits nothing and costs no flush.
     ///
     /// # Errors
-    /// [`StoreError::Retry`] or [`StoreError::Constraint`] when nothing was committed; [`StoreError::CommitUnknown`] when it
-    /// cannot be told: begin the same batch again and look its keys up.
+    /// [`StoreError::Retry`] or [`StoreError::Constraint`] when nothing was committed; [`StoreError::CommitUnknown`]
+    /// when it cannot be told: begin the same batch again and look its keys up.
     pub async fn commit(&mut self, book: Book, changes: &Changes) -> Result<(), StoreError> {
         match self {
             Self::Sqlite(lane) => lane.commit(book, changes),
@@ -113,8 +114,8 @@ impl Lane {
         }
     }
 
-    /// Ends a batch that was begun and will not be committed. [`Self::begin`] and [`Self::idle`] do so by themselves; until then
-    /// the batch keeps its locks, on SQLite the right to write.
+    /// Ends a batch that was begun and will not be committed. [`Self::begin`] and [`Self::idle`] do so by themselves;
+    /// until then the batch keeps its locks, on SQLite the right to write.
     pub async fn abandon(&mut self) {
         match self {
             Self::Sqlite(lane) => lane.abandon(),

@@ -1,7 +1,8 @@
 //! The only crate with SQL. It sees sealed bytes and ids, never a key and never a readable name.
 //!
 //! Two engines behind one surface: SQLite embedded, PostgreSQL for several nodes. The control plane has one query text
-//! for both, through SeaORM. What forks, each in one file per engine: the ledger lane ([`ledger`]), the hot reads, the migrations' SQL.
+//! for both, through SeaORM. What forks, each in one file per engine: the ledger lane ([`ledger`]), the hot reads, the
+//! migrations' SQL.
 //!
 //! * [`Store::open`] connects, migrates where it may, and checks that the database is set up to be durable
 //! * [`Store::read`] and [`Store::write`] open a transaction for the control plane

@@ -29,11 +29,12 @@ pub enum Maintained {
 }
 
 impl Store {
-    /// Does one bounded step of what is due. `now` says which keys are old enough on SQLite; PostgreSQL goes by its own clock.
+    /// Does one bounded step of what is due. `now` says which keys are old enough on SQLite; PostgreSQL goes by its
+    /// own clock.
     ///
     /// # Errors
-    /// [`StoreError`] when the database does not answer; [`StoreError::Retry`] when something was in the way. The step is done
-    /// again by the next call.
+    /// [`StoreError`] when the database does not answer; [`StoreError::Retry`] when something was in the way. The step
+    /// is done again by the next call.
     pub async fn maintain(&self, now: Timestamp) -> Result<Maintained, StoreError> {
         let more = match &self.engines {
             Engines::Sqlite(engine) => {
@@ -76,8 +77,8 @@ fn expire_step(engine: &SqliteEngine, head: &mut Head, before: Timestamp) -> Res
     Ok(more)
 }
 
-/// Three steps, each in a transaction of its own by a function of the schema's owner: the next generation's table is made
-/// ahead, the generation is turned while no batch runs, the oldest goes when all of its keys are old enough.
+/// Three steps, each in a transaction of its own by a function of the schema's owner: the next generation's table is
+/// made ahead, the generation is turned while no batch runs, the oldest goes when all of its keys are old enough.
 async fn expire_on_postgres(engine: &PostgresEngine) -> Result<bool, StoreError> {
     let mut connection = engine.connect_ledger().await?;
     let mut more = false;

@@ -77,7 +77,8 @@ impl WriteTx {
     /// Puts another sealed name in the place of an account's.
     ///
     /// # Errors
-    /// [`StoreError`] when the database does not answer, [`StoreError::Corrupt`] when the account has no name to change.
+    /// [`StoreError`] when the database does not answer, [`StoreError::Corrupt`] when the account has no name to
+    /// change.
     pub async fn rename_account(&self, account: AccountId, sealed: &[u8]) -> Result<(), StoreError> {
         let account = Uuid::from_bytes(*account.as_bytes());
         let changed = self

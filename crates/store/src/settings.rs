@@ -36,8 +36,8 @@ pub struct StoreSettings {
     pub connections_max: u32,
     /// SQLite: most pages the file may grow to; the engine's own bound when absent.
     pub pages_max: Option<u32>,
-    /// SQLite: pages in the write-ahead log that start a checkpoint; 20,000 (80 MB) when absent. At 3.2 times the number the
-    /// log is cut back to nothing, waiting for readers.
+    /// SQLite: pages in the write-ahead log that start a checkpoint; 20,000 (80 MB) when absent. At 3.2 times the
+    /// number the log is cut back to nothing, waiting for readers.
     pub checkpoint_pages: Option<u32>,
 }
 

@@ -1,7 +1,7 @@
 //! The embedded engine: who may write when, and how its connections are set up.
 //!
-//! One right to write, held by [`Gate`]: the ledger lane takes it for each batch, the control plane for each of its write
-//! units, first come, first served. With the right comes the [`Head`]: the few facts that every writer continues.
+//! One right to write, held by [`Gate`]: the ledger lane takes it for each batch, the control plane for each of its
+//! write units, first come, first served. With the right comes the [`Head`]: the few facts that every writer continues.
 
 use std::{
     path::{Path, PathBuf},
@@ -14,7 +14,8 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags};
 use sea_orm::{
-    DatabaseConnection, SqliteTransactionMode, SqlxSqliteConnector, TransactionOptions, TransactionTrait, sqlx,
+    DatabaseConnection, SqliteTransactionMode, SqlxSqliteConnector, TransactionOptions, TransactionTrait,
+    sqlx,
 };
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use strongroom_domain::{
@@ -35,8 +36,8 @@ use crate::{
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
 /// How long a connection waits for another that the gate should have kept away.
 const BUSY_MILLIS: u64 = 5_000;
-/// Fewest connections for reads that are called in the request's own task. There is one for each thread that runs tasks,
-/// and none is held across a wait: whoever asks finds a free one.
+/// Fewest connections for reads that are called in the request's own task. There is one for each thread that runs
+/// tasks, and none is held across a wait: whoever asks finds a free one.
 const HOT_READERS_MIN: usize = 4;
 const HOT_READERS_MAX: usize = 32;
 const STATEMENTS_CACHED_MAX: usize = 64;
@@ -111,7 +112,11 @@ impl SqliteEngine {
             .max_connections(settings.connections_max.clamp(1, 4))
             .test_before_acquire(false)
             .acquire_timeout(Duration::from_millis(BUSY_MILLIS))
-            .connect_lazy_with(options(path, None, checkpoint_pages).read_only(true).create_if_missing(false));
+            .connect_lazy_with(
+                options(path, None, checkpoint_pages)
+                    .read_only(true)
+                    .create_if_missing(false),
+            );
         let keys = SharedKeys::default();
         Ok(Self {
             path: path.to_owned(),
@@ -153,6 +158,7 @@ impl SqliteEngine {
         let loading = tokio::task::spawn_blocking(move || {
             *head = Head::load(&engine.connect_lane()?, &engine.keys)?;
             engine.epoch.store(head.epoch, Ordering::Release);
+            grew(&engine.growth, &head.log, head.lineage);
             Ok(head)
         });
         loading
@@ -160,8 +166,8 @@ impl SqliteEngine {
             .map_err(|_| StoreError::Unavailable("loading stopped".to_owned()))?
     }
 
-    /// Waits until the control plane's connection has ended its last transaction. SQLite ends some by itself (disk full),
-    /// which the driver does not notice: then the connection is replaced.
+    /// Waits until the control plane's connection has ended its last transaction. SQLite ends some by itself (disk
+    /// full), which the driver does not notice: then the connection is replaced.
     pub(crate) async fn settle(&self) {
         if let Ok(tx) = self.writer.begin_with_options(immediate()).await
             && tx.rollback().await.is_ok()

@@ -107,7 +107,8 @@ impl SqliteUnit {
 }
 
 impl Drop for SqliteUnit {
-    /// The right to write goes on only when the transaction has really ended: the driver rolls a dropped one back later.
+    /// The right to write goes on only when the transaction has really ended: the driver rolls a dropped one back
+    /// later.
     fn drop(&mut self) {
         let Some(head) = self.head.take() else { return };
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
@@ -223,8 +224,8 @@ impl WriteTx {
         Ok(())
     }
 
-    /// Moves the revocation epoch on and says what was revoked. Takes the rights lock alone: from the commit on, no batch
-    /// decided under the old epoch can commit.
+    /// Moves the revocation epoch on and says what was revoked. Takes the rights lock alone: from the commit on, no
+    /// batch decided under the old epoch can commit.
     ///
     /// # Errors
     /// [`StoreError`] when the database does not answer.

@@ -1,9 +1,9 @@
 //! Looking up idempotency keys on SQLite without a random write in the commit.
 //!
-//! The truth is `idempotency_outcomes`, appended in the order of time. This index is derived from it: the newest keys in
-//! memory, the others in sorted runs of [`RUN_KEYS`] that are written once from left to right, each with a filter in memory.
-//! A run is filled a few keys per batch, so a batch costs the same whether a hundred keys are known or ten million. At start
-//! only the filters and at most three runs' worth of newest keys are read.
+//! The truth is `idempotency_outcomes`, appended in the order of time. This index is derived from it: the newest keys
+//! in memory, the others in sorted runs of [`RUN_KEYS`] that are written once from left to right, each with a filter
+//! in memory. A run is filled a few keys per batch, so a batch costs the same whether a hundred keys are known or ten
+//! million. At start only the filters and at most three runs' worth of newest keys are read.
 //!
 //! A run's number is the id of the first outcome it covers. Ids are never used twice, so rows of a run that was never
 //! finished, or has expired, can be told from all others and are cleared away later.
@@ -298,9 +298,9 @@ impl OutcomeIndex {
         })
     }
 
-    /// Deletes up to `rows_max` outcomes older than `before` and, once those are gone, up to `rows_max` rows of runs that do
-    /// not count any more. Within the caller's transaction; says whether there may be more. When that transaction does not
-    /// commit, the index must be loaded again.
+    /// Deletes up to `rows_max` outcomes older than `before` and, once those are gone, up to `rows_max` rows of runs
+    /// that do not count any more. Within the caller's transaction; says whether there may be more. When that
+    /// transaction does not commit, the index must be loaded again.
     pub(crate) fn expire(
         &mut self,
         connection: &Connection,

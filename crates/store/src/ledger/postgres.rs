@@ -1,9 +1,9 @@
 //! The lane on PostgreSQL: lock, then read, then write, one statement each, whatever the size of the batch.
 //!
-//! In READ COMMITTED a statement that waited for a lock still sees its old snapshot of every other table, so what depends on the
-//! locks (clock, epoch, keys) is read by a later statement. Accounts are locked in the order of their ids over the whole batch,
-//! which is why several nodes cannot deadlock. The advisory locks are shared by batches and taken alone by whoever changes
-//! rights or turns the generation of keys: neither can happen in the middle of a batch.
+//! In READ COMMITTED a statement that waited for a lock still sees its old snapshot of every other table, so what
+//! depends on the locks (clock, epoch, keys) is read by a later statement. Accounts are locked in the order of their
+//! ids over the whole batch, which is why several nodes cannot deadlock. The advisory locks are shared by batches and
+//! taken alone by whoever changes rights or turns the generation of keys: neither can happen in the middle of a batch.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -26,8 +26,8 @@ use crate::{
     postgres::PostgresEngine,
 };
 
-/// Begins and takes the advisory locks of a batch, shared: [`LOCK_RIGHTS`], and the one of the generation of idempotency keys,
-/// which the schema's `idempotency_turn` takes alone.
+/// Begins and takes the advisory locks of a batch, shared: [`LOCK_RIGHTS`], and the one of the generation of
+/// idempotency keys, which the schema's `idempotency_turn` takes alone.
 const BEGIN: &str =
     "BEGIN; SELECT pg_advisory_xact_lock_shared(1397882881), pg_advisory_xact_lock_shared(1397882882)";
 /// Advisory lock: shared by batches, alone for a change of rights.
@@ -89,7 +89,8 @@ impl PostgresLane {
         Ok(book)
     }
 
-    /// Ends a batch that was begun and not committed: its locks, and its view of the rights, must not become the next one's.
+    /// Ends a batch that was begun and not committed: its locks, and its view of the rights, must not become the next
+    /// one's.
     pub(crate) async fn abandon(&mut self) {
         if !std::mem::take(&mut self.begun) {
             return;

@@ -35,8 +35,8 @@ columns! { Accounts {
 } }
 columns! { Names { account: Uuid, sealed: &'a [u8], } }
 columns! { States {
-    account: Uuid, floor: Option<i64>, freezes: i64, closed: bool, balance: i64, held: i64, entries: i64, last_booked_at: i64,
-    path: Vec<u8>,
+    account: Uuid, floor: Option<i64>, freezes: i64, closed: bool, balance: i64, held: i64, entries: i64,
+    last_booked_at: i64, path: Vec<u8>,
 } }
 columns! { Transactions {
     last_entry: i64, id: Uuid, first_entry: i64, kind: &'static str, from_account: Uuid, to_account: Uuid, amount: i64,
@@ -95,8 +95,8 @@ impl<'a> Columns<'a> {
                 .ok_or(StoreError::Corrupt("changed account not in the book"))
         };
         let mut opened = std::collections::HashSet::new();
-        // Nobody can lock what is not there yet: two batches that open the same account, or use the same key, meet in the unique
-        // index. In one order for all they wait for each other at most in one direction.
+        // Nobody can lock what is not there yet: two batches that open the same account, or use the same key, meet in
+        // the unique index. In one order for all they wait for each other at most in one direction.
         let mut ordered: Vec<_> = changes.opened.iter().collect();
         ordered.sort_unstable_by_key(|new| new.id);
         for new in ordered {

@@ -1,7 +1,7 @@
 //! Reading the books: what one account or transaction is now, what an account was at a moment, page by page.
 //!
-//! Account and transaction by id are hot: on SQLite they are read in the request's own task through prepared statements.
-//! The walks back through an account's entries are one query text for both engines (see
+//! Account and transaction by id are hot: on SQLite they are read in the request's own task through prepared
+//! statements. The walks back through an account's entries are one query text for both engines (see
 //! [`strongroom_domain::account::SkipPath`]): from the newest entry in O(log n) steps to any moment or number.
 
 mod sql;
@@ -231,8 +231,8 @@ impl Store {
             .collect()
     }
 
-    /// What became of an idempotency key. Only asked when a request would otherwise be refused, and by those who ask for it:
-    /// on the way of a good request the commit looks the key up itself.
+    /// What became of an idempotency key. Only asked when a request would otherwise be refused, and by those who ask
+    /// for it: on the way of a good request the commit looks the key up itself.
     ///
     /// # Errors
     /// [`StoreError`] when the database does not answer.
@@ -264,7 +264,8 @@ impl Store {
         }
     }
 
-    /// Debits, credits and number of accounts per kind and currency: the trial balance, from the accounts' own balances.
+    /// Debits, credits and number of accounts per kind and currency: the trial balance, from the accounts' own
+    /// balances.
     ///
     /// # Errors
     /// [`StoreError`] when the database does not answer.

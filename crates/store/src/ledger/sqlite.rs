@@ -159,8 +159,8 @@ impl SqliteLane {
         }
     }
 
-    /// In the lane's gap, with the right to write in hand: most pages were copied by the checkpointer beside us already, and
-    /// only when the last one is copied does the log start over.
+    /// In the lane's gap, with the right to write in hand: most pages were copied by the checkpointer beside us
+    /// already, and only when the last one is copied does the log start over.
     fn checkpoint(&self) {
         let pages = WAL_PAGES.get();
         self.engine.wal_pages.store(pages, Ordering::Relaxed);
@@ -287,7 +287,8 @@ fn write_all(
     Ok(())
 }
 
-/// Copies pages out of the write-ahead log beside the lane, on a connection of its own, so that the lane's own step is short.
+/// Copies pages out of the write-ahead log beside the lane, on a connection of its own, so that the lane's own step is
+/// short.
 ///
 /// # Errors
 /// When the thread cannot be started.

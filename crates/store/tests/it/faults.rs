@@ -1,4 +1,5 @@
-//! The disk is full, the connection dies, nobody says whether the commit was done: nothing is half done, and it goes on.
+//! The disk is full, the connection dies, nobody says whether the commit was done: nothing is half done, and it goes
+//! on.
 
 use sqlx::{Executor, Row};
 use strongroom_domain::{

@@ -1,4 +1,5 @@
-//! With a big database nothing that a request waits for reads a number of rows that grows with it, by the server's own count.
+//! With a big database nothing that a request waits for reads a number of rows that grows with it, by the server's own
+//! count.
 
 use std::collections::BTreeMap;
 

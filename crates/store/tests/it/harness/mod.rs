@@ -32,8 +32,8 @@ use strongroom_store::{
     ledger::{Lane, LaneClock, Need},
 };
 
-/// Each test below, once per engine: the body is an `async fn` of a [`TestStore`]. Tests on one PostgreSQL may find what
-/// others left, except those that are `alone`.
+/// Each test below, once per engine: the body is an `async fn` of a [`TestStore`]. Tests on one PostgreSQL may find
+/// what others left, except those that are `alone`.
 macro_rules! on_both_engines {
     (alone $($tests:tt)*) => { crate::harness::on_both_engines! { @run $($tests)* } };
     (@$run:ident $($(#[$meta:meta])* async fn $name:ident($store:ident: TestStore) $body:block)*) => {$(
