@@ -93,8 +93,8 @@ impl Bank {
             .collect();
         tokio::spawn(async move {
             let options = VerifyOptions {
-                since: None,
                 checkpoints,
+                ..VerifyOptions::default()
             };
             let outcome = verify(&store, &ring, &options, |records| {
                 tell.send_replace(CheckState::Running { records });

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use strongroom_crypto::{
-    DeviceMark, ExposeSecret, NewToken, RefreshToken, SecretString, StoredHash, random, token::fingerprint,
+    DeviceMark, ExposeSecret, RefreshToken, SecretString, StoredHash, random, token::fingerprint,
 };
 use strongroom_domain::{
     action::Action,
@@ -21,6 +21,7 @@ use strongroom_store::{
     identity::{FactorState, LoginRow, NewSession, Ticket, TicketKind, UserState},
 };
 
+pub use crate::token_set::TokenSet;
 use crate::{
     authorize::{Permit, Resource, authorize},
     bank::Bank,
@@ -28,7 +29,7 @@ use crate::{
     email::Email,
     error::{Error, Kind},
     guess::Subject,
-    identity::{ACCESS_TOKEN_SECS, SESSION_CUSTOMER_SECS, SESSION_OPERATOR_SECS},
+    identity::{SESSION_CUSTOMER_SECS, SESSION_OPERATOR_SECS},
     personal::Client,
     record::Entry,
     registration::busy,
@@ -40,21 +41,6 @@ pub const TICKET_SECS: i64 = 5 * 60;
 pub(crate) const BY_PASSWORD: &[&str] = &["pwd"];
 /// Methods of a login by password and one-time code (RFC 8176).
 pub(crate) const BY_PASSWORD_AND_CODE: &[&str] = &["pwd", "otp", "mfa"];
-
-/// What a complete login gets.
-#[derive(Debug)]
-pub struct TokenSet {
-    /// Opens everything else, for [`TokenSet::expires_in`] seconds.
-    pub access_token: SecretString,
-    /// Seconds.
-    pub expires_in: u32,
-    /// Gets the next token set, once.
-    pub refresh_token: SecretString,
-    /// The session.
-    pub session: SessionId,
-    /// A new device mark, where the client showed none of its own.
-    pub device: Option<SecretString>,
-}
 
 /// What a login leads to.
 #[derive(Debug)]
@@ -97,11 +83,11 @@ pub(crate) fn invalid_credentials() -> Error {
 pub(crate) struct Opening {
     cx: Cx,
     permit: Permit,
-    new: NewSession,
-    refresh: RefreshToken,
-    mark: Option<DeviceMark>,
+    pub(crate) new: NewSession,
+    pub(crate) refresh: RefreshToken,
+    pub(crate) mark: Option<DeviceMark>,
     subject: Subject,
-    methods: &'static [&'static str],
+    pub(crate) methods: &'static [&'static str],
 }
 
 impl Bank {
@@ -325,63 +311,6 @@ impl Bank {
             .append(tx, &opening.cx, &opening.permit, entry)
             .await
     }
-
-    /// What the client gets once the session is written.
-    pub(crate) fn token_set(&self, opening: Opening) -> TokenSet {
-        let Opening { new, .. } = &opening;
-        TokenSet {
-            access_token: self.access_token(
-                new.person,
-                new.id,
-                opening.methods,
-                new.assurance,
-                new.created_at,
-                new.expires_at,
-            ),
-            expires_in: lifetime(new.created_at, new.expires_at),
-            refresh_token: opening.refresh.text(),
-            session: new.id,
-            device: opening.mark.map(|mark| mark.text()),
-        }
-    }
-
-    /// An access token of a session, never longer than the session.
-    pub(crate) fn access_token(
-        &self,
-        person: UserId,
-        session: SessionId,
-        methods: &[&str],
-        assurance: Assurance,
-        now: Timestamp,
-        session_ends: Timestamp,
-    ) -> SecretString {
-        let token: strongroom_domain::id::RequestId =
-            strongroom_domain::id::Id::from_bytes(random::uuid_v7(now.micros()));
-        let new = NewToken {
-            subject: &person.to_string(),
-            session: &session.to_string(),
-            token_id: &token.to_string(),
-            methods,
-            assurance: match assurance {
-                Assurance::Aal2 => "aal2",
-                Assurance::Aal1 | Assurance::None => "aal1",
-            },
-            bound_to: None,
-            now: now.micros(),
-            lifetime_secs: lifetime(now, session_ends),
-        };
-        self.identity.tokens.issue(&self.ring, new)
-    }
-
-    /// The public keys of access tokens (RFC 7517).
-    pub fn jwks(&self) -> serde_json::Value {
-        strongroom_crypto::token::jwks(&self.ring)
-    }
-}
-
-/// Seconds that a token of a session is good for.
-pub(crate) fn lifetime(now: Timestamp, session_ends: Timestamp) -> u32 {
-    u32::try_from(session_ends.seconds_since(now)).map_or(0, |left| left.min(ACCESS_TOKEN_SECS))
 }
 
 /// Whether the time of something that may have an end is over.

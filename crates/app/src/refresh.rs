@@ -23,10 +23,11 @@ use crate::{
     bank::Bank,
     cx::Cx,
     error::Error,
-    login::{BY_PASSWORD, BY_PASSWORD_AND_CODE, TokenSet, lifetime},
+    login::{BY_PASSWORD, BY_PASSWORD_AND_CODE},
     mail::MailKind,
     personal::Client,
     record::Entry,
+    token_set::{TokenSet, lifetime},
 };
 
 /// How long a lost answer is given again, in seconds.

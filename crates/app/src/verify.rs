@@ -34,7 +34,7 @@ const PAGE_ACCOUNTS: u32 = 2_000;
 /// Rows searched at a time for such that nothing leads to.
 const WINDOW_ROWS: u32 = 20_000;
 /// Most accounts held in memory (about 300 bytes each); a larger bank is rebuilt in several passes.
-const ACCOUNTS_IN_MEMORY_MAX: u64 = 1_000_000;
+pub const ACCOUNTS_IN_MEMORY_MAX: u64 = 1_000_000;
 
 /// What to verify, and against what.
 #[derive(Debug, Clone, Default)]
@@ -43,6 +43,8 @@ pub struct VerifyOptions {
     pub since: Option<SignedCheckpoint>,
     /// Checkpoints kept outside of the database; the log must continue each.
     pub checkpoints: Vec<SignedCheckpoint>,
+    /// Most accounts held in memory at a time; [`ACCOUNTS_IN_MEMORY_MAX`] when absent.
+    pub accounts_in_memory_max: Option<u64>,
 }
 
 /// What was verified, and what was found.
@@ -91,7 +93,12 @@ pub async fn verify(
     let slices = snapshot
         .count_accounts()
         .await?
-        .div_ceil(ACCOUNTS_IN_MEMORY_MAX)
+        .div_ceil(
+            options
+                .accounts_in_memory_max
+                .unwrap_or(ACCOUNTS_IN_MEMORY_MAX)
+                .max(1),
+        )
         .max(1);
     drop(snapshot);
     let mut run = Run::new(store, keys, options).await?;

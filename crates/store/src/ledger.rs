@@ -93,8 +93,8 @@ impl Lane {
     /// Opens the batch's transaction, locks what it needs and reads it.
     ///
     /// # Errors
-    /// [`StoreError::Retry`] to begin again, [`StoreError::Unavailable`] when the database does not answer. Nothing was
-    /// changed.
+    /// [`StoreError::Retry`] to begin again, [`StoreError::Unavailable`] when the database does not answer. Nothing
+    /// was changed.
     pub async fn begin(&mut self, need: &Need) -> Result<Book, StoreError> {
         match self {
             Self::Sqlite(lane) => lane.begin(need).await,

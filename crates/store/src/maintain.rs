@@ -29,8 +29,8 @@ pub enum Maintained {
 }
 
 impl Store {
-    /// Does one bounded step of what is due. `now` says which keys are old enough on SQLite; PostgreSQL goes by its own
-    /// clock.
+    /// Does one bounded step of what is due. `now` says which keys are old enough on SQLite; PostgreSQL goes by its
+    /// own clock.
     ///
     /// # Errors
     /// [`StoreError`] when the database does not answer; [`StoreError::Retry`] when something was in the way. The step

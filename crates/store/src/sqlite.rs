@@ -158,6 +158,7 @@ impl SqliteEngine {
         let loading = tokio::task::spawn_blocking(move || {
             *head = Head::load(&engine.connect_lane()?, &engine.keys)?;
             engine.epoch.store(head.epoch, Ordering::Release);
+            grew(&engine.growth, &head.log, head.lineage);
             Ok(head)
         });
         loading

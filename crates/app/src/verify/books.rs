@@ -35,6 +35,9 @@ impl Run<'_> {
     }
 
     pub(super) fn compare(&mut self, stored: &StoredAccount, replay: &mut Replay) {
+        if !replay.looks_at(stored.id) {
+            return;
+        }
         match &stored.account {
             Stored::Is(account) => {
                 if replay.compare(account, stored.number.as_deref(), &mut self.findings) {

@@ -5,15 +5,21 @@
 //! transaction with the right [`Scope`](crate::Scope).
 
 mod api_keys;
+mod approvals;
 mod factors;
 mod mails;
+mod registrations;
 mod sessions;
+mod tickets;
 mod users;
 
 pub use api_keys::{ApiKeyRow, NewApiKey};
-pub use factors::{DEVICES_MAX, FactorId, FactorKind, FactorState, Guesses, Ticket, TicketKind, TotpRow};
-pub use mails::{MailRow, NewApproval, RegistrationRow, SWEEP_ROWS_MAX};
+pub use approvals::{NewApproval, SWEEP_ROWS_MAX};
+pub use factors::{DEVICES_MAX, FactorId, FactorKind, FactorState, TotpRow};
+pub use mails::MailRow;
+pub use registrations::RegistrationRow;
 pub use sessions::{NewSession, RefreshRow, SessionRow, SessionView};
+pub use tickets::{Guesses, Ticket, TicketKind};
 pub use users::{LoginRow, PasswordRow, UserRow};
 
 use strongroom_domain::{

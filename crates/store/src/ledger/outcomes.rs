@@ -1,8 +1,8 @@
 //! Looking up idempotency keys on SQLite without a random write in the commit.
 //!
 //! The truth is `idempotency_outcomes`, appended in the order of time. This index is derived from it: the newest keys
-//! in memory, the others in sorted runs of [`RUN_KEYS`] that are written once from left to right, each with a filter in
-//! memory. A run is filled a few keys per batch, so a batch costs the same whether a hundred keys are known or ten
+//! in memory, the others in sorted runs of [`RUN_KEYS`] that are written once from left to right, each with a filter
+//! in memory. A run is filled a few keys per batch, so a batch costs the same whether a hundred keys are known or ten
 //! million. At start only the filters and at most three runs' worth of newest keys are read.
 //!
 //! A run's number is the id of the first outcome it covers. Ids are never used twice, so rows of a run that was never

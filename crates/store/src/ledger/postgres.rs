@@ -26,8 +26,8 @@ use crate::{
     postgres::PostgresEngine,
 };
 
-/// Begins and takes the advisory locks of a batch, shared: [`LOCK_RIGHTS`], and the one of the generation of idempotency keys,
-/// which the schema's `idempotency_turn` takes alone.
+/// Begins and takes the advisory locks of a batch, shared: [`LOCK_RIGHTS`], and the one of the generation of
+/// idempotency keys, which the schema's `idempotency_turn` takes alone.
 const BEGIN: &str =
     "BEGIN; SELECT pg_advisory_xact_lock_shared(1397882881), pg_advisory_xact_lock_shared(1397882882)";
 /// Advisory lock: shared by batches, alone for a change of rights.

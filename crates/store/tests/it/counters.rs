@@ -95,8 +95,8 @@ fn on_sqlite_a_transfer_is_ten_statements_in_a_batch_of_any_size() {
         for count in [1, 64, 1_024] {
             let before = bank.lane.counters();
             bank.run(&apart(&ids, count)).await;
-            // Two accounts read and two written, the transaction, two entries, the key's outcome, the record, its leaf;
-            // around the batch its begin and commit, and a node of the tree for every 256 leaves.
+            // Two accounts read and two written, the transaction, two entries, the key's outcome, the record, its
+            // leaf; around the batch its begin and commit, and a node of the tree for every 256 leaves.
             let expected = 2 + 10 * count + bank.changes.nodes.len();
             assert!(bank.changes.nodes.len() <= count.div_ceil(256) + 1);
             assert_eq!(
@@ -173,9 +173,9 @@ fn add_known_keys(bank: &TestStore, count: u32) {
 /// How many batches, of how many commands, the process below commits.
 const BATCHES_VARIABLE: &str = "STRONGROOM_TEST_COMMIT_BATCHES";
 
-/// Run by the test below as a process whose system calls are counted; by itself it commits one batch.
+/// Also run by the test below, as a process whose system calls are counted.
 #[test]
-fn a_process_that_commits_batches() {
+fn a_process_commits_batches() {
     let asked = std::env::var(BATCHES_VARIABLE).unwrap_or("1 1".to_owned());
     let (batches, commands) = asked.split_once(' ').unwrap();
     let (batches, commands): (usize, usize) = (batches.parse().unwrap(), commands.parse().unwrap());
@@ -201,7 +201,7 @@ fn flushes(batches: usize, commands: usize) -> Option<usize> {
         .args(["-f", "-e", "trace=fsync,fdatasync,openat", "-o"])
         .arg(&seen)
         .arg(std::env::current_exe().unwrap())
-        .args(["--exact", "counters::a_process_that_commits_batches"])
+        .args(["--exact", "counters::a_process_commits_batches"])
         .env(BATCHES_VARIABLE, format!("{batches} {commands}"))
         .stdout(std::process::Stdio::null())
         .stderr(std::process::Stdio::null())

@@ -92,6 +92,7 @@ impl Notes {
         Ok(VerifyOptions {
             since: self.since.as_ref().map(open).transpose()?,
             checkpoints: self.checkpoints.iter().map(open).collect::<Result<_, _>>()?,
+            ..VerifyOptions::default()
         })
     }
 

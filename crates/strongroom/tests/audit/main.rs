@@ -4,6 +4,7 @@
 mod bank;
 mod online;
 mod owner;
+mod passes;
 mod place;
 mod receipts;
 mod sealing;

@@ -200,8 +200,8 @@ impl Place {
     /// Verifies against a checkpoint that was kept elsewhere.
     pub(crate) async fn verify_against(&self, checkpoint: &SignedCheckpoint) -> Report {
         self.verify(VerifyOptions {
-            since: None,
             checkpoints: vec![checkpoint.clone()],
+            ..VerifyOptions::default()
         })
         .await
     }

@@ -13,6 +13,7 @@ async fn since(place: &Place, checkpoint: &strongroom_app::audit_log::SignedChec
         .verify(VerifyOptions {
             since: Some(checkpoint.clone()),
             checkpoints: vec![place.latest()],
+            ..VerifyOptions::default()
         })
         .await
 }

@@ -74,7 +74,7 @@ async fn a_record_rewritten_with_the_stolen_keys_is_caught_by_the_outside_checkp
     let tail = place
         .verify(VerifyOptions {
             since: Some(checkpoint),
-            checkpoints: Vec::new(),
+            ..VerifyOptions::default()
         })
         .await;
     assert_eq!(tail.findings[0].problem.code(), "checkpoint_beside");

@@ -90,6 +90,11 @@ impl Replay {
             && entry.sequence > 1
     }
 
+    /// Whether this pass looks at an account.
+    pub fn looks_at(&self, account: AccountId) -> bool {
+        self.slice.has(account)
+    }
+
     /// Whether it has seen an account.
     pub fn knows(&self, account: AccountId) -> bool {
         self.accounts.contains_key(&account)

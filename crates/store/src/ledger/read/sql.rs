@@ -96,7 +96,8 @@ pub(super) const HISTORY: &str = transactions!(
      LEFT JOIN memos m ON m.transaction_id = t.id ORDER BY e.id DESC"
 );
 
-/// From an entry back to the newest one that is not younger than a moment: jump while the jump is still too young, else step.
+/// From an entry back to the newest one that is not younger than a moment: jump while the jump is still too young,
+/// else step.
 pub(super) const WALK_TO_TIME: &str = "WITH RECURSIVE walk (id, prev, jump, booked_at, balance_after) AS (\
     SELECT id, prev, jump, booked_at, balance_after FROM entries WHERE id = $1 UNION ALL \
     SELECT n.id, n.prev, n.jump, n.booked_at, n.balance_after FROM walk w LEFT JOIN entries j ON j.id = w.jump \
@@ -213,7 +214,8 @@ pub(super) fn sqlite_transaction(row: &rusqlite::Row<'_>) -> rusqlite::Result<Tr
 mod tests {
     use super::*;
 
-    /// Whatever is asked of one account or one page goes by a key; only what a walk has gathered is read from end to end.
+    /// Whatever is asked of one account or one page goes by a key; only what a walk has gathered is read from end to
+    /// end.
     #[test]
     fn no_question_about_one_account_reads_a_table_from_end_to_end_on_sqlite() {
         let connection = rusqlite::Connection::open_in_memory().unwrap();

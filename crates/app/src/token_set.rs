@@ -1,0 +1,83 @@
+//! What a client gets for a session: an access token, the next refresh token, perhaps a device mark.
+
+use strongroom_crypto::{NewToken, SecretString, random};
+use strongroom_domain::{
+    id::{Id, RequestId, SessionId, UserId},
+    principal::Assurance,
+    time::Timestamp,
+};
+
+use crate::{bank::Bank, identity::ACCESS_TOKEN_SECS, login::Opening};
+
+/// What a complete login gets.
+#[derive(Debug)]
+pub struct TokenSet {
+    /// Opens everything else, for [`TokenSet::expires_in`] seconds.
+    pub access_token: SecretString,
+    /// Seconds.
+    pub expires_in: u32,
+    /// Gets the next token set, once.
+    pub refresh_token: SecretString,
+    /// The session.
+    pub session: SessionId,
+    /// A new device mark, where the client showed none of its own.
+    pub device: Option<SecretString>,
+}
+
+impl Bank {
+    /// What the client gets once the session is written.
+    pub(crate) fn token_set(&self, opening: Opening) -> TokenSet {
+        let Opening { new, .. } = &opening;
+        TokenSet {
+            access_token: self.access_token(
+                new.person,
+                new.id,
+                opening.methods,
+                new.assurance,
+                new.created_at,
+                new.expires_at,
+            ),
+            expires_in: lifetime(new.created_at, new.expires_at),
+            refresh_token: opening.refresh.text(),
+            session: new.id,
+            device: opening.mark.map(|mark| mark.text()),
+        }
+    }
+
+    /// An access token of a session, never longer than the session.
+    pub(crate) fn access_token(
+        &self,
+        person: UserId,
+        session: SessionId,
+        methods: &[&str],
+        assurance: Assurance,
+        now: Timestamp,
+        session_ends: Timestamp,
+    ) -> SecretString {
+        let token: RequestId = Id::from_bytes(random::uuid_v7(now.micros()));
+        let new = NewToken {
+            subject: &person.to_string(),
+            session: &session.to_string(),
+            token_id: &token.to_string(),
+            methods,
+            assurance: match assurance {
+                Assurance::Aal2 => "aal2",
+                Assurance::Aal1 | Assurance::None => "aal1",
+            },
+            bound_to: None,
+            now: now.micros(),
+            lifetime_secs: lifetime(now, session_ends),
+        };
+        self.identity.tokens.issue(&self.ring, new)
+    }
+
+    /// The public keys of access tokens (RFC 7517).
+    pub fn jwks(&self) -> serde_json::Value {
+        strongroom_crypto::token::jwks(&self.ring)
+    }
+}
+
+/// Seconds that a token of a session is good for.
+pub(crate) fn lifetime(now: Timestamp, session_ends: Timestamp) -> u32 {
+    u32::try_from(session_ends.seconds_since(now)).map_or(0, |left| left.min(ACCESS_TOKEN_SECS))
+}
