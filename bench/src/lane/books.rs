@@ -34,7 +34,7 @@ use crate::{
 };
 
 /// What each account gets at first, in cents: more than a measurement can spend.
-pub(crate) const OPENING_CENTS: i64 = 1_000_000_00;
+pub(crate) const OPENING_CENTS: i64 = 100_000_000;
 /// Fields of a transfer that are compared when its key comes again.
 const FIELDS: usize = 7;
 /// How often a batch is run again before the measurement is given up.

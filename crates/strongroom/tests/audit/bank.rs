@@ -123,7 +123,6 @@ pub(crate) async fn deposit(bank: &Bank, teller: UserId, account: AccountId, min
 pub(crate) struct People3 {
     pub(crate) alice: UserId,
     pub(crate) bob: UserId,
-    pub(crate) teller: UserId,
     pub(crate) from: AccountId,
     pub(crate) to: AccountId,
 }
@@ -137,7 +136,6 @@ pub(crate) async fn history(bank: &Bank, place: &Place) -> People3 {
     let people = People3 {
         alice,
         bob,
-        teller,
         from,
         to,
     };
