@@ -133,12 +133,7 @@ pub(crate) async fn history(bank: &Bank, place: &Place) -> People3 {
     let bob = person(bank, place, Role::Customer).await;
     let teller = person(bank, place, Role::Teller).await;
     let (from, to) = (open_account(bank, alice).await, open_account(bank, bob).await);
-    let people = People3 {
-        alice,
-        bob,
-        from,
-        to,
-    };
+    let people = People3 { alice, bob, from, to };
     deposit(bank, teller, from, 1_000_000).await;
     book(bank, &people, 280).await;
     let broke = transfer(bank, bob, to, from, 900_000_000).await;
