@@ -44,8 +44,12 @@ impl Pgbench {
         );
         root.execute(AssertSqlSafe(fill)).await?;
         let (uniform, hot) = (place.folder().join("uniform"), place.folder().join("hot"));
-        std::fs::write(&uniform, TRANSFER)?;
-        let rest = TRANSFER.lines().skip(DRAWING).collect::<Vec<_>>().join("\n");
+        // As literals: a variable would travel as text and be read again for every transfer.
+        let script = TRANSFER
+            .replace(":fingerprint", &format!("'\\x{}'", "5a".repeat(56)))
+            .replace(":details", &format!("'\\x{}'", "a5".repeat(32)));
+        std::fs::write(&uniform, &script)?;
+        let rest = script.lines().skip(DRAWING).collect::<Vec<_>>().join("\n");
         std::fs::write(&hot, format!("{HOT}{rest}\n"))?;
         let url = place.root_url(cluster)?;
         Ok(Self {
@@ -75,11 +79,6 @@ impl Pgbench {
                 THREADS,
             ])
             .args(["--define", &format!("accounts={ACCOUNTS}")])
-            .args([
-                "--define",
-                &format!("fingerprint='\\x{}'::bytea", "5a".repeat(56)),
-            ])
-            .args(["--define", &format!("details='\\x{}'::bytea", "a5".repeat(32))])
             .args(["--time", &time.as_secs().max(1).to_string()])
             .arg("--file")
             .arg(script)

@@ -135,7 +135,7 @@ pub(crate) fn add(
         "us",
         loaded.each(loaded.generator_cpu),
     );
-    report.add(scenario, case, "generator", "%core", loaded.generator_percent());
+    report.add(scenario, case, "gen. share", "%core", loaded.generator_percent());
     report.add(scenario, case, "acknowledged", "", count(loaded.acknowledged));
     report.add(
         scenario,

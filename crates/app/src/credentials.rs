@@ -24,7 +24,6 @@ use crate::{
     login::{invalid_credentials, still_good},
     mail::{MailKind, MailParams},
     record::Entry,
-    registration::busy,
 };
 
 /// How long a forgotten password may be reset, in seconds.
@@ -57,12 +56,8 @@ impl Bank {
             .as_ref()
             .filter(|_| allowed)
             .and_then(|stored| StoredHash::parse(&stored.hash));
-        let verified = self
-            .identity
-            .passwords
-            .verify(current, parsed.as_ref())
-            .await
-            .map_err(busy)?;
+        let looked = self.identity.passwords.verify(current, parsed.as_ref()).await;
+        let verified = self.counted(&subject, allowed, looked, cx.now()).await?;
         let old = stored
             .filter(|_| verified.matches)
             .ok_or_else(invalid_credentials)?;

@@ -5,10 +5,11 @@
 //! each known device: who guesses from elsewhere cannot lock the owner out of the owner's own devices. Only a
 //! complete login begins a count anew.
 
+use strongroom_crypto::PasswordError;
 use strongroom_domain::{id::UserId, time::Timestamp};
 use strongroom_store::{Scope, identity::Guesses};
 
-use crate::{bank::Bank, error::Error};
+use crate::{bank::Bank, error::Error, registration::busy};
 
 /// Tries before there is a wait.
 pub(crate) const TRIES_FREE: u32 = 5;
@@ -40,6 +41,15 @@ fn take(mut count: Guesses, now: Timestamp) -> (bool, Guesses) {
     (true, count)
 }
 
+/// Takes a try back that was counted and could not be made.
+fn give_back(mut count: Guesses) -> Guesses {
+    count.failures = count.failures.saturating_sub(1);
+    if count.failures < TRIES_FREE {
+        count.blocked_until = Timestamp::default();
+    }
+    count
+}
+
 impl Bank {
     /// Who is counted: an address, on a device that the person is known by or on all others.
     pub(crate) fn guess_subject(&self, email_index: &[u8; 16], device: Option<&[u8; 32]>) -> Subject {
@@ -65,6 +75,31 @@ impl Bank {
             metrics::counter!("strongroom_guesses_refused_total").increment(1);
         }
         Ok(allowed)
+    }
+}
+
+impl Bank {
+    /// What the pool says about a password whose try was counted. A bank that is too busy to look must not lock anybody
+    /// out: then the try is given back.
+    pub(crate) async fn counted<T>(
+        &self,
+        subject: &Subject,
+        allowed: bool,
+        looked: Result<T, PasswordError>,
+        now: Timestamp,
+    ) -> Result<T, Error> {
+        match looked {
+            Ok(found) => Ok(found),
+            Err(error) => {
+                if allowed {
+                    let tx = self.store.write(Scope::System).await?;
+                    let count = give_back(tx.lock_guesses(subject, now).await?);
+                    tx.set_guesses(subject, count).await?;
+                    tx.commit().await?;
+                }
+                Err(busy(error))
+            }
+        }
     }
 }
 
@@ -125,5 +160,18 @@ mod tests {
         let (allowed, next) = take(count, at(FORGET_SECS + 1));
         assert!(allowed);
         assert_eq!(next.failures, 1);
+    }
+
+    #[test]
+    fn a_try_that_could_not_be_made_is_given_back() {
+        let mut count = Guesses::default();
+        for _ in 0..TRIES_FREE {
+            count = take(count, at(0)).1;
+        }
+        assert!(!take(count, at(1)).0);
+        let (allowed, again) = take(give_back(count), at(1));
+        assert!(allowed);
+        assert_eq!(again.failures, TRIES_FREE);
+        assert_eq!(give_back(Guesses::default()).failures, 0);
     }
 }

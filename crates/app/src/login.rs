@@ -125,11 +125,11 @@ impl Bank {
             .and_then(|password| StoredHash::parse(&password.hash));
         let shown = SecretString::from(password.expose_secret().to_owned());
         let pool = &self.identity.passwords;
-        let verified = match device {
+        let looked = match device {
             Some(_) => pool.verify_known(password, stored.as_ref()).await,
             None => pool.verify(password, stored.as_ref()).await,
-        }
-        .map_err(busy)?;
+        };
+        let verified = self.counted(&subject, allowed, looked, cx.now()).await?;
         let Some(row) = row.filter(|_| verified.matches) else {
             metrics::counter!("strongroom_logins_refused_total").increment(1);
             return Err(invalid_credentials());

@@ -218,6 +218,11 @@ impl Problem {
         if let Some(allow) = &self.0.allow {
             headers.insert(header::ALLOW, allow.clone());
         }
+        // The rest of the body is not read, so this connection ends: a client that is not told puts it back into its
+        // pool and loses its next request. (RFC 9110, section 15.5.14. HTTP/2 has no such header and drops it.)
+        if self.0.code.kind == Kind::TooLarge {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
     }
 
     /// What an answer of some library with this status becomes: its text may repeat input, so only the

@@ -25,8 +25,8 @@ pub(crate) const EUR: Currency = Currency::EUR;
 /// Longest wait for something that takes well under a second.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Somebody with a role.
-pub(crate) async fn person(bank: &Bank, place: &Place, role: Role) -> UserId {
+/// Somebody with a data key; a call says in which role.
+pub(crate) async fn person(bank: &Bank, place: &Place) -> UserId {
     let id = UserId::from_bytes(random::uuid_v7(SystemClock.now().micros()));
     let people = People::new(bank.store().clone(), place.ring.clone());
     let (_, wrapped_key) = people.new_key(id);
@@ -42,7 +42,6 @@ pub(crate) async fn person(bank: &Bank, place: &Place, role: Role) -> UserId {
     .await
     .unwrap();
     tx.commit().await.unwrap();
-    let _ = role;
     id
 }
 
@@ -129,9 +128,9 @@ pub(crate) struct People3 {
 
 /// Accounts, deposits, some hundred transfers, a refusal, freezes: more than 256 records.
 pub(crate) async fn history(bank: &Bank, place: &Place) -> People3 {
-    let alice = person(bank, place, Role::Customer).await;
-    let bob = person(bank, place, Role::Customer).await;
-    let teller = person(bank, place, Role::Teller).await;
+    let alice = person(bank, place).await;
+    let bob = person(bank, place).await;
+    let teller = person(bank, place).await;
     let (from, to) = (open_account(bank, alice).await, open_account(bank, bob).await);
     let people = People3 { alice, bob, from, to };
     deposit(bank, teller, from, 1_000_000).await;

@@ -13,7 +13,7 @@ async fn the_online_check_is_clean_while_money_moves_and_finds_a_changed_balance
     let place = Place::new(kind).await;
     let bank = place.open().await.unwrap();
     let people = history(&bank, &place).await;
-    let auditor = person(&bank, &place, Role::Auditor).await;
+    let auditor = person(&bank, &place).await;
     let auditor = cx(&bank, auditor, Role::Auditor).await;
     let check = async {
         for _ in 0..5 {

@@ -13,9 +13,9 @@ use crate::{
 async fn a_receipt_right_after_the_booking_is_proved_by_the_public_key_alone(kind: Kind) {
     let place = Place::new(kind).await;
     let bank = place.open().await.unwrap();
-    let alice = person(&bank, &place, Role::Customer).await;
-    let bob = person(&bank, &place, Role::Customer).await;
-    let teller = person(&bank, &place, Role::Teller).await;
+    let alice = person(&bank, &place).await;
+    let bob = person(&bank, &place).await;
+    let teller = person(&bank, &place).await;
     let (from, to) = (open_account(&bank, alice).await, open_account(&bank, bob).await);
     let cash = deposit(&bank, teller, from, 5_000).await;
     let moved = transfer(&bank, alice, from, to, 1_250).await.unwrap();
@@ -31,7 +31,7 @@ async fn a_receipt_right_after_the_booking_is_proved_by_the_public_key_alone(kin
         let wire = Receipt::new(&issued.receipt, &issued.checkpoint.note);
         texts.push(serde_json::to_string(&wire).unwrap());
     }
-    let stranger = person(&bank, &place, Role::Customer).await;
+    let stranger = person(&bank, &place).await;
     let refused = bank
         .receipt(&cx(&bank, stranger, Role::Customer).await, moved)
         .await;

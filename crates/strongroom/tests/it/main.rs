@@ -1,6 +1,8 @@
 //! Stories of the whole server, told over HTTPS on both databases.
 
 mod audit;
+mod bad_input;
+mod bad_input_http;
 mod faults;
 mod faults_database;
 mod faults_nodes;
@@ -9,4 +11,6 @@ mod identity;
 mod import;
 mod limits;
 mod process;
+mod races;
+mod secrets;
 mod transfers;

@@ -174,8 +174,9 @@ fn explain(text: &str, error: &serde_json::Error, trail: Trail) -> Problem {
     }
     let message = error.to_string();
     let (suffix, code, detail) = reason(&message);
+    // A field that is missing is in no trail, also where the object around it has the same name.
     if let Some(name) = suffix
-        && !pointer.ends_with(&format!("/{name}"))
+        && (code == "required" || !pointer.ends_with(&format!("/{name}")))
     {
         pointer.push('/');
         pointer.push_str(name);
@@ -311,6 +312,11 @@ mod tests {
             (
                 r#"{"to":"x","amount":{"amount":1}}"#,
                 "/amount/currency",
+                "required",
+            ),
+            (
+                r#"{"to":"x","amount":{"currency":"EUR"}}"#,
+                "/amount/amount",
                 "required",
             ),
             (

@@ -4,6 +4,7 @@ mod client;
 pub(crate) mod load;
 pub(crate) mod people;
 mod place;
+pub(crate) mod problem;
 mod server;
 
 pub(crate) use client::{Answer, Client};
