@@ -1,4 +1,5 @@
-//! What people typed and what opens doors is nowhere to be read: not in the log, not in the database, not in its journal.
+//! What people typed and what opens doors is nowhere to be read: not in the log, not in the database, not in its
+//! journal.
 
 use std::path::Path;
 

@@ -115,6 +115,10 @@ impl Client {
         self.send(self.request(Method::POST, path).json(&body)).await
     }
 
+    pub(crate) async fn patch(&self, path: &str, body: Value) -> Answer {
+        self.send(self.request(Method::PATCH, path).json(&body)).await
+    }
+
     /// A money verb under a key.
     pub(crate) async fn post_once(&self, path: &str, key: &str, body: Value) -> Answer {
         self.send(

@@ -63,6 +63,13 @@ impl Database {
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
+
+    /// A superuser's connection to the test's database.
+    pub(crate) async fn connect(&self) -> PgConnection {
+        PgConnection::connect_with(&self.root.clone().database(&self.name))
+            .await
+            .unwrap()
+    }
 }
 
 impl Drop for Database {
