@@ -237,8 +237,9 @@ mod tests {
             let mut plan = connection
                 .prepare(&format!("EXPLAIN QUERY PLAN {question}"))
                 .unwrap();
+            let nothing = vec![rusqlite::types::Null; plan.parameter_count()];
             let steps: Vec<String> = plan
-                .query_map([], |row| row.get(3))
+                .query_map(rusqlite::params_from_iter(nothing), |row| row.get(3))
                 .unwrap()
                 .map(Result::unwrap)
                 .collect();
