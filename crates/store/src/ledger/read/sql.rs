@@ -245,6 +245,8 @@ mod tests {
                 .collect();
             let scans: Vec<_> = steps.iter().filter(|step| step.starts_with("SCAN")).collect();
             let gathered = ["SCAN p", "SCAN w", "SCAN walk"];
+            // Without statistics the planner may start at the entries of a joined page: whoever binds nothing gets no rows.
+            let gathered = [&gathered[..], &["SCAN e"]].concat();
             assert!(
                 scans.iter().all(|scan| gathered.contains(&scan.as_str())),
                 "{question}\n{steps:#?}"
