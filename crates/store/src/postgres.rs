@@ -127,6 +127,11 @@ impl PostgresEngine {
         Ok(connection)
     }
 
+    /// The control plane writes too: its login must be as durable as the lane's.
+    pub(crate) async fn check_serving(&self) -> Result<(), StoreError> {
+        check_durable(&mut connect_app(&self.serving).await?).await
+    }
+
     /// A pool of the owner's login, for migrations only.
     pub(crate) async fn connect_owner(settings: &StoreSettings) -> Result<DatabaseConnection, StoreError> {
         let options = parse(settings.migrate.as_ref().unwrap_or(&settings.database))?;

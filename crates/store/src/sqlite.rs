@@ -30,6 +30,7 @@ use crate::{
     error::StoreError,
     ledger::outcomes::{OutcomeIndex, RUN_KEYS, SharedKeys},
     settings::StoreSettings,
+    tx::one,
 };
 
 /// The version that both libraries carry; older ones have a fault in resetting the write-ahead log.
@@ -140,6 +141,19 @@ impl SqliteEngine {
         let threads = std::thread::available_parallelism().map_or(HOT_READERS_MIN, usize::from);
         for _ in 0..threads.clamp(HOT_READERS_MIN, HOT_READERS_MAX) {
             self.hot.push(Mutex::new(self.connect_reader()?));
+        }
+        // The control plane's connection is another library's: what it was told is read back from it.
+        for (pragma, wanted) in [("PRAGMA synchronous", "2"), ("PRAGMA journal_mode", "wal"), ("PRAGMA foreign_keys", "1")] {
+            let row = one(&self.writer, pragma, vec![])
+                .await?
+                .ok_or(StoreError::Corrupt("no pragma"))?;
+            let is = match row.try_get_by_index::<String>(0) {
+                Ok(text) => text,
+                Err(_) => row.try_get_by_index::<i64>(0)?.to_string(),
+            };
+            if is != wanted {
+                return Err(StoreError::setup(format!("SQLite runs with {pragma} = {is}")));
+            }
         }
         let connection = self.connect_lane()?;
         let mut head = self.gate.clone().lock_owned().await;

@@ -78,6 +78,7 @@ impl Store {
                 }
                 let engine = PostgresEngine::open(settings)?;
                 check_migrated(&engine.pool).await?;
+                engine.check_serving().await?;
                 let mut connection = engine.connect_ledger().await?;
                 engine.growth.send_replace(load_head(&mut connection).await?);
                 drop(connection);

@@ -173,7 +173,7 @@ on_both_engines! { alone
             drop(tx);
             let asked = std::time::Instant::now();
             bank.run_one(transfer(ids[0], ids[1], 1).command).await;
-            assert!(asked.elapsed().as_millis() < 1_000, "{:?}", asked.elapsed());
+            assert!(asked.elapsed().as_millis() < 4_000, "{:?}", asked.elapsed());
         }
         assert_eq!(bank.store.epoch().await.unwrap(), 1);
         if let (Some((before, _)), Some((after, _))) = (before, log_of(&mut bank).await) {

@@ -6,7 +6,7 @@ use strongroom_domain::{
     account::SystemAccount,
     ledger::{Answer, Changes, decide},
 };
-use strongroom_store::{Scope, StoreError, StoreSettings, ledger::Need};
+use strongroom_store::{Scope, Store, StoreError, StoreSettings, ledger::Need};
 
 use crate::harness::{
     EUR, Kind, Proxy, TestSigner, TestStore, deposit, posted, run, run_among_others, transfer,
@@ -128,6 +128,26 @@ fn on_sqlite_a_write_of_the_control_plane_that_found_no_room_leaves_the_way_free
         assert_eq!(bank.balance(ids[0]).await, 1_000);
         bank = bounded(bank, None).await;
         bank.customer().await;
+    });
+}
+
+#[test]
+fn on_postgres_a_database_that_may_forget_is_refused() {
+    run(Kind::Postgres, async |bank: TestStore| {
+        let place = bank.place.clone();
+        drop(bank);
+        let mut root = place.root().await;
+        for (setting, refused) in [("off", true), ("local", true), ("on", false)] {
+            let sql = format!(
+                "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET synchronous_commit = {setting}', current_database()); END $$"
+            );
+            root.execute(sqlx::AssertSqlSafe(sql)).await.unwrap();
+            let opened = Store::open(&place.settings).await;
+            match opened {
+                Err(StoreError::Setup(why)) => assert!(refused && why.contains("synchronous_commit"), "{setting}: {why}"),
+                other => assert!(!refused && other.is_ok(), "{setting}: {other:?}"),
+            }
+        }
     });
 }
 
