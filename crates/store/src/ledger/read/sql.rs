@@ -88,12 +88,14 @@ pub(super) const TRANSACTION_BY_ID: &str = transactions!(
     "SELECT ",
     " FROM transactions t LEFT JOIN memos m ON m.transaction_id = t.id WHERE t.id = $1"
 );
+/// A page of a history. SQLite keeps the order of a `CROSS JOIN` (<https://www.sqlite.org/optoverview.html>), so it
+/// walks the page and looks up the rest, whatever it knows or does not know about the size of the tables.
 pub(super) const HISTORY: &str = transactions!(
     "WITH RECURSIVE page (id, prev, line) AS (SELECT id, prev, 1 FROM entries WHERE id = $1 UNION ALL \
-     SELECT e.id, e.prev, p.line + 1 FROM page p JOIN entries e ON e.id = p.prev WHERE p.line < $2) \
+     SELECT e.id, e.prev, p.line + 1 FROM page p CROSS JOIN entries e WHERE e.id = p.prev AND p.line < $2) \
      SELECT e.sequence, e.amount AS line_amount, e.balance_after, ",
-    " FROM page p JOIN entries e ON e.id = p.id JOIN transactions t ON t.last_entry = e.transaction_entry \
-     LEFT JOIN memos m ON m.transaction_id = t.id ORDER BY e.id DESC"
+    " FROM page p CROSS JOIN entries e CROSS JOIN transactions t LEFT JOIN memos m ON m.transaction_id = t.id \
+     WHERE e.id = p.id AND t.last_entry = e.transaction_entry ORDER BY e.id DESC"
 );
 
 /// From an entry back to the newest one that is not younger than a moment: jump while the jump is still too young,
@@ -245,8 +247,6 @@ mod tests {
                 .collect();
             let scans: Vec<_> = steps.iter().filter(|step| step.starts_with("SCAN")).collect();
             let gathered = ["SCAN p", "SCAN w", "SCAN walk"];
-            // Without statistics the planner may start at the entries of a joined page: whoever binds nothing gets no rows.
-            let gathered = [&gathered[..], &["SCAN e"]].concat();
             assert!(
                 scans.iter().all(|scan| gathered.contains(&scan.as_str())),
                 "{question}\n{steps:#?}"
