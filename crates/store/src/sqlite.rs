@@ -143,7 +143,11 @@ impl SqliteEngine {
             self.hot.push(Mutex::new(self.connect_reader()?));
         }
         // The control plane's connection is another library's: what it was told is read back from it.
-        for (pragma, wanted) in [("PRAGMA synchronous", "2"), ("PRAGMA journal_mode", "wal"), ("PRAGMA foreign_keys", "1")] {
+        for (pragma, wanted) in [
+            ("PRAGMA synchronous", "2"),
+            ("PRAGMA journal_mode", "wal"),
+            ("PRAGMA foreign_keys", "1"),
+        ] {
             let row = one(&self.writer, pragma, vec![])
                 .await?
                 .ok_or(StoreError::Corrupt("no pragma"))?;

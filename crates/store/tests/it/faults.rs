@@ -144,7 +144,9 @@ fn on_postgres_a_database_that_may_forget_is_refused() {
             root.execute(sqlx::AssertSqlSafe(sql)).await.unwrap();
             let opened = Store::open(&place.settings).await;
             match opened {
-                Err(StoreError::Setup(why)) => assert!(refused && why.contains("synchronous_commit"), "{setting}: {why}"),
+                Err(StoreError::Setup(why)) => {
+                    assert!(refused && why.contains("synchronous_commit"), "{setting}: {why}")
+                }
                 other => assert!(!refused && other.is_ok(), "{setting}: {other:?}"),
             }
         }
