@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use crate::{
     error::StoreError,
-    ledger::{LaneClock, LaneCounters, Need, postgres_write::Columns, rows::AccountRow},
+    ledger::{LaneClock, LaneCounters, Need, postgres_write::Columns, rows::{AccountRow, StateRow}},
     postgres::PostgresEngine,
 };
 
@@ -204,14 +204,16 @@ fn account_row(row: &PgRow) -> Result<AccountRow, StoreError> {
         owner: row.try_get::<Option<Uuid>, _>(1)?.map(Uuid::into_bytes),
         kind: row.try_get(2)?,
         currency: row.try_get(3)?,
-        floor: row.try_get(4)?,
-        freezes: row.try_get(5)?,
-        closed: row.try_get(6)?,
-        balance: row.try_get(7)?,
-        held: row.try_get(8)?,
-        entries: row.try_get(9)?,
-        last_booked_at: row.try_get(10)?,
-        path: row.try_get(11)?,
+        state: StateRow {
+            floor: row.try_get(4)?,
+            freezes: row.try_get(5)?,
+            closed: row.try_get(6)?,
+            balance: row.try_get(7)?,
+            held: row.try_get(8)?,
+            entries: row.try_get(9)?,
+            last_booked_at: row.try_get(10)?,
+            path: row.try_get(11)?,
+        },
     })
 }
 
