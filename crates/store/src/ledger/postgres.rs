@@ -14,8 +14,8 @@ use sea_orm::sqlx::{self, Executor, PgConnection, Row, postgres::PgRow};
 use strongroom_domain::{
     account::Account,
     iban::Iban,
-    id::AccountId,
-    ledger::{Book, Changes, Fingerprint, StoredOutcome},
+    id::{AccountId, StepUpId},
+    ledger::{Book, Changes, Fingerprint, StepUp, StoredOutcome},
     time::Timestamp,
 };
 use uuid::Uuid;
@@ -45,6 +45,11 @@ const READ: &str = "SELECT c.now, c.entry_block, c.record_block, c.epoch, c.gene
       (SELECT generation FROM idempotency_generation WHERE id = 1) AS generation, \
       ARRAY(SELECT number FROM accounts WHERE number = ANY($2)) AS taken OFFSET 0\
     ) c LEFT JOIN idempotency_outcomes o ON o.tag = ANY($1)";
+
+/// Locks the approvals of a batch, in the order of their ids, and reads them as they are under the lock.
+const LOCK_STEP_UPS: &str =
+    "SELECT id, request, expires_at, spent_at FROM step_ups WHERE id = ANY($1) ORDER BY id FOR UPDATE";
+const SPEND_STEP_UPS: &str = "UPDATE step_ups SET spent_at = $2 WHERE id = ANY($1) AND spent_at IS NULL";
 
 const WRITE: &str = include_str!("write.postgres.sql");
 
@@ -118,6 +123,7 @@ impl PostgresLane {
             let account = Account::try_from(account_row(row)?)?;
             accounts.insert(account.id, account);
         }
+        let step_ups = self.step_ups(connection, need).await?;
         let tags: Vec<Uuid> = need.tags.iter().map(|tag| Uuid::from_bytes(*tag)).collect();
         let numbers: Vec<&str> = need.numbers.iter().map(Iban::as_str).collect();
         self.count(1);
@@ -126,7 +132,65 @@ impl PostgresLane {
             .bind(numbers)
             .fetch_all(&mut *connection)
             .await?;
-        self.book(accounts, &rows)
+        Ok(Book {
+            step_ups,
+            ..self.book(accounts, &rows)?
+        })
+    }
+
+    /// Few batches have any: no statement for the others.
+    async fn step_ups(
+        &mut self,
+        connection: &mut PgConnection,
+        need: &Need,
+    ) -> Result<HashMap<StepUpId, StepUp>, StoreError> {
+        let mut found = HashMap::new();
+        if need.step_ups.is_empty() {
+            return Ok(found);
+        }
+        self.count(1);
+        let rows = sqlx::query(LOCK_STEP_UPS)
+            .bind(uuids(&need.step_ups))
+            .fetch_all(connection)
+            .await?;
+        for row in rows {
+            let request: Vec<u8> = row.try_get(1)?;
+            let approval = StepUp {
+                request: request
+                    .try_into()
+                    .map_err(|_| StoreError::Corrupt("an approval's request"))?,
+                expires_at: Timestamp::from_micros(row.try_get(2)?),
+                spent: row.try_get::<Option<i64>, _>(3)?.is_some(),
+            };
+            found.insert(
+                StepUpId::from_bytes(row.try_get::<Uuid, _>(0)?.into_bytes()),
+                approval,
+            );
+        }
+        Ok(found)
+    }
+
+    /// Spends approvals: each at most once, also where a decision forgot to look.
+    async fn spend_step_ups(
+        &mut self,
+        connection: &mut PgConnection,
+        changes: &Changes,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        if changes.step_ups.is_empty() {
+            return Ok(());
+        }
+        self.count(1);
+        let spent = sqlx::query(SPEND_STEP_UPS)
+            .bind(uuids(&changes.step_ups))
+            .bind(at.micros())
+            .execute(connection)
+            .await?;
+        if usize::try_from(spent.rows_affected()) == Ok(changes.step_ups.len()) {
+            Ok(())
+        } else {
+            Err(StoreError::Retry)
+        }
     }
 
     fn book(&mut self, accounts: HashMap<AccountId, Account>, rows: &[PgRow]) -> Result<Book, StoreError> {
@@ -150,6 +214,7 @@ impl PostgresLane {
         Ok(Book {
             accounts,
             outcomes,
+            step_ups: HashMap::new(),
             taken_numbers: taken
                 .iter()
                 .filter_map(|number| Iban::parse(number).ok())
@@ -180,6 +245,8 @@ impl PostgresLane {
                 .bind(sqlx::query(WRITE), self.generation)
                 .execute(&mut connection)
                 .await?;
+            self.spend_step_ups(&mut connection, changes, book.booked_at)
+                .await?;
             self.count(1);
             if connection.execute("COMMIT").await.is_err() {
                 return Err(StoreError::CommitUnknown);
@@ -196,6 +263,12 @@ impl PostgresLane {
         self.counters.statements += statements;
         self.counters.round_trips += 1;
     }
+}
+
+fn uuids<'a>(ids: impl IntoIterator<Item = &'a StepUpId>) -> Vec<Uuid> {
+    ids.into_iter()
+        .map(|id| Uuid::from_bytes(*id.as_bytes()))
+        .collect()
 }
 
 fn account_row(row: &PgRow) -> Result<AccountRow, StoreError> {
