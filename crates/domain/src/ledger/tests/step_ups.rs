@@ -9,6 +9,9 @@ use crate::{
 const APPROVAL: StepUpId = StepUpId::from_bytes([5; 16]);
 const REQUEST: [u8; 32] = [6; 32];
 
+/// Makes a good approval, or the claim to it, a bad one.
+type Spoil = fn(&mut StepUp, &mut Option<StepUpId>);
+
 fn claiming(mut command: Command, approval: Option<StepUpId>) -> Command {
     command.step_up = Some(StepUpClaim {
         request: REQUEST,
@@ -56,18 +59,16 @@ fn an_approval_moves_money_once_also_within_a_batch() {
 
 #[test]
 fn no_approval_another_ones_and_one_that_is_over_approve_nothing() {
-    for (what, spoil) in [
-        (
-            "none",
-            (|_, claim| *claim = None) as fn(&mut StepUp, &mut Option<StepUpId>),
-        ),
+    let cases: [(&str, Spoil); 5] = [
+        ("none", |_, claim| *claim = None),
         ("unknown", |_, claim| *claim = Some(StepUpId::from_bytes([9; 16]))),
         ("another request", |stored, _| stored.request[31] ^= 1),
         ("spent", |stored, _| stored.spent = true),
         ("over", |stored, _| {
             stored.expires_at = stored.expires_at.plus_seconds(-1)
         }),
-    ] {
+    ];
+    for (what, spoil) in cases {
         let (mut bank, from, to) = bank();
         let mut claim = Some(APPROVAL);
         spoil(bank.book.step_ups.get_mut(&APPROVAL).unwrap(), &mut claim);
