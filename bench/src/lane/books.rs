@@ -234,6 +234,7 @@ impl Books {
             request: id(),
             idempotency,
             dry_run: false,
+            step_up: None,
             verb,
         }
     }

@@ -88,6 +88,8 @@ codes! {
 
     FORBIDDEN = "forbidden", Forbidden, "Not allowed",
         "Ask an administrator for the right.";
+    FACTOR_TOO_NEW = "factor_too_new", Forbidden, "The factor is too new for this",
+        "Use an older factor, or wait until this one is a day old.";
     MAKER_IS_CHECKER = "maker_is_checker", Forbidden, "Maker and checker must be two people",
         "Let somebody else decide.";
 

@@ -12,6 +12,7 @@ pub mod me;
 pub mod money;
 mod problem;
 pub mod receipts;
+pub mod step_up;
 pub mod transfers;
 
 pub use problem::{FieldError, Problem};

@@ -121,6 +121,7 @@ impl Bank {
                         request: cx.request,
                         idempotency: idempotency.clone(),
                         dry_run: false,
+                        step_up: None,
                         verb: Verb::Open(new.clone()),
                     })
                 })
@@ -274,6 +275,7 @@ impl Bank {
                     request: cx.request,
                     idempotency: None,
                     dry_run: false,
+                    step_up: None,
                     verb: Verb::Change {
                         account: id,
                         side,
@@ -440,7 +442,7 @@ pub(crate) fn refused(answer: Answer, fields: &Fields) -> Error {
             }
             error
         }
-        Answer::Done(_) | Answer::Replayed { refusal: None, .. } | Answer::Stale => {
+        Answer::Done(_) | Answer::Replayed { refusal: None, .. } | Answer::Stale | Answer::StepUpNeeded => {
             Error::broken("another answer than asked for")
         }
     }

@@ -28,7 +28,7 @@ use strongroom_store::{
 
 use crate::{
     bank::Bank,
-    cx::{Cx, Rights},
+    cx::{Cx, Proofs, Rights},
     error::{Error, Kind},
     identity::SESSION_IDLE_SECS,
 };
@@ -69,6 +69,7 @@ pub(crate) struct LiveSession {
     person: UserId,
     assurance: Assurance,
     rights: Arc<Rights>,
+    proofs: Proofs,
     expires_at: Timestamp,
     /// Microseconds: last use, and last use as written.
     seen: AtomicI64,
@@ -185,6 +186,10 @@ impl LiveSession {
                 roles: row.roles.clone(),
                 scopes: None,
             }),
+            proofs: Proofs {
+                login_at: Some(row.created_at),
+                proved_at: row.proved_at,
+            },
             expires_at: row.expires_at,
             seen: AtomicI64::new(row.last_seen_at.micros()),
             written: AtomicI64::new(row.last_seen_at.micros()),
@@ -336,14 +341,10 @@ impl Bank {
             session: Some(live.id),
             origin,
         };
-        Ok(Cx::new(
-            caller,
-            live.rights.clone(),
-            live.assurance,
-            request,
-            now,
-            epoch,
-        ))
+        Ok(
+            Cx::new(caller, live.rights.clone(), live.assurance, request, now, epoch)
+                .with_proofs(live.proofs),
+        )
     }
 
     async fn live_key(&self, id: ApiKeyId, now: Timestamp) -> Result<(i64, Arc<LiveKey>), Error> {

@@ -149,6 +149,7 @@ const fn may_for_oneself(action: Action) -> bool {
             | Action::SessionRead
             | Action::SessionEnd
             | Action::SessionRefresh
+            | Action::StepUp
             | Action::CredentialChange
     )
 }

@@ -113,6 +113,7 @@ impl Bank {
             resource: Resource::Bank,
             idempotency,
             dry_run: false,
+            step_up: None,
         };
         self.post(cx, asked, posting, input.reference, &CASH_FIELDS).await
     }

@@ -25,6 +25,15 @@ impl Rights {
     }
 }
 
+/// How fresh the proofs are that a session rests on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Proofs {
+    /// When the session began, with all factors of a login or with a fresh one.
+    pub login_at: Option<Timestamp>,
+    /// When a factor was proved again, for changes of settings.
+    pub proved_at: Option<Timestamp>,
+}
+
 /// The context of one call. Made where a principal is established, and nowhere else.
 #[derive(Debug, Clone)]
 pub struct Cx {
@@ -40,6 +49,8 @@ pub struct Cx {
     received: Timestamp,
     /// The revocation epoch that the rights were read under.
     pub(crate) epoch: i64,
+    /// How fresh the proofs are.
+    pub(crate) proofs: Proofs,
 }
 
 impl Cx {
@@ -59,7 +70,18 @@ impl Cx {
             request,
             received,
             epoch,
+            proofs: Proofs {
+                login_at: None,
+                proved_at: None,
+            },
         }
+    }
+
+    /// The same call in a session with these proofs.
+    #[must_use]
+    pub const fn with_proofs(mut self, proofs: Proofs) -> Self {
+        self.proofs = proofs;
+        self
     }
 
     /// Nobody yet.

@@ -65,6 +65,8 @@ pub struct Refused {
     pub retry_after: Option<Duration>,
     /// The earlier resource, where one is in the way.
     pub resource: Option<Box<str>>,
+    /// What a fresh factor has to approve.
+    pub challenge: Option<Box<str>>,
     /// For the log only.
     pub source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
@@ -92,6 +94,7 @@ impl Error {
             fields: Vec::new(),
             retry_after: None,
             resource: None,
+            challenge: None,
             source: None,
         }))
     }
@@ -142,6 +145,17 @@ impl Error {
     /// Allowed to nobody like the caller.
     pub fn forbidden() -> Self {
         Self::new(Kind::Forbidden, "forbidden", "You are not allowed to do this.")
+    }
+
+    /// A fresh factor is needed: for the request that the challenge stands for, or for settings where there is none.
+    pub fn step_up_required(challenge: Option<String>) -> Self {
+        let mut error = Self::new(
+            Kind::StepUp,
+            "step_up_required",
+            "Authentication by a fresh factor is needed for this.",
+        );
+        error.challenge = challenge.map(String::into_boxed_str);
+        error
     }
 
     /// No such account, or not the caller's.

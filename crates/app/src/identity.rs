@@ -40,6 +40,10 @@ pub struct IdentitySettings {
     pub password_cost: Cost,
     /// How many hashes are computed and wait at a time.
     pub password_pool: PoolSize,
+    /// Transfers above so many whole units of their currency need a fresh factor of a customer who has one.
+    pub step_up_transfer_over: u64,
+    /// Customers without a second factor are asked for one, too, so that they must bind one first.
+    pub customer_mfa_required: bool,
     /// The sender's name in mails and authenticator apps.
     pub bank_name: String,
 }
@@ -51,6 +55,9 @@ impl IdentitySettings {
     pub const PASSWORD_QUEUE: usize = 64;
     /// Places of the queue that are kept for known devices.
     pub const PASSWORD_RESERVED: usize = 16;
+
+    /// Whole units of the currency.
+    pub const STEP_UP_TRANSFER_OVER: u64 = 10_000;
 
     /// For a server at this address, with the defaults for everything else.
     pub fn new(public_url: &str) -> Self {
@@ -65,6 +72,8 @@ impl IdentitySettings {
                 queue: Self::PASSWORD_QUEUE,
                 reserved: Self::PASSWORD_RESERVED,
             },
+            step_up_transfer_over: Self::STEP_UP_TRANSFER_OVER,
+            customer_mfa_required: false,
             bank_name: "Strongroom".to_owned(),
         }
     }

@@ -282,6 +282,7 @@ impl Bank {
             device_hash,
             sealed_client: client.seal(&key, &id),
             refresh_hash: refresh.hash(),
+            proved_at: None,
         };
         Ok(Opening {
             cx: me,

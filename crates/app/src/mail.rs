@@ -84,18 +84,27 @@ pub(crate) enum MailKind {
     PasswordChanged,
     /// A session was ended because its token was used twice.
     SessionStolen,
+    /// A session was ended because a factor was proved wrongly too often.
+    StepUpFailures,
+    /// A second factor or the recovery codes were changed.
+    FactorChanged,
+    /// A recovery code was used in place of a factor.
+    RecoveryUsed,
     /// Somebody made an operator without the approval of another.
     BreakGlass,
 }
 
 impl MailKind {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 10] = [
         Self::Verification,
         Self::AddressTaken,
         Self::ResetWish,
         Self::PasswordReset,
         Self::PasswordChanged,
         Self::SessionStolen,
+        Self::StepUpFailures,
+        Self::FactorChanged,
+        Self::RecoveryUsed,
         Self::BreakGlass,
     ];
 
@@ -107,6 +116,9 @@ impl MailKind {
             Self::PasswordReset => "password_reset",
             Self::PasswordChanged => "password_changed",
             Self::SessionStolen => "session_stolen",
+            Self::StepUpFailures => "step_up_failures",
+            Self::FactorChanged => "factor_changed",
+            Self::RecoveryUsed => "recovery_used",
             Self::BreakGlass => "break_glass",
         }
     }
@@ -119,7 +131,12 @@ impl MailKind {
     const fn is_security_notice(self) -> bool {
         matches!(
             self,
-            Self::PasswordChanged | Self::SessionStolen | Self::BreakGlass
+            Self::PasswordChanged
+                | Self::SessionStolen
+                | Self::StepUpFailures
+                | Self::FactorChanged
+                | Self::RecoveryUsed
+                | Self::BreakGlass
         )
     }
 
@@ -127,9 +144,13 @@ impl MailKind {
         match self {
             Self::Verification => crate::registration::REGISTRATION_SECS,
             Self::PasswordReset | Self::ResetWish => crate::credentials::RESET_SECS,
-            Self::AddressTaken | Self::PasswordChanged | Self::SessionStolen | Self::BreakGlass => {
-                NOTICE_SECS
-            }
+            Self::AddressTaken
+            | Self::PasswordChanged
+            | Self::SessionStolen
+            | Self::StepUpFailures
+            | Self::FactorChanged
+            | Self::RecoveryUsed
+            | Self::BreakGlass => NOTICE_SECS,
         }
     }
 
@@ -140,6 +161,9 @@ impl MailKind {
             Self::PasswordReset | Self::ResetWish => "Reset your password",
             Self::PasswordChanged => "Your password was changed",
             Self::SessionStolen => "A session of yours was ended",
+            Self::StepUpFailures => "A session of yours was ended",
+            Self::FactorChanged => "How you prove who you are was changed",
+            Self::RecoveryUsed => "A recovery code was used",
             Self::BreakGlass => "An operator was added without approval",
         }
     }
@@ -164,6 +188,15 @@ impl MailKind {
                 .to_owned(),
             Self::SessionStolen => "a token of one of your sessions was used twice, as a thief would. The session was ended. Log in \
                 again; if you see anything that you did not do, tell us at once."
+                .to_owned(),
+            Self::StepUpFailures => "in one of your sessions somebody tried to prove to be you and failed five times. The session was \
+                ended. If that was not you, change your password at once and tell us."
+                .to_owned(),
+            Self::FactorChanged => "the second factor of your login, or the codes for the day it is lost, were changed just now. For a \
+                day a new factor approves no large payment. If that was not you, tell us at once."
+                .to_owned(),
+            Self::RecoveryUsed => "one of your recovery codes was used in place of your second factor. It lets somebody bind a new factor \
+                and nothing else. If that was not you, change your password at once and tell us."
                 .to_owned(),
             Self::BreakGlass => "an operator was added on the command line without the approval of another operator. If you do \
                 not know why, act now."

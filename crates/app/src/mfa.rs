@@ -165,7 +165,7 @@ impl Bank {
             .await?;
         let mut tx = self.store.write(Scope::System).await?;
         self.spend(&tx, ticket, factor, step).await?;
-        if ticket.kind == TicketKind::Enrol && !tx.activate_totp(ticket.person, factor.id).await? {
+        if ticket.kind == TicketKind::Enrol && !tx.activate_totp(ticket.person, factor.id, cx.now()).await? {
             return Err(invalid_credentials());
         }
         self.write_session(&mut tx, &opening).await?;
@@ -298,6 +298,7 @@ impl Bank {
             last_step: 0,
             created_at: cx.now(),
             expires_at: Some(cx.now().plus_seconds(PENDING_SECS)),
+            activated_at: None,
         };
         let uri = totp::uri(&self.identity.settings.bank_name, email, &secret);
         Enrolment { row, uri }

@@ -5,7 +5,7 @@ use strongroom_domain::{
     action::Action,
     iban::Iban,
     id::{AccountId, TransactionId, UserId},
-    ledger::{Answer, Command, Done, Idempotency, Posting, SealedMemo, Verb},
+    ledger::{Answer, Command, Done, Idempotency, Posting, SealedMemo, StepUpClaim, Verb},
     money::{Amount, Currency},
     time::Date,
     transaction::{Transaction, TransactionKind},
@@ -86,6 +86,13 @@ impl Bank {
             .await?;
         let fields = transfer_fields(&input);
         let idempotency = self.key_for(cx, input.idempotency_key.as_deref(), &fields, input.dry_run)?;
+        let step_up = match input.dry_run {
+            true => None,
+            false => {
+                self.step_up_for(cx, input.amount, input.currency, &fields)
+                    .await?
+            }
+        };
         let to = self.payee(&input.to).await?;
         let id = cx.new_id();
         let memo = match &input.description {
@@ -109,6 +116,7 @@ impl Bank {
             resource,
             idempotency,
             dry_run: input.dry_run,
+            step_up,
         };
         self.post(cx, asked, posting, input.description, &TRANSFER_FIELDS)
             .await
@@ -206,6 +214,7 @@ impl Bank {
                     request: cx.request,
                     idempotency: asked.idempotency.clone(),
                     dry_run: asked.dry_run,
+                    step_up: asked.step_up,
                     verb: Verb::Post(posting.clone()),
                 })
             })
@@ -235,6 +244,7 @@ impl Bank {
                     replayed: true,
                 })
             }
+            Answer::StepUpNeeded => Err(self.challenge_for(cx, asked.step_up)),
             other => {
                 let reused = match &other {
                     Answer::KeyReused { resource, .. } => resource.map(TransactionId::from_bytes),
@@ -270,6 +280,7 @@ pub(crate) struct Asked {
     pub(crate) resource: Resource,
     pub(crate) idempotency: Option<Idempotency>,
     pub(crate) dry_run: bool,
+    pub(crate) step_up: Option<StepUpClaim>,
 }
 
 fn transfer_fields(input: &CreateTransfer) -> Vec<Vec<u8>> {

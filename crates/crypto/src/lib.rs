@@ -9,6 +9,7 @@
 //!   module pages and `docs/security/cryptography.md` spell out.
 
 pub mod api_key;
+pub mod challenge;
 pub mod data_key;
 pub mod device;
 pub mod keyring;
@@ -27,6 +28,7 @@ mod self_test;
 mod xaes;
 
 pub use api_key::{ApiKey, ApiKeyHash, KeyEnvironment};
+pub use challenge::Challenge;
 pub use data_key::DataKey;
 pub use device::DeviceMark;
 pub use keyring::{

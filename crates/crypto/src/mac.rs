@@ -18,6 +18,7 @@ pub const INDEX_NAME_BYTES_MAX: usize = 255;
 const LABEL_TAG: u8 = 1;
 const LABEL_FIELD: u8 = 2;
 const LABEL_INDEX: u8 = 3;
+const LABEL_REQUEST: u8 = 4;
 
 /// HMAC over the joined `parts`.
 pub(crate) fn hmac_of(key: &hmac::Key, parts: &[&[u8]]) -> [u8; 32] {
@@ -81,6 +82,21 @@ impl Idempotency {
     #[must_use]
     pub fn field_digest(&self, tag: [u8; 16], field_no: u8, bytes: &[u8]) -> [u8; 8] {
         cut(hmac_of(self.0.mac(), &[&[LABEL_FIELD], &tag, &[field_no], bytes]))
+    }
+
+    /// The digest of a whole request of a session: what a fresh factor approves. Every field goes in behind its length,
+    /// so that nothing can move from one field into the next.
+    #[must_use]
+    pub fn request_digest(&self, session: [u8; 16], fields: &[&[u8]]) -> [u8; 32] {
+        let lengths: Vec<[u8; 8]> = fields
+            .iter()
+            .map(|field| (field.len() as u64).to_be_bytes())
+            .collect();
+        let mut parts: Vec<&[u8]> = vec![&[LABEL_REQUEST], &session];
+        for (length, field) in lengths.iter().zip(fields) {
+            parts.extend([length.as_slice(), field]);
+        }
+        hmac_of(self.0.mac(), &parts)
     }
 }
 

@@ -59,6 +59,8 @@ actions! {
     SessionCreate = "session.create",
     /// Renew a session's tokens.
     SessionRefresh = "session.refresh",
+    /// Prove a factor again.
+    StepUp = "session.step_up",
     /// End a session.
     SessionEnd = "session.end",
     /// Read own sessions.

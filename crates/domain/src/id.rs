@@ -177,6 +177,10 @@ kinds! {
     ApprovalKind, ApprovalId, "appr";
     /// A role given to a principal.
     GrantKind, GrantId, "grant";
+    /// A fresh proof of a factor that approves one request.
+    StepUpKind, StepUpId, "stup";
+    /// A passkey.
+    PasskeyKind, PasskeyId, "pkey";
     /// A message to a person.
     MailKind, MailId, "mail";
 }

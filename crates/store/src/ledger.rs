@@ -6,6 +6,7 @@
 
 pub(crate) mod outcomes;
 mod postgres;
+mod postgres_load;
 mod postgres_write;
 mod read;
 pub(crate) mod rows;
@@ -14,14 +15,14 @@ mod sqlite_write;
 
 use std::{collections::BTreeSet, fmt::Debug};
 
-pub(crate) use postgres::LOCK_RIGHTS;
 pub use postgres::PostgresLane;
+pub(crate) use postgres_load::LOCK_RIGHTS;
 pub use read::{AccountView, HistoryLine, HistoryStart, TransactionView, TrialBalanceLine};
 pub use sqlite::SqliteLane;
 pub(crate) use sqlite::spawn_checkpointer;
 use strongroom_domain::{
     iban::Iban,
-    id::AccountId,
+    id::{AccountId, StepUpId},
     ledger::{Book, Changes, Command, IdempotencyTag, Verb},
     time::{Date, Timestamp},
 };
@@ -38,6 +39,8 @@ pub struct Need {
     pub accounts: BTreeSet<AccountId>,
     /// Idempotency keys.
     pub tags: BTreeSet<IdempotencyTag>,
+    /// Approvals by a fresh factor.
+    pub step_ups: BTreeSet<StepUpId>,
     /// Account numbers that are about to be taken.
     pub numbers: BTreeSet<Iban>,
 }
@@ -49,6 +52,8 @@ impl Need {
         for command in commands {
             need.accounts.extend(command.accounts());
             need.tags.extend(command.idempotency.as_ref().map(|key| key.tag));
+            need.step_ups
+                .extend(command.step_up.and_then(|claim| claim.approval));
             if let Verb::Open(new) = &command.verb {
                 need.accounts.insert(new.id);
                 need.numbers.insert(new.number.clone());

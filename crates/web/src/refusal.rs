@@ -31,6 +31,9 @@ impl From<Error> for Problem {
         if let Some(resource) = error.resource {
             problem = problem.with_resource(resource.into());
         }
+        if let Some(challenge) = error.challenge {
+            problem = problem.with_challenge(challenge.into());
+        }
         match error.source {
             Some(source) => problem.with_source(Cause(source)),
             None => problem,

@@ -4,10 +4,10 @@ use crate::{
     account::{Account, AccountKind, FreezeScope, Freezes, Side, SkipPath, SystemAccount},
     action::Action,
     audit::{Details, Object, Record, SignedRecord},
-    id::AccountId,
+    id::{AccountId, StepUpId},
     ledger::{
         book::{Book, Changes, OpenedAccount, SealedText, StoredOutcome},
-        command::{AccountChange, Command, Idempotency, NewAccount, Owned, Posting, Verb},
+        command::{AccountChange, Command, Idempotency, NewAccount, Owned, Posting, StepUpClaim, Verb},
         refusal::Refusal,
     },
     money::Currency,
@@ -55,6 +55,9 @@ pub enum Answer {
     },
     /// Rights changed since the permit was given: authorize again.
     Stale,
+    /// A fresh factor must approve this request first, and none has, or its approval is spent or over. No outcome: the
+    /// same key may be used again.
+    StepUpNeeded,
 }
 
 /// Decides the commands in order against the book. Afterwards the book holds the new state and the changes what to
@@ -81,6 +84,10 @@ fn decide_one(book: &mut Book, changes: &mut Changes, command: &Command, signer:
     if command.authority.epoch != book.epoch {
         return Answer::Stale;
     }
+    let approved = command.step_up.filter(|_| !command.dry_run);
+    if approved.is_some_and(|claim| !is_approved(book, &claim)) {
+        return Answer::StepUpNeeded;
+    }
     let decision = match &command.verb {
         Verb::Post(posting) => post(book, changes, command, posting),
         Verb::Open(new) => open(book, changes, command, new),
@@ -97,6 +104,10 @@ fn decide_one(book: &mut Book, changes: &mut Changes, command: &Command, signer:
         };
     }
     record(book, changes, command, &decision, signer);
+    // A refused request may be tried again as long as its approval lasts: nothing was done with it.
+    if let (Ok(_), Some(approval)) = (&decision, approved.and_then(|claim| claim.approval)) {
+        spend(book, changes, approval);
+    }
     if let Some(key) = &command.idempotency {
         remember(book, changes, key, &decision);
     }
@@ -114,6 +125,20 @@ struct Effect {
 }
 
 type Decision = Result<Effect, Refusal>;
+
+fn is_approved(book: &Book, claim: &StepUpClaim) -> bool {
+    let stored = claim.approval.and_then(|approval| book.step_ups.get(&approval));
+    stored.is_some_and(|stored| {
+        !stored.spent && stored.request == claim.request && book.booked_at < stored.expires_at
+    })
+}
+
+fn spend(book: &mut Book, changes: &mut Changes, approval: StepUpId) {
+    if let Some(stored) = book.step_ups.get_mut(&approval) {
+        stored.spent = true;
+        changes.step_ups.push(approval);
+    }
+}
 
 fn known(book: &Book, key: &Idempotency) -> Option<Answer> {
     let stored = book.outcomes.get(&key.tag)?;

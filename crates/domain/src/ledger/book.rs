@@ -6,7 +6,7 @@ use crate::{
     account::Account,
     audit::{CompactRange, SignedRecord, StoredNode},
     iban::Iban,
-    id::{AccountId, TransactionId, UserId},
+    id::{AccountId, StepUpId, TransactionId, UserId},
     ledger::command::{Fingerprint, IdempotencyTag},
     time::{Date, Timestamp},
     transaction::{Entry, Transaction},
@@ -27,6 +27,17 @@ pub struct StoredOutcome {
     pub at: Timestamp,
 }
 
+/// An approval by a fresh factor, as it is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StepUp {
+    /// Digest of the one request that it approves.
+    pub request: [u8; 32],
+    /// Its end.
+    pub expires_at: Timestamp,
+    /// Whether it was spent before.
+    pub spent: bool,
+}
+
 /// Everything that the decisions of one batch may look at: loaded after the locks were taken.
 #[derive(Debug, Clone)]
 pub struct Book {
@@ -34,6 +45,8 @@ pub struct Book {
     pub accounts: HashMap<AccountId, Account>,
     /// What is known of the commands' idempotency keys.
     pub outcomes: HashMap<IdempotencyTag, StoredOutcome>,
+    /// The approvals that the commands claim, where they exist.
+    pub step_ups: HashMap<StepUpId, StepUp>,
     /// Account numbers to be opened that already exist.
     pub taken_numbers: HashSet<Iban>,
     /// The revocation epoch that is in force.
@@ -87,6 +100,8 @@ pub struct Changes {
     pub entries: Vec<Entry>,
     /// New sealed texts.
     pub memos: Vec<SealedText>,
+    /// Approvals that are spent.
+    pub step_ups: Vec<StepUpId>,
     /// New outcomes of idempotency keys.
     pub outcomes: Vec<StoredOutcome>,
     /// New audit records.

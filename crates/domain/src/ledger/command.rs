@@ -4,7 +4,7 @@ use crate::{
     account::{CustomerKind, FreezeScope, Side, SystemAccount},
     action::Action,
     iban::Iban,
-    id::{AccountId, RequestId, TransactionId, UserId},
+    id::{AccountId, RequestId, StepUpId, TransactionId, UserId},
     money::{Amount, Currency},
     principal::Caller,
     time::Date,
@@ -76,6 +76,15 @@ pub struct Authority {
     pub policy: i32,
     /// Rights are valid only for this revocation epoch.
     pub epoch: i64,
+}
+
+/// What a command needs that a fresh factor must approve first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StepUpClaim {
+    /// Digest of this request in this session: what the factor approved is this and nothing else.
+    pub request: [u8; 32],
+    /// The approval that was found for it; `None` where there is none yet.
+    pub approval: Option<StepUpId>,
 }
 
 /// Free text under its owner's key, with the commitment that the books keep.
@@ -171,6 +180,8 @@ pub struct Command {
     pub idempotency: Option<Idempotency>,
     /// Decide, but change nothing.
     pub dry_run: bool,
+    /// The approval by a fresh factor, where one is needed; spent with the deed, in the same commit.
+    pub step_up: Option<StepUpClaim>,
     /// What is to be done.
     pub verb: Verb,
 }

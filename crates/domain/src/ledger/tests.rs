@@ -12,5 +12,6 @@ mod opening;
 mod payees;
 mod purity;
 mod reference;
+mod step_ups;
 mod trail;
 mod transfers;

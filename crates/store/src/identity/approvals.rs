@@ -92,6 +92,8 @@ impl WriteTx {
             (sweep!("registrations", "id", "expires_at"), now),
             (sweep!("tickets", "hash", "expires_at"), now),
             (sweep!("totp_factors", "id", "expires_at"), now),
+            (sweep!("step_ups", "id", "expires_at"), now),
+            (sweep!("passkey_ceremonies", "hash", "expires_at"), now),
             (sweep!("guesses", "subject", "updated_at"), quiet),
             (sweep!("sessions", "id", "expires_at"), ended),
         ] {

@@ -73,6 +73,8 @@ pub struct TotpRow {
     pub created_at: Timestamp,
     /// The end, for one that is not in use yet.
     pub expires_at: Option<Timestamp>,
+    /// When it was put into use.
+    pub activated_at: Option<Timestamp>,
 }
 
 #[derive(FromQueryResult)]
@@ -83,6 +85,7 @@ struct TotpSql {
     last_step: i64,
     created_at: i64,
     expires_at: Option<i64>,
+    activated_at: Option<i64>,
 }
 
 #[derive(FromQueryResult)]
@@ -99,7 +102,8 @@ impl Store {
         let read = self.read(Scope::Person(person)).await?;
         let found: Vec<TotpSql> = rows(
             &read.tx,
-            "SELECT id, sealed_secret, state, last_step, created_at, expires_at FROM totp_factors WHERE person = $1",
+            "SELECT id, sealed_secret, state, last_step, created_at, expires_at, activated_at FROM totp_factors \
+             WHERE person = $1",
             vec![uuid(person).into()],
         )
         .await?;
@@ -114,6 +118,7 @@ impl Store {
                     last_step: u64::try_from(row.last_step).map_err(|_| StoreError::Corrupt("step"))?,
                     created_at: at(row.created_at),
                     expires_at: row.expires_at.map(at),
+                    activated_at: row.activated_at.map(at),
                 })
             })
             .collect()
@@ -181,7 +186,12 @@ impl WriteTx {
     ///
     /// # Errors
     /// [`StoreError`] when the database does not answer.
-    pub async fn activate_totp(&self, person: UserId, factor: FactorId) -> Result<bool, StoreError> {
+    pub async fn activate_totp(
+        &self,
+        person: UserId,
+        factor: FactorId,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
         self.execute(
             "DELETE FROM totp_factors WHERE person = $1 AND id <> $2",
             vec![uuid(person).into(), uuid(factor).into()],
@@ -189,8 +199,9 @@ impl WriteTx {
         .await?;
         let activated = self
             .execute(
-                "UPDATE totp_factors SET state = 'active', expires_at = NULL WHERE id = $1 AND state = 'pending'",
-                vec![uuid(factor).into()],
+                "UPDATE totp_factors SET state = 'active', expires_at = NULL, activated_at = $2 \
+                 WHERE id = $1 AND state = 'pending'",
+                vec![uuid(factor).into(), now.micros().into()],
             )
             .await?;
         Ok(activated == 1)

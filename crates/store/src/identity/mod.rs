@@ -10,6 +10,7 @@ mod factors;
 mod mails;
 mod registrations;
 mod sessions;
+mod step_ups;
 mod tickets;
 mod users;
 
@@ -19,6 +20,7 @@ pub use factors::{DEVICES_MAX, FactorId, FactorKind, FactorState, TotpRow};
 pub use mails::MailRow;
 pub use registrations::RegistrationRow;
 pub use sessions::{NewSession, RefreshRow, SessionRow, SessionView};
+pub use step_ups::NewStepUp;
 pub use tickets::{Guesses, Ticket, TicketKind};
 pub use users::{LoginRow, PasswordRow, UserRow};
 

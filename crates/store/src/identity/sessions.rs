@@ -36,6 +36,8 @@ pub struct NewSession {
     pub sealed_client: Vec<u8>,
     /// Hash of the first refresh token.
     pub refresh_hash: [u8; 32],
+    /// When a factor was proved again for a change of settings.
+    pub proved_at: Option<Timestamp>,
 }
 
 /// A session with what decides whether it still counts.
@@ -63,6 +65,8 @@ pub struct SessionRow {
     pub ended: bool,
     /// The device mark, bound to the person.
     pub device_hash: Option<Vec<u8>>,
+    /// When a factor was proved again for a change of settings.
+    pub proved_at: Option<Timestamp>,
 }
 
 /// A session as its owner sees it in a list.
@@ -108,10 +112,11 @@ struct SessionSql {
     expires_at: i64,
     ended_at: Option<i64>,
     device_hash: Option<Vec<u8>>,
+    proved_at: Option<i64>,
 }
 
 const SESSION: &str = "SELECT s.person, u.state, s.assurance, s.methods, s.created_at, s.last_seen_at, s.expires_at, \
-    s.ended_at, s.device_hash FROM sessions s JOIN users u ON u.id = s.person WHERE s.id = $1";
+    s.ended_at, s.device_hash, s.proved_at FROM sessions s JOIN users u ON u.id = s.person WHERE s.id = $1";
 
 async fn session_of(
     on: &impl sea_orm::ConnectionTrait,
@@ -134,6 +139,7 @@ async fn session_of(
         expires_at: at(row.expires_at),
         ended: row.ended_at.is_some(),
         device_hash: row.device_hash,
+        proved_at: row.proved_at.map(at),
     }))
 }
 
@@ -230,7 +236,7 @@ impl WriteTx {
     pub async fn insert_session(&self, new: &NewSession) -> Result<(), StoreError> {
         self.execute(
             "INSERT INTO sessions (id, person, assurance, methods, created_at, last_seen_at, expires_at, device_hash, \
-             sealed_client) VALUES ($1, $2, $3, $4, $5, $5, $6, $7, $8)",
+             sealed_client, proved_at) VALUES ($1, $2, $3, $4, $5, $5, $6, $7, $8, $9)",
             vec![
                 uuid(new.id).into(),
                 uuid(new.person).into(),
@@ -240,6 +246,7 @@ impl WriteTx {
                 new.expires_at.micros().into(),
                 new.device_hash.map(|hash| hash.to_vec()).into(),
                 new.sealed_client.clone().into(),
+                new.proved_at.map(Timestamp::micros).into(),
             ],
         )
         .await?;

@@ -11,16 +11,21 @@ use rusqlite::{Connection, OptionalExtension};
 use strongroom_domain::{
     account::{Account, AccountKind},
     iban::Iban,
-    id::{AccountId, UserId},
-    ledger::{Book, Changes},
+    id::{AccountId, StepUpId, UserId},
+    ledger::{Book, Changes, StepUp},
     money::Currency,
+    time::Timestamp,
 };
 use tokio::sync::OwnedMutexGuard;
 
 use crate::{
     audit::grew,
     error::StoreError,
-    ledger::{LaneClock, LaneCounters, Need, rows::{AccountRow, StateRow}, sqlite_write::write},
+    ledger::{
+        LaneClock, LaneCounters, Need,
+        rows::{AccountRow, StateRow},
+        sqlite_write::write,
+    },
     sqlite::{Head, SqliteEngine},
 };
 
@@ -231,6 +236,13 @@ fn load(
             outcomes.insert(*tag, outcome);
         }
     }
+    let mut step_ups = std::collections::HashMap::new();
+    for id in &need.step_ups {
+        counters.statements += 1;
+        if let Some(approval) = find_step_up(connection, *id)? {
+            step_ups.insert(*id, approval);
+        }
+    }
     let mut taken_numbers = std::collections::HashSet::new();
     for number in &need.numbers {
         counters.statements += 1;
@@ -241,6 +253,7 @@ fn load(
     Ok(Book {
         accounts,
         outcomes,
+        step_ups,
         taken_numbers,
         epoch: head.epoch,
         booked_at,
@@ -334,6 +347,20 @@ pub(crate) fn find_account(connection: &Connection, id: AccountId) -> Result<Opt
         })
         .optional()?;
     row.map(Account::try_from).transpose()
+}
+
+fn find_step_up(connection: &Connection, id: StepUpId) -> Result<Option<StepUp>, StoreError> {
+    let row = connection
+        .prepare_cached("SELECT request, expires_at, spent_at FROM step_ups WHERE id = ?1")?
+        .query_row([id.as_bytes()], |row| {
+            Ok(StepUp {
+                request: row.get(0)?,
+                expires_at: Timestamp::from_micros(row.get(1)?),
+                spent: row.get::<_, Option<i64>>(2)?.is_some(),
+            })
+        })
+        .optional()?;
+    Ok(row)
 }
 
 fn number_exists(connection: &Connection, number: &Iban) -> Result<bool, StoreError> {

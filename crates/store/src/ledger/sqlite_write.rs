@@ -27,6 +27,7 @@ pub(super) fn write(
     write_states(connection, book, changes, counters)?;
     write_postings(connection, changes, counters)?;
     write_memos(connection, changes, counters)?;
+    write_step_ups(connection, book, changes, counters)?;
     write_outcomes(connection, outcomes, changes, counters)?;
     write_records(connection, changes, counters)?;
     write_tree(connection, changes, counters)
@@ -175,6 +176,25 @@ fn write_memos(
             memo.person.as_bytes(),
             memo.sealed
         ])?;
+    }
+    Ok(())
+}
+
+/// Spends approvals: each at most once, also where a decision forgot to look.
+fn write_step_ups(
+    connection: &Connection,
+    book: &Book,
+    changes: &Changes,
+    counters: &mut LaneCounters,
+) -> Result<(), StoreError> {
+    for approval in &changes.step_ups {
+        counters.statements += 1;
+        let spent = connection
+            .prepare_cached("UPDATE step_ups SET spent_at = ?2 WHERE id = ?1 AND spent_at IS NULL")?
+            .execute(params![approval.as_bytes(), book.booked_at.micros()])?;
+        if spent != 1 {
+            return Err(StoreError::Retry);
+        }
     }
     Ok(())
 }

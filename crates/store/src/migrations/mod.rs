@@ -61,6 +61,7 @@ impl MigratorTrait for Migrator {
             Box::new(step!("0002_ledger")),
             Box::new(step!("0003_audit")),
             Box::new(step!("0004_identity")),
+            Box::new(step!("0005_factors")),
         ]
     }
 }

@@ -13,3 +13,4 @@ mod nodes;
 mod plans;
 mod reading;
 mod roles;
+mod step_ups;

@@ -148,6 +148,15 @@ pub(crate) struct KeysConfig {
     pub passphrase: Option<SecretString>,
 }
 
+/// How people prove who they are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AuthConfig {
+    /// Whether customers need a second factor.
+    pub customer_mfa_required: bool,
+    /// Whole units of a transfer's currency above which a fresh factor is needed.
+    pub step_up_transfer_over: u64,
+}
+
 /// The bank, fixed at first start.
 #[derive(Clone, Debug)]
 pub(crate) struct BankConfig {
@@ -192,6 +201,8 @@ pub(crate) struct Config {
     pub lane: LaneConfig,
     /// The keyring.
     pub keys: KeysConfig,
+    /// How people prove who they are.
+    pub auth: AuthConfig,
     /// Whether new operators wait.
     pub approvals_bootstrap: bool,
     /// The bank.
@@ -344,6 +355,13 @@ impl<'a> Reader<'a> {
                     .unwrap_or_else(|| data_dir.join("keys").join("keyring")),
                 keyring: self.secret("keys.keyring"),
                 passphrase: self.secret("keys.passphrase"),
+            },
+            auth: AuthConfig {
+                customer_mfa_required: match self.text("auth.customer_mfa").as_deref() {
+                    Some(word) => word == "required",
+                    None => environment != Environment::Development,
+                },
+                step_up_transfer_over: self.number("auth.step_up_transfer_over").unwrap_or_default(),
             },
             approvals_bootstrap: self.flag("approvals.bootstrap").unwrap_or_default(),
             bank: BankConfig {

@@ -38,15 +38,8 @@ pub(super) fn find(key: &str) -> Option<&'static Setting> {
 
 /// Names of the contract that this build does not know how to honour. Accepting them quietly would promise
 /// what does not happen.
-pub(super) const NOT_IN_THIS_BUILD: &[&str] = &[
-    "limits.",
-    "auth.",
-    "redis.",
-    "detection.",
-    "fraud.",
-    "webhooks.",
-    "smtp.",
-];
+pub(super) const NOT_IN_THIS_BUILD: &[&str] =
+    &["limits.", "redis.", "detection.", "fraud.", "webhooks.", "smtp."];
 
 /// Values of choices that the contract names and this build does not have.
 pub(super) const VALUES_NOT_IN_THIS_BUILD: &[(&str, &str)] = &[
@@ -144,6 +137,12 @@ settings! {
 
     "mail.transport": Kind::Choice(&["outbox"]), Some("outbox"),
         "`outbox`: one `.eml` file per message in `DATA/outbox/`, which production refuses.";
+
+    "auth.customer_mfa": Kind::Choice(&["optional", "required"]), None,
+        "Whether customers need a second factor for large transfers. Unset: `required`, except in development. A customer \
+         who has one is asked either way.";
+    "auth.step_up_transfer_over": count(0, 1_000_000_000, "whole units of the currency"), Some("10000"),
+        "Transfers above this amount need a fresh factor, bound to exactly this transfer.";
 
     "approvals.bootstrap": Kind::Flag, Some("false"),
         "Outside production: the waiting times of new operators are zero.";

@@ -13,4 +13,5 @@ mod limits;
 mod process;
 mod races;
 mod secrets;
+mod step_up;
 mod transfers;

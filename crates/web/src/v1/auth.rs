@@ -39,7 +39,7 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(jwks))
 }
 
-fn secret(text: &wire::SecretText) -> SecretString {
+pub(crate) fn secret(text: &wire::SecretText) -> SecretString {
     SecretString::from(text.expose().to_owned())
 }
 
@@ -250,7 +250,7 @@ fn answered(answer: LoginAnswer) -> Response {
 }
 
 /// A token set, and the device mark where the client is to keep a new one.
-fn tokens(set: TokenSet) -> Response {
+pub(crate) fn tokens(set: TokenSet) -> Response {
     let body = wire::TokenSet {
         access_token: shown(&set.access_token),
         token_type: wire::TokenType::Bearer,

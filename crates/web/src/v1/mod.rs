@@ -12,6 +12,7 @@ mod history;
 mod idempotency;
 mod me;
 mod receipts;
+mod step_up;
 mod transfers;
 
 pub use admin_ledger::verification;
@@ -23,6 +24,7 @@ use crate::state::AppState;
 pub fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .merge(auth::routes())
+        .merge(step_up::routes())
         .merge(me::routes())
         .merge(accounts::routes())
         .merge(history::routes())

@@ -92,6 +92,7 @@ fn books() -> Books {
         accounts: HashMap::new(),
         outcomes: HashMap::new(),
         taken_numbers: HashSet::new(),
+        step_ups: HashMap::new(),
         epoch: 1,
         booked_at: Timestamp::from_micros(1_000),
         today: Date::default(),
@@ -135,6 +136,7 @@ fn books() -> Books {
             request: RequestId::from_bytes([9; 16]),
             idempotency: None,
             dry_run: false,
+            step_up: None,
             verb,
         })
         .collect();

@@ -85,6 +85,7 @@ fn command(by: UserId, scope: Owned, action: Action, verb: Verb) -> Command {
         request: RequestId::from_bytes(draw()),
         idempotency: None,
         dry_run: false,
+        step_up: None,
         verb,
     }
 }
@@ -237,6 +238,7 @@ impl Desk {
                 accounts: HashMap::new(),
                 outcomes: HashMap::new(),
                 taken_numbers: HashSet::new(),
+                step_ups: HashMap::new(),
                 epoch: EPOCH,
                 booked_at,
                 today: Date::parse("2026-11-20").unwrap(),

@@ -365,6 +365,7 @@ fn random_histories_meet_every_answer() {
                 Answer::Replayed { .. } => others[1] += 1,
                 Answer::KeyReused { .. } => others[2] += 1,
                 Answer::Stale => others[3] += 1,
+                Answer::StepUpNeeded => panic!("no command of these histories needs an approval"),
             }
         }
     }

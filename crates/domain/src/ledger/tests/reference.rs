@@ -55,6 +55,7 @@ pub(super) enum Told {
     Replayed(Option<Refusal>, Option<[u8; 16]>),
     Reused(usize, Option<[u8; 16]>),
     Stale,
+    StepUpNeeded,
 }
 
 impl From<&Answer> for Told {
@@ -68,6 +69,7 @@ impl From<&Answer> for Told {
             Answer::Replayed { refusal, resource } => Self::Replayed(*refusal, *resource),
             Answer::KeyReused { field, resource } => Self::Reused(*field, *resource),
             Answer::Stale => Self::Stale,
+            Answer::StepUpNeeded => Self::StepUpNeeded,
         }
     }
 }

@@ -103,6 +103,7 @@ fn asked(action: Action, verb: Verb) -> Asked {
             request: id(),
             idempotency: None,
             dry_run: false,
+            step_up: None,
             verb,
         },
     }

@@ -83,6 +83,38 @@ impl Server {
             .expect("a mail in time")
     }
 
+    /// The newest mail to an address that holds this text.
+    pub(crate) async fn mail_with(&self, email: &str, text: &str) -> String {
+        let found = async {
+            loop {
+                if let Some(mail) = self.mails_to(email).into_iter().find(|mail| mail.contains(text)) {
+                    return mail;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(MAIL_SECONDS), found)
+            .await
+            .expect("a mail in time")
+    }
+
+    /// The mails to an address, lines joined, newest first.
+    pub(crate) fn mails_to(&self, email: &str) -> Vec<String> {
+        let mut mails: Vec<_> = std::fs::read_dir(self.outbox())
+            .map(|entries| entries.filter_map(Result::ok).collect())
+            .unwrap_or_default();
+        mails.sort_by_key(|entry| std::cmp::Reverse(entry.metadata().and_then(|meta| meta.modified()).ok()));
+        mails
+            .iter()
+            .filter_map(|entry| std::fs::read_to_string(entry.path()).ok())
+            .filter(|text| {
+                text.lines()
+                    .any(|line| line.starts_with("To:") && line.contains(email))
+            })
+            .map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "))
+            .collect()
+    }
+
     fn newest_token(&self, email: &str) -> Option<String> {
         let mut mails: Vec<_> = std::fs::read_dir(self.outbox())
             .ok()?
