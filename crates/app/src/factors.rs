@@ -1,8 +1,8 @@
 //! One's own second factors: bound, replaced, taken away, recovered.
 //!
-//! A new authenticator waits until its first code arrives; until then the one before stays in use. Binding needs a login
-//! of the last five minutes, or the ticket that a recovery code gave; taking away needs a factor proved again. Whatever
-//! changes ends all other sessions and is told to the owner.
+//! A new authenticator waits until its first code arrives; until then the one before stays in use. Binding needs a
+//! login of the last five minutes, or the ticket that a recovery code gave; taking away needs a factor proved again.
+//! Whatever changes ends all other sessions and is told to the owner.
 
 use std::sync::Arc;
 

@@ -202,6 +202,21 @@ on_both_engines! {
         assert_eq!(proved, 1);
     }
 
+    async fn one_code_approves_one_request_however_many_it_is_shown_for_at_once(bank: TestBank) {
+        let (_, set, cx) = bank.logged_in("alice").await;
+        let (from, to) = accounts(&bank, &cx).await;
+        let (totp, _) = bind(&bank, &of(&cx)).await;
+        let mut asked = Vec::new();
+        for more in 0..4 {
+            asked.push(challenge(&bank, &cx, transfer(from, to, LARGE + more)).await);
+        }
+        bank.clock.advance(STEP_SECS);
+        let cx = now(&bank, &set).await;
+        let tries = asked.iter().map(|asked| prove(&bank, &cx, bank.code(&totp), Some(asked)));
+        let approved = join_all(tries).await.into_iter().filter(Result::is_ok).count();
+        assert_eq!(approved, 1);
+    }
+
     async fn a_recovery_code_binds_a_new_factor_and_opens_nothing_else(bank: TestBank) {
         let (person, set, cx) = bank.logged_in("alice").await;
         let (_, codes) = bind(&bank, &of(&cx)).await;
@@ -269,6 +284,23 @@ on_both_engines! {
         let used = prove(&bank, &cx, bank.code(&totp), Some(&asked)).await.unwrap_err();
         assert_eq!(used.code, "validation_failed");
         assert_eq!(bank.bank.remove_totp(&cx).await.unwrap_err().code, "step_up_required");
+    }
+
+    async fn one_approval_and_many_requests_at_once_post_one(bank: TestBank) {
+        let (_, set, cx) = bank.logged_in("alice").await;
+        let (from, to) = accounts(&bank, &cx).await;
+        let (totp, _) = bind(&bank, &of(&cx)).await;
+        for _ in 0..4 {
+            let cx = now(&bank, &set).await;
+            let asked = challenge(&bank, &cx, transfer(from, to, LARGE)).await;
+            bank.clock.advance(STEP_SECS);
+            let cx = now(&bank, &set).await;
+            prove(&bank, &cx, bank.code(&totp), Some(&asked)).await.unwrap();
+            let tries = (0..32).map(|_| bank.bank.create_transfer(&cx, transfer(from, to, LARGE)));
+            let (done, refused): (Vec<_>, Vec<_>) = join_all(tries).await.into_iter().partition(Result::is_ok);
+            assert_eq!(done.len(), 1);
+            assert!(refused.into_iter().all(|refused| refused.unwrap_err().code == "step_up_required"));
+        }
     }
 
     async fn a_proof_for_settings_approves_no_money_and_no_challenge_is_anothers(bank: TestBank) {

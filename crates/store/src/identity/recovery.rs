@@ -105,8 +105,8 @@ impl WriteTx {
         Ok(())
     }
 
-    /// Spends a recovery code, given by its digests under every key; false when there is none or it was used. Of several
-    /// at once one wins.
+    /// Spends a recovery code, given by its digests under every key; false when there is none or it was used. Of
+    /// several at once one wins.
     ///
     /// # Errors
     /// [`StoreError`] when the database does not answer.

@@ -150,6 +150,9 @@ async fn one_approval_and_thirty_two_requests_at_once_post_one(server: Server) {
         let (alice, start) = (alice.clone(), start.clone());
         let body = transfer_body(&from, &to, LARGE);
         tasks.spawn(async move {
+            // Connections first: shaking hands takes longer than what is raced for.
+            start.wait().await;
+            alice.client.get("/api/v1/me").await.expect(200);
             start.wait().await;
             alice.client.post_once(TRANSFERS, &new_key(), body).await
         });

@@ -21,8 +21,8 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
 
 /// Begin to bind an authenticator.
 ///
-/// It counts once its first code has arrived; one that is in use stays in use until then. Needs a login of the last five
-/// minutes; the `rebind_token` of a recovery is taken as bearer token, too.
+/// It counts once its first code has arrived; one that is in use stays in use until then. Needs a login of the last
+/// five minutes; the `rebind_token` of a recovery is taken as bearer token, too.
 #[utoipa::path(post, path = "/api/v1/me/mfa/totp", tag = "me",
     responses((status = 200, description = "For the authenticator.", body = wire::Totp)))]
 async fn start_totp(
