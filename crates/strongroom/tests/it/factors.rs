@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::{sync::Barrier, task::JoinSet};
 
 use crate::harness::{
-    Answer, Client, Engine, Person, Server,
+    Answer, Client, Person, Server,
     people::{code_of, new_key, next_code_of, transfer_body},
     stories,
 };
@@ -224,10 +224,15 @@ async fn factors_are_bound_and_taken_away_by_their_owner_only(server: Server) {
 }
 
 mod required {
-    use super::{Engine, LARGE, Server, new_key, stories};
+    use super::{LARGE, Server, new_key, stories};
+
+    const SETTINGS: &[(&str, &str)] = &[
+        ("STRONGROOM_AUTH__CUSTOMER_MFA", "required"),
+        ("STRONGROOM_AUTH__STEP_UP_TRANSFER_OVER", "500"),
+    ];
 
     stories! {
-        with &[("STRONGROOM_AUTH__CUSTOMER_MFA", "required"), ("STRONGROOM_AUTH__STEP_UP_TRANSFER_OVER", "500")];
+        with SETTINGS;
         customers_without_a_factor_are_asked_for_one,
     }
 
