@@ -7,6 +7,7 @@ mod harness;
 
 mod api_keys;
 mod credentials;
+mod factors;
 mod login;
 mod operators;
 mod refresh;

@@ -8,6 +8,7 @@ mod admin_users;
 mod auth;
 mod check;
 mod counter;
+mod factors;
 mod history;
 mod idempotency;
 mod me;
@@ -25,6 +26,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .merge(auth::routes())
         .merge(step_up::routes())
+        .merge(factors::routes())
         .merge(me::routes())
         .merge(accounts::routes())
         .merge(history::routes())
