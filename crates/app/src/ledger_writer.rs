@@ -80,7 +80,7 @@ impl LedgerWriter {
             stop: stop.clone(),
             ending,
         };
-        // A runtime of its own: what the database answers wakes this thread and not first one that is busy with requests.
+        // A runtime of its own: what the database answers wakes this thread, not first one that is busy with requests.
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;

@@ -15,3 +15,4 @@ mod registration;
 mod secrets;
 mod sessions;
 mod tokens;
+mod upkeep;
