@@ -11,6 +11,7 @@ pub mod codes;
 pub mod factors;
 pub mod me;
 pub mod money;
+pub mod passkeys;
 mod problem;
 pub mod receipts;
 pub mod step_up;

@@ -12,6 +12,7 @@ mod factors;
 mod history;
 mod idempotency;
 mod me;
+mod passkeys;
 mod receipts;
 mod step_up;
 mod transfers;
@@ -27,6 +28,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .merge(auth::routes())
         .merge(step_up::routes())
         .merge(factors::routes())
+        .merge(passkeys::routes())
         .merge(me::routes())
         .merge(accounts::routes())
         .merge(history::routes())
