@@ -1,8 +1,8 @@
 //! A disk that is soon full, for tests of what happens then.
 //!
-//! As root, the server is started in a mount namespace of its own in which `/mnt` is a small `tmpfs` that belongs to the
-//! server's account. Nobody else sees it, and it is gone with the last process of the server. A test puts a tablespace
-//! there. Where that cannot be made the test says that it did not run.
+//! As root, the server is started in a mount namespace of its own in which `/mnt` is a small `tmpfs` that belongs to
+//! the server's account. Nobody else sees it, and it is gone with the last process of the server. A test puts a
+//! tablespace there. Where that cannot be made the test says that it did not run.
 
 use std::fs;
 use std::process::{Command, Stdio};
