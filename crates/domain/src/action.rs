@@ -41,6 +41,16 @@ actions! {
     DepositCreate = "deposit.create",
     /// Book cash out.
     WithdrawalCreate = "withdrawal.create",
+    /// Reserve money for a payee.
+    HoldPlace = "hold.place",
+    /// Pay out of a hold.
+    HoldCapture = "hold.capture",
+    /// Give a hold back.
+    HoldVoid = "hold.void",
+    /// Read a hold.
+    HoldRead = "hold.read",
+    /// Give a hold back because its time is over.
+    HoldExpire = "hold.expire",
     /// Read the trial balance and run the online check.
     LedgerInspect = "ledger.inspect",
     /// Read the audit log.

@@ -15,9 +15,9 @@ mod refusal;
 mod tests;
 
 pub use apply::{Answer, Done, Signer, decide};
-pub use book::{Book, Changes, OpenedAccount, SealedText, StepUp, StoredOutcome};
+pub use book::{Book, Captured, Changes, OpenedAccount, SealedText, StepUp, StoredOutcome};
 pub use command::{
-    AccountChange, Authority, Command, Fingerprint, Idempotency, IdempotencyTag, NewAccount, Owned, Posting,
-    SealedMemo, StepUpClaim, Verb,
+    AccountChange, Authority, Capture, Command, Fingerprint, HoldRef, Idempotency, IdempotencyTag,
+    NewAccount, NewHold, Owned, Posting, SealedMemo, StepUpClaim, Verb,
 };
 pub use refusal::Refusal;

@@ -5,6 +5,7 @@ mod cash;
 mod desk;
 mod freezes;
 mod golden;
+mod holds;
 mod idempotency;
 mod laws;
 mod model;

@@ -51,12 +51,16 @@ const fn action_of(verb: &Verb) -> Action {
             TransactionKind::Transfer => Action::TransferCreate,
             TransactionKind::Deposit => Action::DepositCreate,
             TransactionKind::Withdrawal => Action::WithdrawalCreate,
+            TransactionKind::Capture => Action::HoldCapture,
         },
         Verb::Change { change, .. } => match change {
             AccountChange::Freeze(_) => Action::AccountFreeze,
             AccountChange::Unfreeze => Action::AccountUnfreeze,
             AccountChange::Close => Action::AccountClose,
         },
+        Verb::Hold(_) => Action::HoldPlace,
+        Verb::Capture(_) => Action::HoldCapture,
+        Verb::Void(_) => Action::HoldVoid,
     }
 }
 
@@ -93,6 +97,7 @@ fn books() -> Books {
         outcomes: HashMap::new(),
         taken_numbers: HashSet::new(),
         step_ups: HashMap::new(),
+        holds: HashMap::new(),
         epoch: 1,
         booked_at: Timestamp::from_micros(1_000),
         today: Date::default(),

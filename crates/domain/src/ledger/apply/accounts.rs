@@ -86,6 +86,8 @@ fn blank(id: AccountId, kind: AccountKind, currency: Currency, at: Timestamp) ->
         closed: false,
         balance: 0,
         held: 0,
+        holds: 0,
+        hold_due: None,
         entries: 0,
         last_booked_at: at,
         path: SkipPath::default(),

@@ -1,16 +1,19 @@
 //! Deciding a batch: checks first, then effects, nothing in between.
 
 mod accounts;
+mod holds;
 mod post;
 
 use self::{
     accounts::{change_state, open},
+    holds::{capture, place, release_due, void},
     post::{own_side, post},
 };
 use crate::{
     account::Account,
     audit::{Details, Object, Record, SignedRecord},
-    id::StepUpId,
+    hold::Hold,
+    id::{HoldId, StepUpId},
     ledger::{
         book::{Book, Changes, StoredOutcome},
         command::{Command, Idempotency, Owned, StepUpClaim, Verb},
@@ -34,6 +37,10 @@ pub enum Done {
     Opened(Account),
     /// An account's state changed (or already was as asked).
     Changed(Account),
+    /// Money was reserved, or given back.
+    Held(Hold),
+    /// Money moved out of a hold: the hold afterwards.
+    Captured(Hold),
 }
 
 /// What a command's sender is told.
@@ -72,6 +79,7 @@ pub enum Answer {
 /// book is then half decided, and the batch must be thrown away with it.
 pub fn decide(book: &mut Book, commands: &[Command], signer: &dyn Signer) -> (Changes, Vec<Answer>) {
     let mut changes = Changes::default();
+    release_due(book, &mut changes, signer);
     let answers = commands
         .iter()
         .map(|command| decide_one(book, &mut changes, command, signer))
@@ -100,6 +108,9 @@ fn decide_one(book: &mut Book, changes: &mut Changes, command: &Command, signer:
             side,
             change,
         } => change_state(book, changes, command, *account, *side, *change),
+        Verb::Hold(new) => place(book, changes, command, new),
+        Verb::Capture(asked) => capture(book, changes, command, asked),
+        Verb::Void(hold) => void(book, changes, command, *hold),
     };
     if command.dry_run {
         return match decision {
@@ -180,6 +191,9 @@ fn object_of(verb: &Verb) -> Object {
         Verb::Post(posting) => Object::Transaction(posting.id),
         Verb::Open(new) => Object::Account(new.id),
         Verb::Change { account, .. } => Object::Account(*account),
+        Verb::Hold(new) => hold_object(new.id),
+        Verb::Capture(asked) => Object::Transaction(asked.id),
+        Verb::Void(hold) => hold_object(hold.id),
     }
 }
 
@@ -199,6 +213,8 @@ fn record(
         // A refused movement has no transaction: the record is about the customer's account that was asked for.
         object: match (&command.verb, decision) {
             (Verb::Post(posting), Err(_)) => Object::Account(own_side(posting).unwrap_or(posting.from)),
+            (Verb::Hold(new), Err(_)) => Object::Account(new.account),
+            (Verb::Capture(asked), Err(_)) => hold_object(asked.hold.id),
             (verb, _) => object_of(verb),
         },
         outcome: decision.as_ref().err().map_or("ok", |refusal| refusal.code()),
@@ -207,6 +223,10 @@ fn record(
             .as_ref()
             .map_or_else(|_| Details::none(), |effect| effect.details.clone()),
     };
+    append_record(book, changes, record, signer);
+}
+
+fn append_record(book: &mut Book, changes: &mut Changes, record: Record, signer: &dyn Signer) {
     let canonical = record.canonical();
     let (key, mac) = signer.sign(&canonical);
     let signed = SignedRecord::new(record, key, mac);
@@ -217,6 +237,10 @@ fn record(
     }
     book.next_record = book.next_record.saturating_add(1);
     changes.records.push(signed);
+}
+
+const fn hold_object(id: HoldId) -> Object {
+    Object::Other("hold", *id.as_bytes())
 }
 
 fn may_touch(scope: Owned, account: &Account) -> bool {

@@ -11,6 +11,7 @@ use crate::{
         command::{Command, Posting},
         refusal::Refusal,
     },
+    money::Currency,
     time::Timestamp,
     transaction::{Entry, Transaction, TransactionKind, entries_digest},
 };
@@ -20,10 +21,6 @@ pub(super) fn post(book: &mut Book, changes: &mut Changes, command: &Command, po
     let amount = posting.amount.minor();
     let first_entry = book.next_entry;
     let last_entry = first_entry.checked_add(1).ok_or(Refusal::BalanceOverflow)?;
-    let lines = [
-        (from, amount.saturating_neg(), first_entry),
-        (to, amount, last_entry),
-    ];
     if command.dry_run {
         // The transaction as it would have been, booked nowhere.
         let transaction = transaction_of(book, posting, to, first_entry, last_entry);
@@ -33,24 +30,7 @@ pub(super) fn post(book: &mut Book, changes: &mut Changes, command: &Command, po
             done: Done::Posted(transaction),
         });
     }
-    let booked_at = book.booked_at;
-    let mut entries = Vec::with_capacity(2);
-    for (id, signed_amount, entry_id) in lines {
-        let account = book.accounts.get_mut(&id).ok_or(Refusal::AccountNotFound)?;
-        entries.push(append_entry(
-            account,
-            entry_id,
-            last_entry,
-            signed_amount,
-            booked_at,
-        ));
-        changes.touched.insert(id);
-    }
-    assert!(
-        entries.iter().map(|entry| i128::from(entry.amount)).sum::<i128>() == 0,
-        "a transaction must sum to zero"
-    );
-    book.next_entry = last_entry.saturating_add(1);
+    let entries = append_entries(book, changes, from, to, amount)?;
     let transaction = transaction_of(book, posting, to, first_entry, last_entry);
     let details = Details::transaction(&transaction.digest(&entries_digest(&posting.salt, &entries)));
     changes.entries.extend(entries);
@@ -69,7 +49,35 @@ pub(super) fn post(book: &mut Book, changes: &mut Changes, command: &Command, po
     })
 }
 
-fn transaction_of(
+/// Books one amount out of one account into another: two entries, the debit first. Both must be there and have room.
+pub(super) fn append_entries(
+    book: &mut Book,
+    changes: &mut Changes,
+    from: AccountId,
+    to: AccountId,
+    amount: i64,
+) -> Result<[Entry; 2], Refusal> {
+    let first = book.next_entry;
+    let last = first.checked_add(1).ok_or(Refusal::BalanceOverflow)?;
+    let booked_at = book.booked_at;
+    let mut append = |id, entry, amount: i64| {
+        let account = book.accounts.get_mut(&id).ok_or(Refusal::AccountNotFound)?;
+        changes.touched.insert(id);
+        Ok::<Entry, Refusal>(append_entry(account, entry, last, amount, booked_at))
+    };
+    let entries = [
+        append(from, first, amount.saturating_neg())?,
+        append(to, last, amount)?,
+    ];
+    assert!(
+        entries.iter().map(|entry| i128::from(entry.amount)).sum::<i128>() == 0,
+        "a transaction must sum to zero"
+    );
+    book.next_entry = last.saturating_add(1);
+    Ok(entries)
+}
+
+pub(super) fn transaction_of(
     book: &Book,
     posting: &Posting,
     to: AccountId,
@@ -96,7 +104,9 @@ fn transaction_of(
 /// The customer's account that the caller acts on: the payer, or who brings cash.
 pub(super) fn own_side(posting: &Posting) -> Option<AccountId> {
     match posting.kind {
-        TransactionKind::Transfer | TransactionKind::Withdrawal => Some(posting.from),
+        TransactionKind::Transfer | TransactionKind::Withdrawal | TransactionKind::Capture => {
+            Some(posting.from)
+        }
         TransactionKind::Deposit => posting.to,
     }
 }
@@ -106,13 +116,14 @@ const fn action_of(kind: TransactionKind) -> Action {
         TransactionKind::Transfer => Action::TransferCreate,
         TransactionKind::Deposit => Action::DepositCreate,
         TransactionKind::Withdrawal => Action::WithdrawalCreate,
+        TransactionKind::Capture => Action::HoldCapture,
     }
 }
 
 /// The checks of a movement, own side first: whoever cannot pay learns nothing about the payee.
 fn check_post(book: &Book, command: &Command, posting: &Posting) -> Result<(AccountId, AccountId), Refusal> {
-    // A permit for one kind of movement moves nothing of another kind.
-    if command.authority.action != action_of(posting.kind) {
+    // A permit for one kind of movement moves nothing of another kind, and what was reserved moves by its hold only.
+    if posting.kind == TransactionKind::Capture || command.authority.action != action_of(posting.kind) {
         return Err(Refusal::AccountNotFound);
     }
     let own_is_from = posting.kind != TransactionKind::Deposit;
@@ -124,20 +135,12 @@ fn check_post(book: &Book, command: &Command, posting: &Posting) -> Result<(Acco
     if posting.to == Some(posting.from) {
         return Err(Refusal::SameAccount);
     }
-    if own.closed {
-        return Err(Refusal::AccountClosed);
-    }
-    let frozen = if own_is_from {
+    let stopped = if own_is_from {
         own.freezes.stops_debits()
     } else {
         own.freezes.stops_credits()
     };
-    if frozen {
-        return Err(Refusal::AccountFrozen);
-    }
-    if own.currency != posting.currency {
-        return Err(Refusal::CurrencyMismatch);
-    }
+    check_own(own, stopped, posting.currency)?;
     let amount = posting.amount.minor();
     let (other_id, absent) = if own_is_from {
         check_funds(own, amount)?;
@@ -157,7 +160,34 @@ fn check_post(book: &Book, command: &Command, posting: &Posting) -> Result<(Acco
     }
 }
 
-fn check_funds(account: &Account, amount: i64) -> Result<(), Refusal> {
+/// The account of the caller's side.
+pub(super) fn check_own(own: &Account, stopped: bool, currency: Currency) -> Result<(), Refusal> {
+    if own.closed {
+        Err(Refusal::AccountClosed)
+    } else if stopped {
+        Err(Refusal::AccountFrozen)
+    } else if own.currency != currency {
+        Err(Refusal::CurrencyMismatch)
+    } else {
+        Ok(())
+    }
+}
+
+/// A customer's account that is to be paid.
+pub(super) fn check_payee(payee: &Account, currency: Currency, amount: i64) -> Result<(), Refusal> {
+    let ready = payee.owner.is_some()
+        && !payee.closed
+        && !payee.freezes.stops_credits()
+        && payee.currency == currency
+        && payee.balance.checked_add(amount).is_some();
+    if ready {
+        Ok(())
+    } else {
+        Err(Refusal::PayeeUnavailable)
+    }
+}
+
+pub(super) fn check_funds(account: &Account, amount: i64) -> Result<(), Refusal> {
     account
         .balance
         .checked_sub(amount)
@@ -168,29 +198,19 @@ fn check_funds(account: &Account, amount: i64) -> Result<(), Refusal> {
     }
 }
 
+/// A transfer pays a customer; cash moves between a customer and a till.
 fn check_other_side(other: &Account, posting: &Posting, credited: bool) -> Result<(), Refusal> {
     let amount = posting.amount.minor();
-    let stopped = if credited {
-        other.freezes.stops_credits()
-    } else {
-        other.freezes.stops_debits()
-    };
-    let room = if credited {
-        other.balance.checked_add(amount)
-    } else {
-        other.balance.checked_sub(amount)
-    };
-    if other.closed || stopped || other.currency != posting.currency || room.is_none() {
-        return Err(Refusal::PayeeUnavailable);
+    if posting.kind == TransactionKind::Transfer {
+        return check_payee(other, posting.currency, amount);
     }
-    // A transfer pays a customer; cash moves between a customer and a till.
-    let wanted = match posting.kind {
-        TransactionKind::Transfer => other.owner.is_some(),
-        TransactionKind::Deposit | TransactionKind::Withdrawal => {
-            other.kind == AccountKind::System(SystemAccount::Cash)
-        }
+    let (stopped, room) = if credited {
+        (other.freezes.stops_credits(), other.balance.checked_add(amount))
+    } else {
+        (other.freezes.stops_debits(), other.balance.checked_sub(amount))
     };
-    if wanted {
+    let is_till = other.kind == AccountKind::System(SystemAccount::Cash);
+    if is_till && !other.closed && !stopped && other.currency == posting.currency && room.is_some() {
         Ok(())
     } else {
         Err(Refusal::PayeeUnavailable)
