@@ -97,6 +97,8 @@ codes! {
         "Check the address and the id; what belongs to somebody else looks the same.";
     ACCOUNT_NOT_FOUND = "account_not_found", NotFound, "There is no such account",
         "Check the id; an account of somebody else looks the same.";
+    HOLD_NOT_FOUND = "hold_not_found", NotFound, "There is no such hold",
+        "Check the id; a hold of others looks the same.";
     METHOD_NOT_ALLOWED = "method_not_allowed", MethodNotAllowed, "This method is not known here",
         "Use one of the methods in `Allow`.";
 
@@ -130,6 +132,10 @@ codes! {
 
     INSUFFICIENT_FUNDS = "insufficient_funds", Rejected, "The available balance does not suffice",
         "Tell the customer.";
+    EXCEEDS_HOLD = "exceeds_hold", Rejected, "The hold reserves less",
+        "Capture at most what remains of the hold.";
+    TOO_MANY_HOLDS = "too_many_holds", Rejected, "The account has as many holds as it may have",
+        "Capture or void some first: an account has at most 1,000.";
     LIMIT_EXCEEDED = "limit_exceeded", Rejected, "A limit would be exceeded",
         "Tell the customer; `GET /api/v1/limits` shows the limits.";
     ACCOUNT_FROZEN = "account_frozen", Rejected, "The account is frozen",

@@ -9,6 +9,7 @@ pub mod auth;
 pub mod client;
 pub mod codes;
 pub mod factors;
+pub mod holds;
 pub mod me;
 pub mod money;
 pub mod passkeys;

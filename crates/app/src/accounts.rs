@@ -176,7 +176,7 @@ impl Bank {
     ) -> Result<Vec<AccountDetails>, Error> {
         let me = cx.person()?;
         authorize(cx, Action::AccountList, Resource::OwnedBy(me))?;
-        self.all_details(self.store.accounts(Some(me), before, limit).await?)
+        self.all_details(self.store.accounts(Some(me), before, limit, cx.now()).await?)
             .await
     }
 
@@ -192,7 +192,7 @@ impl Bank {
         limit: u32,
     ) -> Result<Vec<AccountDetails>, Error> {
         authorize(cx, Action::AccountList, Resource::Bank)?;
-        self.all_details(self.store.accounts(customer, before, limit).await?)
+        self.all_details(self.store.accounts(customer, before, limit, cx.now()).await?)
             .await
     }
 
@@ -295,7 +295,7 @@ impl Bank {
         match answer {
             Answer::Done(done) => match *done {
                 Done::Changed(account) => self.details(AccountView { account, ..view }).await,
-                Done::Posted(_) | Done::Opened(_) => Err(Error::broken("another answer than asked for")),
+                _ => Err(Error::broken("another answer than asked for")),
             },
             other => Err(refused(other, &OPEN_FIELDS)),
         }
@@ -308,7 +308,7 @@ impl Bank {
         id: AccountId,
         action: Action,
     ) -> Result<AccountView, Error> {
-        let view = self.store.account(id).await?;
+        let view = self.store.account(id, cx.now()).await?;
         let owner = view.as_ref().and_then(|view| view.account.owner);
         check_account(cx, action, owner)?;
         view.ok_or_else(Error::account_not_found)
@@ -330,7 +330,8 @@ impl Bank {
         if let Some(owner) = self.owners.get(&id) {
             return Ok(Some(owner));
         }
-        let owner = self.store.account(id).await?.and_then(|view| view.account.owner);
+        let view = self.store.account(id, self.clock.now()).await?;
+        let owner = view.and_then(|view| view.account.owner);
         if let Some(owner) = owner {
             self.owners.insert(id, owner);
         }
@@ -340,7 +341,7 @@ impl Bank {
     async fn details_of(&self, id: AccountId) -> Result<AccountDetails, Error> {
         let view = self
             .store
-            .account(id)
+            .account(id, self.clock.now())
             .await?
             .ok_or_else(|| Error::broken("an account that was opened is gone"))?;
         self.details(view).await

@@ -229,6 +229,13 @@ impl From<Refusal> for Error {
             Refusal::AccountNotFound => (Kind::NotFound, "There is no such account."),
             Refusal::NotFrozenByYou => (Kind::Conflict, "There is no freeze that you could lift."),
             Refusal::NumberTaken => (Kind::Internal, "No account number could be drawn."),
+            Refusal::HoldNotFound => (Kind::NotFound, "There is no such hold."),
+            Refusal::HoldNotOpen => (
+                Kind::Conflict,
+                "The hold was captured or voided, or its time is over.",
+            ),
+            Refusal::ExceedsHold => (Kind::Rejected, "The hold does not reserve that much."),
+            Refusal::TooManyHolds => (Kind::Rejected, "The account has as many holds as it may have."),
         };
         Self::new(kind, refusal.code(), detail)
     }

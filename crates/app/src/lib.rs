@@ -22,6 +22,7 @@ pub mod error;
 pub mod factors;
 mod guess;
 pub mod history;
+pub mod holds;
 pub mod idempotency;
 pub mod identity;
 pub mod jobs;

@@ -21,8 +21,9 @@ pub use read::{AccountView, HistoryLine, HistoryStart, TransactionView, TrialBal
 pub use sqlite::SqliteLane;
 pub(crate) use sqlite::spawn_checkpointer;
 use strongroom_domain::{
+    account::Account,
     iban::Iban,
-    id::{AccountId, StepUpId},
+    id::{AccountId, HoldId, StepUpId},
     ledger::{Book, Changes, Command, IdempotencyTag, Verb},
     time::{Date, Timestamp},
 };
@@ -41,6 +42,8 @@ pub struct Need {
     pub tags: BTreeSet<IdempotencyTag>,
     /// Approvals by a fresh factor.
     pub step_ups: BTreeSet<StepUpId>,
+    /// Holds that are captured or voided.
+    pub holds: BTreeSet<HoldId>,
     /// Account numbers that are about to be taken.
     pub numbers: BTreeSet<Iban>,
 }
@@ -54,6 +57,7 @@ impl Need {
             need.tags.extend(command.idempotency.as_ref().map(|key| key.tag));
             need.step_ups
                 .extend(command.step_up.and_then(|claim| claim.approval));
+            need.holds.extend(command.hold());
             if let Verb::Open(new) = &command.verb {
                 need.accounts.insert(new.id);
                 need.numbers.insert(new.number.clone());
@@ -61,6 +65,11 @@ impl Need {
         }
         need
     }
+}
+
+/// Whether a hold on this account may be over by then: all its open holds must be read.
+fn is_due(account: &Account, at: Timestamp) -> bool {
+    account.hold_due.is_some_and(|due| due <= at)
 }
 
 /// The bank's time, as the lane may ask for it.

@@ -7,6 +7,7 @@ mod continuity;
 mod counters;
 mod expiry;
 mod faults;
+mod holds;
 mod invariants;
 mod keys;
 mod nodes;

@@ -8,6 +8,7 @@ mod faults;
 mod faults_database;
 mod faults_nodes;
 mod harness;
+mod holds;
 mod identity;
 mod import;
 mod limits;

@@ -10,6 +10,7 @@ mod check;
 mod counter;
 mod factors;
 mod history;
+mod holds;
 mod idempotency;
 mod me;
 mod passkeys;
@@ -33,6 +34,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .merge(accounts::routes())
         .merge(history::routes())
         .merge(transfers::routes())
+        .merge(holds::routes())
         .merge(counter::routes())
         .merge(receipts::routes())
         .merge(admin_accounts::routes())

@@ -73,26 +73,11 @@ async fn create(
 fn parse(body: wire::CreateTransfer, key: Option<String>, dry_run: bool) -> Result<CreateTransfer, Problem> {
     let mut check = Check::default();
     let from: Option<AccountId> = check.id("/from_account_id", &body.from_account_id);
-    let to = match (&body.to_account_id, &body.to_account_number) {
-        (Some(id), None) => check.id("/to_account_id", id).map(Payee::Account),
-        (None, Some(number)) => check.iban("/to_account_number", number).map(Payee::Number),
-        (None, None) => {
-            check.refuse(
-                "/to_account_id",
-                "required",
-                "name the payee by `to_account_id` or `to_account_number`",
-            );
-            None
-        }
-        (Some(_), Some(_)) => {
-            check.refuse(
-                "/to_account_number",
-                "ambiguous",
-                "name the payee by one of id and number, not both",
-            );
-            None
-        }
-    };
+    let to = payee(
+        &mut check,
+        body.to_account_id.as_deref(),
+        body.to_account_number.as_deref(),
+    );
     let amount = check.amount("/amount", &body.amount);
     let description = match &body.description {
         Some(text) => check.line("/description", text, MEMO_CHARS_MAX, false).map(Some),
@@ -120,6 +105,30 @@ fn parse(body: wire::CreateTransfer, key: Option<String>, dry_run: bool) -> Resu
                 value_date: None,
             });
     check.done(input)
+}
+
+/// The payee by exactly one of id and number.
+pub(crate) fn payee(check: &mut Check, id: Option<&str>, number: Option<&str>) -> Option<Payee> {
+    match (id, number) {
+        (Some(id), None) => check.id("/to_account_id", id).map(Payee::Account),
+        (None, Some(number)) => check.iban("/to_account_number", number).map(Payee::Number),
+        (None, None) => {
+            check.refuse(
+                "/to_account_id",
+                "required",
+                "name the payee by `to_account_id` or `to_account_number`",
+            );
+            None
+        }
+        (Some(_), Some(_)) => {
+            check.refuse(
+                "/to_account_number",
+                "ambiguous",
+                "name the payee by one of id and number, not both",
+            );
+            None
+        }
+    }
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
