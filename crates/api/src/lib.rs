@@ -4,6 +4,7 @@
 //! the client matches on [`Problem::code`].
 
 pub mod accounts;
+pub mod approvals;
 pub mod audit;
 pub mod auth;
 pub mod client;
@@ -12,6 +13,7 @@ pub mod me;
 pub mod money;
 mod problem;
 pub mod receipts;
+pub mod security;
 pub mod step_up;
 pub mod transfers;
 

@@ -6,11 +6,13 @@
 mod harness;
 
 mod api_keys;
+mod approvals;
 mod credentials;
 mod login;
 mod operators;
 mod refresh;
 mod registration;
 mod secrets;
+mod security_events;
 mod sessions;
 mod tokens;
