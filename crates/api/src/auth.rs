@@ -121,6 +121,11 @@ pub enum LoginStep {
         /// What would do.
         methods: Vec<String>,
     },
+    /// A new second factor, after a recovery code.
+    RebindRequired {
+        /// Send it as bearer token to `/me/mfa/totp` and `/me/mfa/totp/confirm`; good for five minutes.
+        rebind_token: SecretText,
+    },
     /// An own password in place of the printed one.
     PasswordChangeRequired {
         /// Send it to `/auth/password/change`; good for five minutes.
@@ -153,6 +158,8 @@ pub enum LoginAnswer {
 pub enum MfaMethod {
     /// A time-based code.
     Totp,
+    /// A recovery code: it lets a new factor be bound, and nothing else.
+    RecoveryCode,
 }
 
 /// Body of `POST /auth/login/mfa`.

@@ -106,6 +106,8 @@ codes! {
         "Move the money away, wait for holds, then close it.";
     EMAIL_TAKEN = "email_taken", Conflict, "Somebody has this address",
         "Use another address.";
+    NO_SECOND_FACTOR = "no_second_factor", Conflict, "There is no second factor",
+        "Bind one first.";
     NOT_FROZEN_BY_YOU = "not_frozen_by_you", Conflict, "There is no freeze of yours",
         "A freeze is lifted by the side that set it.";
     IDEMPOTENCY_IN_PROGRESS = "idempotency_in_progress", Conflict, "The first request still runs",

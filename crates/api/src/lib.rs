@@ -9,6 +9,7 @@ pub mod audit;
 pub mod auth;
 pub mod client;
 pub mod codes;
+pub mod factors;
 pub mod me;
 pub mod money;
 mod problem;

@@ -151,6 +151,7 @@ const fn may_for_oneself(action: Action) -> bool {
             | Action::SessionRefresh
             | Action::StepUp
             | Action::CredentialChange
+            | Action::CredentialRecover
     )
 }
 

@@ -20,6 +20,7 @@ pub mod customers;
 pub mod cx;
 pub mod email;
 pub mod error;
+pub mod factors;
 mod guess;
 pub mod history;
 pub mod idempotency;

@@ -55,6 +55,11 @@ pub enum LoginAnswer {
         /// What would do.
         methods: Vec<&'static str>,
     },
+    /// A recovery code was right: a new factor may be bound with this token, and nothing else done.
+    RebindRequired {
+        /// Binds a factor.
+        rebind_token: SecretString,
+    },
     /// An own password must be set in place of the printed one.
     PasswordChangeRequired {
         /// Continues this login.
@@ -157,16 +162,13 @@ impl Bank {
         new_hash: Option<StoredHash>,
     ) -> Result<LoginAnswer, Error> {
         let roles = self.store.roles(row.id).await?;
-        let factors = self.store.totp_factors(row.id).await?;
-        let usable = factors
-            .iter()
-            .any(|factor| factor.state != FactorState::Pending && !over(factor.expires_at, cx.now()));
+        let methods = self.factor_methods(row.id, cx.now()).await?;
         let operator = roles.iter().any(|role| role.is_operator());
         let hash = row
             .password
             .as_ref()
             .map_or("", |password| password.hash.as_str());
-        if usable {
+        if !methods.is_empty() {
             let (ticket, token) = self.new_ticket(cx, row.id, subject, TicketKind::Mfa);
             let tx = self.store.write(Scope::System).await?;
             still_good(&tx, row.id, hash).await?;
@@ -175,7 +177,7 @@ impl Bank {
             tx.commit().await?;
             return Ok(LoginAnswer::MfaRequired {
                 mfa_token: token,
-                methods: vec!["totp"],
+                methods,
             });
         }
         // An operator without a factor, and a printed password, lead nowhere on their own.
@@ -195,6 +197,24 @@ impl Bank {
         self.write_session(&mut tx, &opening).await?;
         tx.commit().await?;
         Ok(LoginAnswer::Session(Box::new(self.token_set(opening))))
+    }
+
+    /// What would do as a second factor; nothing where there is none.
+    async fn factor_methods(&self, person: UserId, now: Timestamp) -> Result<Vec<&'static str>, Error> {
+        let factors = self.store.totp_factors(person).await?;
+        let counts = self.store.factor_counts(person).await?;
+        let totp = factors
+            .iter()
+            .any(|factor| factor.state != FactorState::Pending && !over(factor.expires_at, now));
+        let bound = totp || counts.passkeys > 0;
+        let offered = [
+            ("totp", totp),
+            ("recovery_code", bound && counts.recovery_codes > 0),
+        ];
+        Ok(offered
+            .into_iter()
+            .filter_map(|(method, offered)| offered.then_some(method))
+            .collect())
     }
 
     /// The shown device mark, if this bank gave it to this person. Asks the same for nobody.

@@ -40,6 +40,7 @@ const PENDING_SECS: i64 = 24 * 60 * 60;
 /// A factor about to be stored, and what its owner puts into an authenticator.
 pub(crate) struct Enrolment {
     pub(crate) row: TotpRow,
+    pub(crate) secret: SecretString,
     pub(crate) uri: SecretString,
 }
 
@@ -277,7 +278,12 @@ impl Bank {
     }
 
     /// A new authenticator for a person.
-    async fn new_factor(&self, cx: &Cx, person: UserId, state: FactorState) -> Result<Enrolment, Error> {
+    pub(crate) async fn new_factor(
+        &self,
+        cx: &Cx,
+        person: UserId,
+        state: FactorState,
+    ) -> Result<Enrolment, Error> {
         let row = self.store.user(person).await?;
         let row = row.ok_or_else(|| Error::broken("a ticket of nobody"))?;
         let email = self.people.profile(&row).await?.email.unwrap_or_default();
@@ -306,20 +312,29 @@ impl Bank {
             activated_at: None,
         };
         let uri = totp::uri(&self.identity.settings.bank_name, email, &secret);
-        Enrolment { row, uri }
+        Enrolment {
+            row,
+            secret: totp::secret_text(&secret),
+            uri,
+        }
     }
 }
 
-fn totp_required(uri: SecretString, mfa_token: SecretString) -> Result<LoginAnswer, Error> {
+/// The address of a factor as a picture, SVG.
+pub(crate) fn qr_svg(uri: &SecretString) -> Result<SecretString, Error> {
     let code =
         QrCode::with_error_correction_level(uri.expose_secret(), EcLevel::M).map_err(Error::internal)?;
-    let qr_svg = code
+    let picture = code
         .render::<svg::Color<'_>>()
         .min_dimensions(QR_PIXELS_MIN, QR_PIXELS_MIN)
         .build();
+    Ok(SecretString::from(picture))
+}
+
+fn totp_required(uri: SecretString, mfa_token: SecretString) -> Result<LoginAnswer, Error> {
     Ok(LoginAnswer::TotpRequired {
+        qr_svg: qr_svg(&uri)?,
         otpauth_uri: uri,
-        qr_svg: SecretString::from(qr_svg),
         mfa_token,
     })
 }

@@ -140,7 +140,11 @@ impl Bank {
         let fields: Vec<&[u8]> = fields.iter().map(Vec::as_slice).collect();
         let request = self.keyed.request_digest(*session.as_bytes(), &fields);
         let approval = self.store.step_up(session, &request, cx.now()).await?;
-        Ok(Some(StepUpClaim { request, approval }))
+        Ok(Some(StepUpClaim {
+            request,
+            approval,
+            asked_at: cx.now(),
+        }))
     }
 
     /// The answer to a request that no fresh factor approved.

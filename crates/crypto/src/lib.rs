@@ -18,6 +18,7 @@ pub mod note;
 pub mod password;
 pub mod random;
 pub mod receipt;
+pub mod recovery;
 pub mod refresh;
 pub mod seal;
 pub mod secret;
@@ -38,6 +39,7 @@ pub use keyring::{
 pub use mac::{AuditMac, Idempotency};
 pub use note::{Checkpoint, NoteError, NoteSigner, VerifierKey};
 pub use password::{PasswordError, PasswordPool, StoredHash};
+pub use recovery::RecoveryCode;
 pub use refresh::RefreshToken;
 pub use seal::{OpenError, Place};
 pub use secret::{ExposeSecret, SecretBytes, SecretString};

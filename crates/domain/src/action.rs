@@ -69,6 +69,8 @@ actions! {
     SessionRead = "session.read",
     /// Change an own credential.
     CredentialChange = "credential.change",
+    /// Use a recovery code in place of a factor.
+    CredentialRecover = "credential.recover",
     /// Give a role.
     GrantCreate = "grant.create",
     /// Make a key for an integration.

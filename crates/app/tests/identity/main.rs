@@ -8,6 +8,7 @@ mod harness;
 mod api_keys;
 mod approvals;
 mod credentials;
+mod factors;
 mod login;
 mod operators;
 mod refresh;

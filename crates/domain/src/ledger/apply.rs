@@ -129,7 +129,7 @@ type Decision = Result<Effect, Refusal>;
 fn is_approved(book: &Book, claim: &StepUpClaim) -> bool {
     let stored = claim.approval.and_then(|approval| book.step_ups.get(&approval));
     stored.is_some_and(|stored| {
-        !stored.spent && stored.request == claim.request && book.booked_at < stored.expires_at
+        !stored.spent && stored.request == claim.request && claim.asked_at < stored.expires_at
     })
 }
 

@@ -7,7 +7,7 @@ use crate::{
     id::{AccountId, RequestId, StepUpId, TransactionId, UserId},
     money::{Amount, Currency},
     principal::Caller,
-    time::Date,
+    time::{Date, Timestamp},
     transaction::TransactionKind,
 };
 
@@ -85,6 +85,8 @@ pub struct StepUpClaim {
     pub request: [u8; 32],
     /// The approval that was found for it; `None` where there is none yet.
     pub approval: Option<StepUpId>,
+    /// When the request arrived: the approval must have lasted until then, however long the lane was busy.
+    pub asked_at: Timestamp,
 }
 
 /// Free text under its owner's key, with the commitment that the books keep.

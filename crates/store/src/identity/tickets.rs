@@ -22,6 +22,8 @@ pub enum TicketKind {
     Enrol,
     /// A forgotten password.
     Reset,
+    /// A lost second factor: a new one may be bound.
+    Rebind,
 }
 
 impl TicketKind {
@@ -31,11 +33,12 @@ impl TicketKind {
             Self::Change => "change",
             Self::Enrol => "enrol",
             Self::Reset => "reset",
+            Self::Rebind => "rebind",
         }
     }
 
     fn parse(name: &str) -> Result<Self, StoreError> {
-        [Self::Mfa, Self::Change, Self::Enrol, Self::Reset]
+        [Self::Mfa, Self::Change, Self::Enrol, Self::Reset, Self::Rebind]
             .into_iter()
             .find(|kind| kind.name() == name)
             .ok_or(StoreError::Corrupt("ticket kind"))

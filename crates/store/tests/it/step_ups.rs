@@ -16,11 +16,12 @@ use crate::harness::{Kind, TestStore, id, on_both_engines, posted, run_among_oth
 const REQUEST: [u8; 32] = [6; 32];
 const HOUR: i64 = 3_600;
 
-fn claiming(from: AccountId, to: AccountId, approval: StepUpId) -> Command {
+fn claiming(from: AccountId, to: AccountId, approval: StepUpId, asked_at: Timestamp) -> Command {
     let mut command = transfer(from, to, 1).with_key().command;
     command.step_up = Some(StepUpClaim {
         request: REQUEST,
         approval: Some(approval),
+        asked_at,
     });
     command
 }
@@ -68,11 +69,11 @@ on_both_engines! {
         assert_eq!(found(now.plus_seconds(HOUR)).await.unwrap(), None);
         assert_eq!(bank.store.step_up(session, &[7; 32], now).await.unwrap(), None);
         assert_eq!(bank.store.step_up(id(), &REQUEST, now).await.unwrap(), None);
-        let first = claiming(ids[0], ids[1], approval_id);
+        let first = claiming(ids[0], ids[1], approval_id, now);
         posted(bank.run_one(first.clone()).await);
         assert_eq!(bank.store.step_up(session, &REQUEST, now).await.unwrap(), None);
         bank = bank.reopen().await;
-        assert_eq!(bank.run_one(claiming(ids[0], ids[1], approval_id)).await, Answer::StepUpNeeded);
+        assert_eq!(bank.run_one(claiming(ids[0], ids[1], approval_id, now)).await, Answer::StepUpNeeded);
         assert!(matches!(bank.run_one(first).await, Answer::Replayed { .. }));
         assert_eq!(bank.balance(ids[1]).await, 102);
     }
@@ -82,9 +83,9 @@ on_both_engines! {
         let person = bank.customer().await;
         let now = posted(bank.run_one(transfer(ids[0], ids[1], 1).command).await).booked_at;
         let (_, over) = approval(&bank, person, now.plus_seconds(-HOUR), HOUR).await;
-        assert_eq!(bank.run_one(claiming(ids[0], ids[1], over)).await, Answer::StepUpNeeded);
+        assert_eq!(bank.run_one(claiming(ids[0], ids[1], over, now)).await, Answer::StepUpNeeded);
         let (_, good) = approval(&bank, person, now, HOUR).await;
-        posted(bank.run_one(claiming(ids[0], ids[1], good)).await);
+        posted(bank.run_one(claiming(ids[0], ids[1], good, now)).await);
     }
 }
 
@@ -99,8 +100,8 @@ fn two_nodes_with_one_approval_post_once() {
             let (_, approval_id) = approval(&first, person, now, HOUR).await;
             // Accounts of their own, so that nothing but the approval makes one wait for the other.
             let (one, other) = tokio::join!(
-                first.run_one(claiming(ids[0], ids[1], approval_id)),
-                second.run_one(claiming(ids[2], ids[3], approval_id)),
+                first.run_one(claiming(ids[0], ids[1], approval_id, now)),
+                second.run_one(claiming(ids[2], ids[3], approval_id, now)),
             );
             let done = [&one, &other]
                 .iter()

@@ -85,7 +85,7 @@ fn credential(headers: &HeaderMap) -> Result<Credential<'_>, Problem> {
 }
 
 /// The token of `Bearer <token>`; the scheme in any case (RFC 9110, section 11.1).
-fn bearer(value: &str) -> Option<&str> {
+pub(super) fn bearer(value: &str) -> Option<&str> {
     let (scheme, token) = value.split_once(' ')?;
     let token = token.trim_start_matches(' ');
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)

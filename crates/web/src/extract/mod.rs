@@ -2,6 +2,7 @@
 //! it can be known, a pointer; the rejected value itself never appears in an answer or a log.
 
 mod auth;
+mod binder;
 mod client;
 mod json;
 mod json_scan;
@@ -9,6 +10,7 @@ mod json_strict;
 mod query;
 
 pub use auth::Auth;
+pub(crate) use binder::FactorBinder;
 pub use client::{Anonymous, DEVICE_TOKEN};
 pub use json::{JSON_DEPTH_MAX, JsonBody, OptionalJsonBody, parse_json};
 pub use query::{QUERY_BYTES_MAX, QUERY_PARAMETERS_MAX, QueryParams};

@@ -44,7 +44,7 @@ pub(crate) fn secret(text: &wire::SecretText) -> SecretString {
     SecretString::from(text.expose().to_owned())
 }
 
-fn shown(secret: &SecretString) -> wire::SecretText {
+pub(crate) fn shown(secret: &SecretString) -> wire::SecretText {
     secret.expose_secret().into()
 }
 
@@ -106,11 +106,11 @@ async fn login_mfa(
     Anonymous(cx, client): Anonymous,
     JsonBody(body): JsonBody<wire::LoginMfa>,
 ) -> Result<Response, Problem> {
-    let wire::MfaMethod::Totp = body.method;
-    let answer = state
-        .bank
-        .login_by_code(&cx, &client, body.mfa_token.expose(), secret(&body.code))
-        .await?;
+    let (token, code) = (body.mfa_token.expose(), secret(&body.code));
+    let answer = match body.method {
+        wire::MfaMethod::Totp => state.bank.login_by_code(&cx, &client, token, code).await?,
+        wire::MfaMethod::RecoveryCode => state.bank.login_by_recovery_code(&cx, token, code).await?,
+    };
     Ok(answered(answer))
 }
 
@@ -239,6 +239,9 @@ fn answered(answer: LoginAnswer) -> Response {
         LoginAnswer::MfaRequired { mfa_token, methods } => wire::LoginStep::MfaRequired {
             mfa_token: shown(&mfa_token),
             methods: methods.into_iter().map(str::to_owned).collect(),
+        },
+        LoginAnswer::RebindRequired { rebind_token } => wire::LoginStep::RebindRequired {
+            rebind_token: shown(&rebind_token),
         },
         LoginAnswer::PasswordChangeRequired { change_token } => wire::LoginStep::PasswordChangeRequired {
             change_token: shown(&change_token),

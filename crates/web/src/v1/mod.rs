@@ -10,6 +10,7 @@ mod admin_users;
 mod auth;
 mod check;
 mod counter;
+mod factors;
 mod history;
 mod idempotency;
 mod me;
@@ -27,6 +28,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .merge(auth::routes())
         .merge(step_up::routes())
+        .merge(factors::routes())
         .merge(me::routes())
         .merge(accounts::routes())
         .merge(history::routes())

@@ -4,6 +4,7 @@ use super::desk::{ALICE, Desk, dry, is_done, keyed, refused, stale, transfer};
 use crate::{
     id::{AccountId, StepUpId},
     ledger::{Answer, Command, Refusal, StepUp, StepUpClaim},
+    time::Timestamp,
 };
 
 const APPROVAL: StepUpId = StepUpId::from_bytes([5; 16]);
@@ -16,6 +17,7 @@ fn claiming(mut command: Command, approval: Option<StepUpId>) -> Command {
     command.step_up = Some(StepUpClaim {
         request: REQUEST,
         approval,
+        asked_at: Timestamp::default(),
     });
     command
 }
@@ -26,7 +28,7 @@ fn bank() -> (Desk, AccountId, AccountId) {
     let (from, to) = (bank.account(ALICE, 100), bank.account(ALICE, 0));
     let approval = StepUp {
         request: REQUEST,
-        expires_at: bank.book.booked_at.plus_seconds(1),
+        expires_at: Timestamp::default().plus_seconds(1),
         spent: false,
     };
     bank.book.step_ups.insert(APPROVAL, approval);
