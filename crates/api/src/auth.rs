@@ -160,6 +160,8 @@ pub enum MfaMethod {
     Totp,
     /// A recovery code: it lets a new factor be bound, and nothing else.
     RecoveryCode,
+    /// A passkey, after `/auth/passkey/options`.
+    Passkey,
 }
 
 /// Body of `POST /auth/login/mfa`.
@@ -171,8 +173,13 @@ pub struct LoginMfa {
     pub mfa_token: SecretText,
     /// Which factor.
     pub method: MfaMethod,
-    /// Its code.
-    pub code: SecretText,
+    /// Its code; absent for a passkey.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<SecretText>,
+    /// What the authenticator answered, as `toJSON()` gives it; for a passkey only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub credential: Option<serde_json::Value>,
 }
 
 /// Body of `POST /auth/refresh` and `POST /auth/logout`.

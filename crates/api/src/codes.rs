@@ -108,6 +108,8 @@ codes! {
         "Use another address.";
     NO_SECOND_FACTOR = "no_second_factor", Conflict, "There is no second factor",
         "Bind one first.";
+    PASSKEYS_FULL = "passkeys_full", Conflict, "There are as many passkeys as can be",
+        "Take one away first.";
     NOT_FROZEN_BY_YOU = "not_frozen_by_you", Conflict, "There is no freeze of yours",
         "A freeze is lifted by the side that set it.";
     IDEMPOTENCY_IN_PROGRESS = "idempotency_in_progress", Conflict, "The first request still runs",

@@ -12,6 +12,7 @@ pub mod codes;
 pub mod factors;
 pub mod me;
 pub mod money;
+pub mod passkeys;
 mod problem;
 pub mod receipts;
 pub mod security;

@@ -22,12 +22,14 @@ pub enum UserState {
 pub struct Factors {
     /// Time-based codes.
     pub totp: bool,
+    /// How many passkeys there are.
+    pub passkeys: u64,
 }
 
 /// A person.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(example = json!({"id": "user_01jd3vw4ezfkx8y0q4sfcmj2t9", "email": "alice@example.org", "full_name": "Alice Miller",
-    "state": "active", "roles": ["customer"], "mfa": {"totp": false}, "created_at": "2026-11-20T11:00:00.000000Z"}))]
+    "state": "active", "roles": ["customer"], "mfa": {"totp": false, "passkeys": 0}, "created_at": "2026-11-20T11:00:00.000000Z"}))]
 pub struct User {
     /// The id.
     pub id: String,

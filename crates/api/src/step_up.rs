@@ -13,6 +13,8 @@ pub enum StepUpMethod {
     Password,
     /// A time-based code.
     Totp,
+    /// A passkey, after `/auth/passkey/options`.
+    Passkey,
 }
 
 /// Body of `POST /auth/step-up`.
@@ -22,8 +24,13 @@ pub enum StepUpMethod {
 pub struct StepUp {
     /// Which proof.
     pub method: StepUpMethod,
-    /// The code, or the password.
-    pub code: SecretText,
+    /// The code, or the password; absent for a passkey.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<SecretText>,
+    /// What the authenticator answered, as `toJSON()` gives it; for a passkey only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub credential: Option<serde_json::Value>,
     /// The challenge of the request that was answered `step_up_required`; absent for settings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub challenge: Option<String>,

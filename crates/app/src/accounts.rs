@@ -1,5 +1,7 @@
 //! Accounts: open, list, read, rename, freeze, close.
 
+use std::sync::Arc;
+
 use strongroom_crypto::random;
 use strongroom_domain::{
     account::{AccountKind, CustomerKind, FreezeScope, Side},
@@ -231,15 +233,21 @@ impl Bank {
     /// # Errors
     /// `account_not_found`.
     pub async fn rename_account(
-        &self,
+        self: &Arc<Self>,
         cx: &Cx,
         id: AccountId,
         name: String,
     ) -> Result<AccountDetails, Error> {
+        let cx = cx.clone();
+        self.detached(move |bank| async move { bank.give_name(&cx, id, &name).await })
+            .await
+    }
+
+    async fn give_name(&self, cx: &Cx, id: AccountId, name: &str) -> Result<AccountDetails, Error> {
         let view = self.readable_account(cx, id, Action::AccountRename).await?;
         let owner = view.account.owner.ok_or_else(Error::account_not_found)?;
         let permit = authorize(cx, Action::AccountRename, Resource::OwnedBy(owner))?;
-        let sealed = self.people.seal_account_name(owner, id, &name).await?;
+        let sealed = self.people.seal_account_name(owner, id, name).await?;
         let mut tx = self.store.write(Scope::Person(owner)).await?;
         tx.rename_account(id, &sealed).await?;
         // The name is the customer's own affair: the log says that it changed, not to what.

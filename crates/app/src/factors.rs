@@ -55,10 +55,10 @@ pub struct NewTotp {
 }
 
 /// A binder who was looked at.
-struct Binding {
+pub(crate) struct Binding {
     cx: Cx,
     permit: Permit,
-    person: UserId,
+    pub(crate) person: UserId,
     /// What is spent when the factor is bound.
     ticket: Option<Ticket>,
     subject: Subject,
@@ -179,11 +179,7 @@ impl Bank {
         self.detached(move |bank| async move {
             let binding = bank.settings_change(&cx)?;
             if !bank.store.has_factor(binding.person).await? {
-                return Err(Error::new(
-                    Kind::Conflict,
-                    "no_second_factor",
-                    "There is no second factor that codes could stand in for.",
-                ));
+                return Err(no_second_factor());
             }
             let mut tx = bank.store.write(Scope::System).await?;
             still_active(&tx, binding.person).await?;
@@ -267,13 +263,13 @@ impl Bank {
         }
     }
 
-    fn settings_change(&self, cx: &Cx) -> Result<Binding, Error> {
+    pub(crate) fn settings_change(&self, cx: &Cx) -> Result<Binding, Error> {
         let binding = self.settings_binding(cx)?;
         require_recent_proof(cx)?;
         Ok(binding)
     }
 
-    fn settings_binding(&self, cx: &Cx) -> Result<Binding, Error> {
+    pub(crate) fn settings_binding(&self, cx: &Cx) -> Result<Binding, Error> {
         let Principal::User(person) = cx.caller.principal else {
             return Err(Error::forbidden());
         };
@@ -303,7 +299,7 @@ impl Bank {
     }
 
     /// Everything that a changed factor ends, in the transaction that changes it; commits.
-    async fn factor_changed(
+    pub(crate) async fn factor_changed(
         &self,
         mut tx: WriteTx,
         binding: &Binding,
@@ -329,6 +325,14 @@ impl Bank {
     }
 }
 
+pub(crate) fn no_second_factor() -> Error {
+    Error::new(
+        Kind::Conflict,
+        "no_second_factor",
+        "There is no such second factor.",
+    )
+}
+
 fn entry_of(person: UserId, details: &'static str) -> Entry {
     Entry {
         object: Object::User(person),
@@ -338,7 +342,7 @@ fn entry_of(person: UserId, details: &'static str) -> Entry {
 }
 
 /// Inside the transaction: nobody stopped the person, and nobody else changes the person's factors meanwhile.
-async fn still_active(tx: &WriteTx, person: UserId) -> Result<(), Error> {
+pub(crate) async fn still_active(tx: &WriteTx, person: UserId) -> Result<(), Error> {
     match tx.lock_user(person).await? {
         Some(user) if user.state == UserState::Active => Ok(()),
         _ => Err(invalid_credentials()),

@@ -3,12 +3,13 @@
 use strongroom_domain::{
     action::Action,
     id::AccountId,
+    money::Currency,
     time::Timestamp,
     transaction::{Transaction, TransactionKind},
 };
 use strongroom_store::ledger::{HistoryLine, HistoryStart};
 
-use crate::{accounts::AccountDetails, bank::Bank, cx::Cx, error::Error};
+use crate::{bank::Bank, cx::Cx, error::Error};
 
 /// Most entries one page examines. A filtered page may hold fewer lines than asked for and still have a cursor.
 pub const EXAMINED_MAX: u32 = 500;
@@ -56,31 +57,65 @@ pub struct HistoryPage {
     pub next: Option<u64>,
 }
 
+/// A balance at a moment. Amounts are minor units.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Balance {
+    /// Whose.
+    pub account: AccountId,
+    /// Its currency.
+    pub currency: Currency,
+    /// As of when.
+    pub at: Timestamp,
+    /// Settled entries.
+    pub posted: i64,
+    /// What is known about now only.
+    pub now: Option<BalanceNow>,
+}
+
+/// What nobody can say about the past. Minor units.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BalanceNow {
+    /// Reserved by holds.
+    pub held: i64,
+    /// What may be spent.
+    pub available: i64,
+}
+
 impl Bank {
     /// An account's balance now.
     ///
     /// # Errors
     /// `account_not_found`.
-    pub async fn balance(&self, cx: &Cx, id: AccountId) -> Result<AccountDetails, Error> {
-        self.account(cx, id).await
+    pub async fn balance(&self, cx: &Cx, id: AccountId) -> Result<Balance, Error> {
+        let account = self.readable_account(cx, id, Action::AccountRead).await?.account;
+        Ok(Balance {
+            account: id,
+            currency: account.currency,
+            at: cx.now(),
+            posted: account.balance,
+            now: Some(BalanceNow {
+                held: account.held,
+                available: account.spendable().unwrap_or(account.balance),
+            }),
+        })
     }
 
-    /// An account's posted balance as it was at a moment, minor units; 0 before its first entry.
+    /// An account's posted balance as it was at a moment; 0 before its first entry.
     ///
     /// # Errors
     /// `account_not_found`; `validation_failed` for a moment that is still to come.
-    pub async fn balance_at(
-        &self,
-        cx: &Cx,
-        id: AccountId,
-        at: Timestamp,
-    ) -> Result<(AccountDetails, i64), Error> {
+    pub async fn balance_at(&self, cx: &Cx, id: AccountId, at: Timestamp) -> Result<Balance, Error> {
         if at > cx.now() {
             return Err(Error::field("?at", "in_the_future", "must not lie in the future"));
         }
-        let view = self.readable_account(cx, id, Action::AccountRead).await?;
-        let balance = self.store.balance_at(&view.account, at).await?.unwrap_or(0);
-        Ok((self.account(cx, id).await?, balance))
+        let account = self.readable_account(cx, id, Action::AccountRead).await?.account;
+        Ok(Balance {
+            account: id,
+            currency: account.currency,
+            at,
+            posted: self.store.balance_at(&account, at).await?.unwrap_or(0),
+            now: None,
+        })
     }
 
     /// A page of an account's history, newest first. `before` is the cursor: the newest sequence that may be shown.

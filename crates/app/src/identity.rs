@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use strongroom_crypto::{
-    AccessTokens, KeyEnvironment, Keyring, PasswordPool,
+    AccessTokens, KeyEnvironment, Keyring, Passkeys, PasswordPool,
     password::{Cost, PoolSize},
 };
 use strongroom_domain::{
@@ -90,6 +90,8 @@ pub(crate) struct Identity {
     pub(crate) settings: IdentitySettings,
     pub(crate) tokens: AccessTokens,
     pub(crate) passwords: PasswordPool,
+    /// None where the server's address has no host name: then there are no passkeys.
+    pub(crate) passkeys: Option<Passkeys>,
     pub(crate) state: AuthState,
     pub(crate) failures: Pending,
     pub(crate) mail: tokio::sync::OnceCell<Arc<dyn MailSink>>,
@@ -102,6 +104,7 @@ impl Identity {
             tokens: AccessTokens::new(&settings.public_url, &settings.audience, CLIENT),
             passwords: PasswordPool::start(ring, settings.password_cost, settings.password_pool)
                 .map_err(Error::internal)?,
+            passkeys: Passkeys::new(&settings.public_url, &settings.bank_name).ok(),
             state: AuthState::default(),
             failures: Pending::default(),
             settings: settings.clone(),

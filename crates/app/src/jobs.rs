@@ -1,8 +1,8 @@
-//! What the bank does about people in the background: mails, last use of sessions, forgetting.
+//! What the bank does in the background: mails, last use of sessions, forgetting.
 
 use std::{sync::Arc, time::Duration};
 
-use strongroom_store::{Scope, identity::SWEEP_ROWS_MAX};
+use strongroom_store::{Maintained, Scope, StoreError, identity::SWEEP_ROWS_MAX};
 
 use crate::{
     auth_state::SEEN_WRITE_SECS, bank::Bank, error::Error, guess::FORGET_SECS, security_events::WRITE_SECS,
@@ -15,10 +15,12 @@ const ENDED_KEPT_SECS: i64 = 30 * 24 * 60 * 60;
 
 /// Most portions that one run forgets.
 const SWEEP_PORTIONS_MAX: usize = 20;
+/// Most steps of the store's own upkeep in one run: more keys than a minute of full load leaves behind.
+const UPKEEP_STEPS_MAX: usize = 10_000;
 
 impl Bank {
-    /// Runs the jobs about people until the task is dropped. One per process.
-    pub async fn run_identity_jobs(self: Arc<Self>) {
+    /// Runs the jobs until the task is dropped. One per process.
+    pub async fn run_jobs(self: Arc<Self>) {
         tokio::join!(self.run_mail(), self.run_security_events(), self.run_upkeep());
     }
 
@@ -45,7 +47,25 @@ impl Bank {
             tick.tick().await;
             report("last seen", self.write_last_seen().await.map(drop));
             report("sweep", self.sweep_identity().await);
+            report("upkeep", self.keep_store().await.map(drop));
         }
+    }
+
+    /// Drops idempotency keys that are owed no longer, in steps between the batches, and says how many steps did
+    /// something.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn keep_store(&self) -> Result<usize, Error> {
+        for done in 0..UPKEEP_STEPS_MAX {
+            match self.store.maintain(self.clock.now()).await {
+                Ok(Maintained::Some) => {}
+                // Something was in the way: the next run meets it again.
+                Ok(Maintained::Nothing) | Err(StoreError::Retry) => return Ok(done),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(UPKEEP_STEPS_MAX)
     }
 
     /// Forgets what is of no use any more, in portions that hold up nobody.

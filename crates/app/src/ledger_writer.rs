@@ -80,7 +80,10 @@ impl LedgerWriter {
             stop: stop.clone(),
             ending,
         };
-        let runtime = tokio::runtime::Handle::current();
+        // A runtime of its own: what the database answers wakes this thread, not first one that is busy with requests.
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         std::thread::Builder::new()
             .name("ledger".to_owned())
             .spawn(move || runtime.block_on(writer.run()))?;

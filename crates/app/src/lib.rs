@@ -34,6 +34,7 @@ pub mod mail;
 pub mod mfa;
 pub mod operators;
 pub mod outbox;
+pub mod passkeys;
 pub mod people;
 pub mod personal;
 pub mod receipts;

@@ -209,6 +209,7 @@ impl Bank {
         let bound = totp || counts.passkeys > 0;
         let offered = [
             ("totp", totp),
+            ("passkey", counts.passkeys > 0),
             ("recovery_code", bound && counts.recovery_codes > 0),
         ];
         Ok(offered

@@ -10,7 +10,7 @@ use strongroom_crypto::{ExposeSecret, RefreshToken, SecretString};
 use strongroom_domain::{
     action::Action,
     audit::{Details, Object},
-    principal::{Assurance, Principal},
+    principal::Principal,
 };
 use strongroom_store::{
     Revoked, Scope, WriteTx,
@@ -23,7 +23,6 @@ use crate::{
     bank::Bank,
     cx::Cx,
     error::Error,
-    login::{BY_PASSWORD, BY_PASSWORD_AND_CODE},
     mail::MailKind,
     personal::Client,
     record::Entry,
@@ -168,15 +167,12 @@ impl Bank {
     }
 
     fn next_tokens(&self, cx: &Cx, session: &SessionRow, child: &RefreshToken) -> TokenSet {
-        let methods = match session.assurance {
-            Assurance::Aal2 => BY_PASSWORD_AND_CODE,
-            Assurance::Aal1 | Assurance::None => BY_PASSWORD,
-        };
+        let methods: Vec<&str> = session.methods.split(' ').collect();
         TokenSet {
             access_token: self.access_token(
                 session.person,
                 session.id,
-                methods,
+                &methods,
                 session.assurance,
                 cx.now(),
                 session.expires_at,

@@ -12,7 +12,7 @@ use strongroom_crypto::{Challenge, ExposeSecret, SecretString, StoredHash, totp}
 use strongroom_domain::{
     action::Action,
     audit::{Details, Object},
-    id::{SessionId, StepUpId, UserId},
+    id::{PasskeyId, SessionId, StepUpId, UserId},
     ledger::StepUpClaim,
     money::{Amount, Currency},
     principal::Principal,
@@ -31,6 +31,7 @@ use crate::{
     error::{Error, Kind},
     login::{invalid_credentials, still_good},
     mail::MailKind,
+    passkeys::spend_passkey,
     personal::{Client, totp_place},
     record::Entry,
     token_set::{TokenSet, lifetime},
@@ -50,6 +51,8 @@ pub enum ShownFactor {
     Password(SecretString),
     /// A time-based code.
     Totp(SecretString),
+    /// What an authenticator answered to options of this session.
+    Passkey(serde_json::Value),
 }
 
 /// What a step-up comes to.
@@ -62,9 +65,14 @@ pub enum SteppedUp {
 }
 
 /// A proof that was found right, to be spent in the transaction that it counts in.
-enum Proved {
+pub(crate) enum Proved {
     Password(String),
     Totp(TotpRow, u64),
+    Passkey {
+        id: PasskeyId,
+        sealed: Vec<u8>,
+        counter: u32,
+    },
 }
 
 impl Proved {
@@ -72,6 +80,7 @@ impl Proved {
         match self {
             Self::Password(_) => "pwd",
             Self::Totp(..) => "otp",
+            Self::Passkey { .. } => "passkey",
         }
     }
 }
@@ -188,6 +197,7 @@ impl Bank {
             return Err(Error::forbidden());
         };
         let permit = authorize(cx, Action::StepUp, Resource::OwnedBy(me))?;
+        let shown_for = challenge;
         let challenge = match challenge {
             Some(text) => Some(self.open_challenge(cx, session, text)?),
             None => None,
@@ -197,6 +207,11 @@ impl Bank {
         let allowed = self.take_guess(&subject, cx.now()).await?;
         let proved = match shown {
             ShownFactor::Totp(code) => self.prove_totp(cx, me, &code, allowed).await?,
+            ShownFactor::Passkey(_) if !allowed => None,
+            ShownFactor::Passkey(credential) => {
+                self.prove_passkey(cx, me, session, &credential, shown_for)
+                    .await?
+            }
             ShownFactor::Password(password) => {
                 let stored = self.store.password(me).await?.filter(|_| allowed);
                 let parsed = stored.as_ref().and_then(|stored| StoredHash::parse(&stored.hash));
@@ -211,7 +226,7 @@ impl Bank {
             return self.wrong_proof(cx, &permit, me, session).await;
         };
         let tx = self.store.write(Scope::System).await?;
-        if !spend_proof(&tx, me, &proved).await? {
+        if !spend_proof(&tx, cx, me, &proved).await? {
             // Somebody else was faster with the same code: it counts like a wrong one.
             drop(tx);
             return self.wrong_proof(cx, &permit, me, session).await;
@@ -225,7 +240,7 @@ impl Bank {
         }
     }
 
-    fn open_challenge(&self, cx: &Cx, session: SessionId, text: &str) -> Result<Challenge, Error> {
+    pub(crate) fn open_challenge(&self, cx: &Cx, session: SessionId, text: &str) -> Result<Challenge, Error> {
         self.ring
             .open_challenge(*session.as_bytes(), text)
             .filter(|challenge| cx.now().micros() < challenge.expires_at)
@@ -248,14 +263,25 @@ impl Bank {
             )),
             ShownFactor::Totp(_) if money => {
                 let user = self.store.user(me).await?.ok_or_else(refused)?;
+                let ready = |at| approves_money(at, user.created_at, cx.now());
+                // A code proves presence, not content: whoever has a passkey approves money with it.
+                let passkeys = self.store.passkeys(me).await?;
+                if passkeys.iter().any(|passkey| ready(passkey.created_at)) {
+                    return Err(Error::field(
+                        "/method",
+                        "not_allowed",
+                        "whoever has a passkey approves money with it",
+                    ));
+                }
                 let factors = self.store.totp_factors(me).await?;
-                let activated = factors.iter().find_map(|factor| factor.activated_at);
-                match activated {
-                    Some(activated) if !approves_money(activated, user.created_at, cx.now()) => {
-                        Err(factor_too_new())
-                    }
+                match factors.iter().find_map(|factor| factor.activated_at) {
+                    Some(activated) if !ready(activated) => Err(factor_too_new()),
                     _ => Ok(()),
                 }
+            }
+            ShownFactor::Passkey(credential) if money => {
+                let user = self.store.user(me).await?.ok_or_else(refused)?;
+                self.check_passkey_age(cx, me, credential, user.created_at).await
             }
             _ => Ok(()),
         }
@@ -408,7 +434,7 @@ impl Bank {
 }
 
 /// Inside the transaction: of several uses of one proof, one counts.
-async fn spend_proof(tx: &WriteTx, me: UserId, proved: &Proved) -> Result<bool, Error> {
+async fn spend_proof(tx: &WriteTx, cx: &Cx, me: UserId, proved: &Proved) -> Result<bool, Error> {
     match proved {
         Proved::Password(hash) => {
             still_good(tx, me, hash).await?;
@@ -421,6 +447,7 @@ async fn spend_proof(tx: &WriteTx, me: UserId, proved: &Proved) -> Result<bool, 
                 .is_some_and(|user| user.state == UserState::Active);
             Ok(active && tx.use_totp_step(factor.id, *step).await?)
         }
+        Proved::Passkey { id, sealed, counter } => spend_passkey(tx, cx, me, *id, sealed, *counter).await,
     }
 }
 

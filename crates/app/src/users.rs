@@ -35,6 +35,8 @@ pub struct UserDetails {
     pub roles: Vec<Role>,
     /// Whether a second factor by time-based codes is in use.
     pub totp: bool,
+    /// How many passkeys there are.
+    pub passkeys: u64,
 }
 
 /// What an operator does about a login.
@@ -150,6 +152,7 @@ impl Bank {
         Ok(UserDetails {
             profile: self.people.profile(row).await?,
             roles: self.store.roles(row.id).await?,
+            passkeys: self.store.factor_counts(row.id).await?.passkeys,
             totp: factors.iter().any(|factor| factor.state == FactorState::Active),
         })
     }

@@ -15,6 +15,7 @@ pub mod device;
 pub mod keyring;
 pub mod mac;
 pub mod note;
+pub mod passkey;
 pub mod password;
 pub mod random;
 pub mod receipt;
@@ -38,6 +39,7 @@ pub use keyring::{
 };
 pub use mac::{AuditMac, Idempotency};
 pub use note::{Checkpoint, NoteError, NoteSigner, VerifierKey};
+pub use passkey::Passkeys;
 pub use password::{PasswordError, PasswordPool, StoredHash};
 pub use recovery::RecoveryCode;
 pub use refresh::RefreshToken;

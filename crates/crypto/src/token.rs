@@ -281,7 +281,12 @@ pub fn jwks(ring: &Keyring) -> serde_json::Value {
 /// A token's name in caches and logs: SHA-256 of its text.
 #[must_use]
 pub fn fingerprint(token: &str) -> [u8; 32] {
-    digest(&SHA256, token.as_bytes())
+    sha256(token.as_bytes())
+}
+
+/// SHA-256.
+pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
+    digest(&SHA256, bytes)
         .as_ref()
         .try_into()
         .expect("SHA-256 has 32 bytes")

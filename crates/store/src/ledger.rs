@@ -6,6 +6,7 @@
 
 pub(crate) mod outcomes;
 mod postgres;
+mod postgres_load;
 mod postgres_write;
 mod read;
 pub(crate) mod rows;
@@ -14,8 +15,8 @@ mod sqlite_write;
 
 use std::{collections::BTreeSet, fmt::Debug};
 
-pub(crate) use postgres::LOCK_RIGHTS;
 pub use postgres::PostgresLane;
+pub(crate) use postgres_load::LOCK_RIGHTS;
 pub use read::{AccountView, HistoryLine, HistoryStart, TransactionView, TrialBalanceLine};
 pub use sqlite::SqliteLane;
 pub(crate) use sqlite::spawn_checkpointer;

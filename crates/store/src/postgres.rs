@@ -62,6 +62,16 @@ pub(crate) struct PostgresEngine {
     pub(crate) committed: Notify,
 }
 
+/// The lane looks rows up by their keys and does nothing else, so its statements are planned once and that way. Left
+/// alone, the planner knows neither how long an array will be nor how large a young table has grown, and reads whole
+/// tables in every batch.
+const LANE_PLANS: [(&str, &str); 4] = [
+    ("plan_cache_mode", "force_generic_plan"),
+    ("enable_seqscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+];
+
 fn parse(url: &DatabaseUrl) -> Result<PgConnectOptions, StoreError> {
     let DatabaseUrl::Postgres(url) = url else {
         return Err(StoreError::setup(
@@ -121,7 +131,8 @@ impl PostgresEngine {
 
     /// A connection of its own in the ledger's role, durable or refused.
     pub(crate) async fn connect_ledger(&self) -> Result<PgConnection, StoreError> {
-        let mut connection = PgConnection::connect_with(&self.ledger).await?;
+        let options = self.ledger.clone().options(LANE_PLANS);
+        let mut connection = PgConnection::connect_with(&options).await?;
         take_role(&mut connection, DatabaseRole::LedgerWriter).await?;
         check_durable(&mut connection).await?;
         Ok(connection)

@@ -100,7 +100,7 @@ async fn compose(parts: Parts<'_>) -> Result<Composed, Box<dyn std::error::Error
     let bank = compose::bank(config, public_url, data).await?;
     let outbox = MailDirectory::open(data.directory("outbox")?, &public_url.host)?;
     bank.send_mail_by(Arc::new(outbox));
-    let people = tokio::spawn(Arc::clone(&bank).run_identity_jobs());
+    let jobs = tokio::spawn(Arc::clone(&bank).run_jobs());
     let control = Control::listen(data.path(), Arc::clone(&bank))?;
     let database = {
         let bank = Arc::clone(&bank);
@@ -118,7 +118,7 @@ async fn compose(parts: Parts<'_>) -> Result<Composed, Box<dyn std::error::Error
         let bank = Arc::clone(&bank);
         Box::pin(async move {
             drop(control);
-            people.abort();
+            jobs.abort();
             if let Err(error) = bank.write_security_events().await {
                 tracing::warn!(target: "strongroom", %error, "the last failures counted were not written");
             }

@@ -153,8 +153,8 @@ on_both_engines! {
     async fn whoever_has_power_for_less_than_a_day_decides_nothing(bank: TestBank) {
         let first = bank.operator(Role::Admin).await;
         let second = bank.operator(Role::Admin).await;
-        let (maker, checker) =
-            (bank.enter(&first.tokens.access_token).await.unwrap(), bank.enter(&second.tokens.access_token).await.unwrap());
+        let maker = bank.enter(&first.tokens.access_token).await.unwrap();
+        let checker = bank.enter(&second.tokens.access_token).await.unwrap();
         let (id, _) = ask(&bank, &maker).await;
         assert_eq!(approve(&bank, &checker, id).await.unwrap_err().code, "checker_too_new");
         // The first administrator has nobody to wait for.

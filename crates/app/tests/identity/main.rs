@@ -17,3 +17,4 @@ mod secrets;
 mod security_events;
 mod sessions;
 mod tokens;
+mod upkeep;

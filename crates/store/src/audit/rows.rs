@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::{
     error::StoreError,
-    ledger::rows::{AccountRow, TransactionRow},
+    ledger::rows::{AccountRow, StateRow, TransactionRow},
 };
 
 /// A row that another one points to.
@@ -211,13 +211,15 @@ fn read_account(row: &QueryResult) -> Result<AccountRow, StoreError> {
         owner: row.try_get_by_index::<Option<Uuid>>(1)?.map(Uuid::into_bytes),
         kind: row.try_get_by_index(2)?,
         currency: row.try_get_by_index(3)?,
-        floor: row.try_get_by_index(4)?,
-        freezes: row.try_get_by_index(5)?,
-        closed: row.try_get_by_index(6)?,
-        balance: row.try_get_by_index(7)?,
-        held: row.try_get_by_index(8)?,
-        entries: row.try_get_by_index(9)?,
-        last_booked_at: row.try_get_by_index(10)?,
-        path: row.try_get_by_index(11)?,
+        state: StateRow {
+            floor: row.try_get_by_index(4)?,
+            freezes: row.try_get_by_index(5)?,
+            closed: row.try_get_by_index(6)?,
+            balance: row.try_get_by_index(7)?,
+            held: row.try_get_by_index(8)?,
+            entries: row.try_get_by_index(9)?,
+            last_booked_at: row.try_get_by_index(10)?,
+            path: row.try_get_by_index(11)?,
+        },
     })
 }

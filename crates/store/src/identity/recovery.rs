@@ -10,9 +10,11 @@ use crate::{
     tx::{ReadTx, Scope, WriteTx, rows},
 };
 
-/// How many second factors beside time-based codes somebody has.
+/// How many second factors somebody has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct FactorCounts {
+    /// Codes by time, in use.
+    pub totp: u64,
     /// Passkeys.
     pub passkeys: u64,
     /// Recovery codes that were not used.
@@ -21,6 +23,7 @@ pub struct FactorCounts {
 
 #[derive(FromQueryResult)]
 struct CountsSql {
+    totp: i64,
     passkeys: i64,
     recovery_codes: i64,
 }
@@ -28,7 +31,8 @@ struct CountsSql {
 async fn counts(on: &impl sea_orm::ConnectionTrait, person: UserId) -> Result<FactorCounts, StoreError> {
     let found: Vec<CountsSql> = rows(
         on,
-        "SELECT (SELECT count(*) FROM passkeys WHERE person = $1) AS passkeys, \
+        "SELECT (SELECT count(*) FROM totp_factors WHERE person = $1 AND state = 'active') AS totp, \
+         (SELECT count(*) FROM passkeys WHERE person = $1) AS passkeys, \
          (SELECT count(*) FROM recovery_codes WHERE person = $1 AND used_at IS NULL) AS recovery_codes",
         vec![uuid(person).into()],
     )
@@ -36,13 +40,14 @@ async fn counts(on: &impl sea_orm::ConnectionTrait, person: UserId) -> Result<Fa
     Ok(found
         .first()
         .map_or_else(FactorCounts::default, |row| FactorCounts {
+            totp: row.totp.unsigned_abs(),
             passkeys: row.passkeys.unsigned_abs(),
             recovery_codes: row.recovery_codes.unsigned_abs(),
         }))
 }
 
 impl Store {
-    /// How many other second factors a person has.
+    /// How many second factors a person has.
     ///
     /// # Errors
     /// [`StoreError`] when the database does not answer.
@@ -53,7 +58,7 @@ impl Store {
 }
 
 impl WriteTx {
-    /// How many other second factors a person has, as this transaction sees them.
+    /// How many second factors a person has, as this transaction sees them.
     ///
     /// # Errors
     /// [`StoreError`] when the database does not answer.

@@ -10,13 +10,9 @@ use strongroom_domain::{
 
 use crate::error::StoreError;
 
-/// A joined row of `accounts` and `account_states`.
+/// A row of `account_states`.
 #[derive(Debug, Clone)]
-pub(crate) struct AccountRow {
-    pub(crate) id: [u8; 16],
-    pub(crate) owner: Option<[u8; 16]>,
-    pub(crate) kind: String,
-    pub(crate) currency: String,
+pub(crate) struct StateRow {
     pub(crate) floor: Option<i64>,
     pub(crate) freezes: i64,
     pub(crate) closed: bool,
@@ -27,28 +23,56 @@ pub(crate) struct AccountRow {
     pub(crate) path: Vec<u8>,
 }
 
+impl StateRow {
+    /// The state of the account with these facts.
+    pub(crate) fn account(
+        self,
+        id: AccountId,
+        owner: Option<UserId>,
+        kind: AccountKind,
+        currency: Currency,
+    ) -> Result<Account, StoreError> {
+        let entries = u64::try_from(self.entries).map_err(|_| StoreError::Corrupt("account entries"))?;
+        Ok(Account {
+            id,
+            owner,
+            kind,
+            currency,
+            floor: self.floor,
+            freezes: u8::try_from(self.freezes)
+                .ok()
+                .and_then(Freezes::from_bits)
+                .ok_or(StoreError::Corrupt("account freezes"))?,
+            closed: self.closed,
+            balance: self.balance,
+            held: self.held,
+            entries,
+            last_booked_at: Timestamp::from_micros(self.last_booked_at),
+            path: SkipPath::from_bytes(&self.path, entries).ok_or(StoreError::Corrupt("account path"))?,
+        })
+    }
+}
+
+/// A joined row of `accounts` and `account_states`.
+#[derive(Debug, Clone)]
+pub(crate) struct AccountRow {
+    pub(crate) id: [u8; 16],
+    pub(crate) owner: Option<[u8; 16]>,
+    pub(crate) kind: String,
+    pub(crate) currency: String,
+    pub(crate) state: StateRow,
+}
+
 impl TryFrom<AccountRow> for Account {
     type Error = StoreError;
 
     fn try_from(row: AccountRow) -> Result<Self, StoreError> {
-        let entries = u64::try_from(row.entries).map_err(|_| StoreError::Corrupt("account entries"))?;
-        Ok(Self {
-            id: AccountId::from_bytes(row.id),
-            owner: row.owner.map(UserId::from_bytes),
-            kind: AccountKind::parse(&row.kind).ok_or(StoreError::Corrupt("account kind"))?,
-            currency: Currency::parse(&row.currency).map_err(|_| StoreError::Corrupt("currency"))?,
-            floor: row.floor,
-            freezes: u8::try_from(row.freezes)
-                .ok()
-                .and_then(Freezes::from_bits)
-                .ok_or(StoreError::Corrupt("account freezes"))?,
-            closed: row.closed,
-            balance: row.balance,
-            held: row.held,
-            entries,
-            last_booked_at: Timestamp::from_micros(row.last_booked_at),
-            path: SkipPath::from_bytes(&row.path, entries).ok_or(StoreError::Corrupt("account path"))?,
-        })
+        row.state.account(
+            AccountId::from_bytes(row.id),
+            row.owner.map(UserId::from_bytes),
+            AccountKind::parse(&row.kind).ok_or(StoreError::Corrupt("account kind"))?,
+            Currency::parse(&row.currency).map_err(|_| StoreError::Corrupt("currency"))?,
+        )
     }
 }
 

@@ -2,16 +2,18 @@
 
 use std::{
     cell::Cell,
+    collections::HashMap,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
 use rusqlite::{Connection, OptionalExtension};
 use strongroom_domain::{
-    account::Account,
+    account::{Account, AccountKind},
     iban::Iban,
-    id::{AccountId, StepUpId},
+    id::{AccountId, StepUpId, UserId},
     ledger::{Book, Changes, StepUp},
+    money::Currency,
     time::Timestamp,
 };
 use tokio::sync::OwnedMutexGuard;
@@ -19,7 +21,11 @@ use tokio::sync::OwnedMutexGuard;
 use crate::{
     audit::grew,
     error::StoreError,
-    ledger::{LaneClock, LaneCounters, Need, rows::AccountRow, sqlite_write::write},
+    ledger::{
+        LaneClock, LaneCounters, Need,
+        rows::{AccountRow, StateRow},
+        sqlite_write::write,
+    },
     sqlite::{Head, SqliteEngine},
 };
 
@@ -40,6 +46,7 @@ pub struct SqliteLane {
     clock: Arc<dyn LaneClock>,
     connection: Option<Connection>,
     open: Option<OwnedMutexGuard<Head>>,
+    facts: Facts,
     counters: LaneCounters,
 }
 
@@ -50,6 +57,7 @@ impl SqliteLane {
             clock,
             connection: None,
             open: None,
+            facts: Facts::default(),
             counters: LaneCounters::default(),
         }
     }
@@ -91,7 +99,14 @@ impl SqliteLane {
             **head = Head::load(connection, &self.engine.keys)?;
             self.engine.epoch.store(head.epoch, Ordering::Release);
         }
-        load(connection, head, need, self.clock.as_ref(), &mut self.counters)
+        load(
+            connection,
+            head,
+            &mut self.facts,
+            need,
+            self.clock.as_ref(),
+            &mut self.counters,
+        )
     }
 
     pub(crate) fn commit(&mut self, book: Book, changes: &Changes) -> Result<(), StoreError> {
@@ -201,20 +216,21 @@ fn execute(connection: &Connection, sql: &str, counters: &mut LaneCounters) -> R
 fn load(
     connection: &Connection,
     head: &Head,
+    facts: &mut Facts,
     need: &Need,
     clock: &dyn LaneClock,
     counters: &mut LaneCounters,
 ) -> Result<Book, StoreError> {
-    let mut accounts = std::collections::HashMap::with_capacity(need.accounts.len());
+    let mut accounts = HashMap::with_capacity(need.accounts.len());
     let mut booked_at = clock.now().max(head.last_booked_at);
     for id in &need.accounts {
         counters.statements += 1;
-        if let Some(account) = find_account(connection, *id)? {
+        if let Some(account) = facts.account(connection, *id)? {
             booked_at = booked_at.max(account.last_booked_at);
             accounts.insert(*id, account);
         }
     }
-    let mut outcomes = std::collections::HashMap::with_capacity(need.tags.len());
+    let mut outcomes = HashMap::with_capacity(need.tags.len());
     for tag in &need.tags {
         if let Some(outcome) = head.outcomes.find(connection, tag, &mut counters.statements)? {
             outcomes.insert(*tag, outcome);
@@ -248,6 +264,62 @@ fn load(
     })
 }
 
+/// Accounts whose fixed facts are remembered, at most; some ten megabytes.
+const FACTS_MAX: usize = 65_536;
+
+/// What of an account never changes (the schema refuses it): looked up once, so that a batch reads states alone.
+#[derive(Debug, Default)]
+struct Facts(HashMap<AccountId, AccountFacts>);
+
+#[derive(Debug, Clone, Copy)]
+struct AccountFacts {
+    owner: Option<UserId>,
+    kind: AccountKind,
+    currency: Currency,
+}
+
+impl Facts {
+    /// One statement, whether the facts are known or not.
+    fn account(&mut self, connection: &Connection, id: AccountId) -> Result<Option<Account>, StoreError> {
+        let Some(facts) = self.0.get(&id).copied() else {
+            let account = find_account(connection, id)?;
+            if let Some(account) = &account {
+                self.remember(account);
+            }
+            return Ok(account);
+        };
+        let mut statement = connection.prepare_cached(FIND_STATE)?;
+        let row = statement.query_row([id.as_bytes()], |row| {
+            Ok(StateRow {
+                floor: row.get(0)?,
+                freezes: row.get(1)?,
+                closed: row.get(2)?,
+                balance: row.get(3)?,
+                held: row.get(4)?,
+                entries: row.get(5)?,
+                last_booked_at: row.get(6)?,
+                path: row.get_ref(7)?.as_blob()?.to_vec(),
+            })
+        })?;
+        Ok(Some(row.account(id, facts.owner, facts.kind, facts.currency)?))
+    }
+
+    fn remember(&mut self, account: &Account) {
+        if self.0.len() >= FACTS_MAX {
+            self.0.clear();
+        }
+        let facts = AccountFacts {
+            owner: account.owner,
+            kind: account.kind,
+            currency: account.currency,
+        };
+        self.0.insert(account.id, facts);
+    }
+}
+
+const FIND_STATE: &str = "SELECT floor, freezes, closed, balance, held, entries, last_booked_at, path FROM account_states \
+     WHERE account_id = ?1";
+
 /// The columns of [`AccountRow`], in its order.
 const FIND_ACCOUNT: &str = "SELECT a.id, a.owner, a.kind, a.currency, s.floor, s.freezes, s.closed, s.balance, s.held, \
      s.entries, s.last_booked_at, s.path FROM account_states s JOIN accounts a ON a.id = s.account_id WHERE s.account_id = ?1";
@@ -261,14 +333,16 @@ pub(crate) fn find_account(connection: &Connection, id: AccountId) -> Result<Opt
                 owner: row.get(1)?,
                 kind: row.get(2)?,
                 currency: row.get(3)?,
-                floor: row.get(4)?,
-                freezes: row.get(5)?,
-                closed: row.get(6)?,
-                balance: row.get(7)?,
-                held: row.get(8)?,
-                entries: row.get(9)?,
-                last_booked_at: row.get(10)?,
-                path: row.get(11)?,
+                state: StateRow {
+                    floor: row.get(4)?,
+                    freezes: row.get(5)?,
+                    closed: row.get(6)?,
+                    balance: row.get(7)?,
+                    held: row.get(8)?,
+                    entries: row.get(9)?,
+                    last_booked_at: row.get(10)?,
+                    path: row.get(11)?,
+                },
             })
         })
         .optional()?;

@@ -1,5 +1,7 @@
 //! Writing a batch's changes on SQLite: a prepared statement per table, one row at a time, in the order of booking.
 
+use std::collections::HashSet;
+
 use rusqlite::{Connection, params};
 use strongroom_domain::{
     account::Account,
@@ -74,16 +76,14 @@ fn write_states(
     changes: &Changes,
     counters: &mut LaneCounters,
 ) -> Result<(), StoreError> {
-    let mut upsert = connection.prepare_cached(
-        "INSERT INTO account_states (account_id, floor, freezes, closed, balance, held, entries, last_booked_at, path) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (account_id) DO UPDATE SET floor = excluded.floor, \
-         freezes = excluded.freezes, closed = excluded.closed, balance = excluded.balance, held = excluded.held, \
-         entries = excluded.entries, last_booked_at = excluded.last_booked_at, path = excluded.path",
+    let mut update = connection.prepare_cached(
+        "UPDATE account_states SET floor = ?2, freezes = ?3, closed = ?4, balance = ?5, held = ?6, entries = ?7, \
+         last_booked_at = ?8, path = ?9 WHERE account_id = ?1",
     )?;
+    let opened: HashSet<AccountId> = changes.opened.iter().map(|new| new.id).collect();
     for id in &changes.touched {
         let account = changed(book, id)?;
-        counters.statements += 1;
-        upsert.execute(params![
+        let values = params![
             account.id.as_bytes(),
             account.floor,
             account.freezes.bits(),
@@ -93,7 +93,21 @@ fn write_states(
             whole(account.entries),
             account.last_booked_at.micros(),
             account.path.to_bytes(),
-        ])?;
+        ];
+        counters.statements += 1;
+        let written = if opened.contains(id) {
+            connection
+                .prepare_cached(
+                    "INSERT INTO account_states (account_id, floor, freezes, closed, balance, held, entries, \
+                     last_booked_at, path) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                )?
+                .execute(values)?
+        } else {
+            update.execute(values)?
+        };
+        if written != 1 {
+            return Err(StoreError::Corrupt("changed account not in the books"));
+        }
     }
     Ok(())
 }

@@ -1,6 +1,9 @@
 //! Idempotency keys live for seven days, and not for ever.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::{
+    pin::pin,
+    sync::atomic::{AtomicU32, Ordering},
+};
 
 use sqlx::{Executor, Row};
 use strongroom_domain::{ledger::Answer, time::Timestamp};
@@ -159,34 +162,99 @@ fn on_postgres_batches_and_turns_of_the_generation_do_not_meet() {
     run(Kind::Postgres, async |mut bank: TestStore| {
         let ids = bank.accounts(2, 100_000).await;
         let other = bank.another().await;
-        let done = AtomicBool::new(false);
+        // Less than seven days in all, so that nothing expires.
+        let steps = AtomicU32::new(0);
         let batches = async {
             let mut commands = Vec::new();
-            for _ in 0..100 {
+            while steps.load(Ordering::Relaxed) < 6 {
                 let command = transfer(ids[0], ids[1], 1).with_key().command;
                 posted(bank.run_one(command.clone()).await);
                 commands.push(command);
             }
-            done.store(true, Ordering::Relaxed);
             commands
         };
         let turning = async {
-            let mut steps = 0;
-            while !done.load(Ordering::Relaxed) {
-                // Less than seven days each, so that nothing expires.
-                if steps < 6 {
-                    age(&other, 1).await;
-                }
-                steps += maintain_fully(&other, Timestamp::from_micros(0)).await;
+            while steps.load(Ordering::Relaxed) < 6 {
+                age(&other, 1).await;
+                steps.fetch_add(
+                    maintain_fully(&other, Timestamp::from_micros(0)).await,
+                    Ordering::Relaxed,
+                );
             }
-            steps
         };
-        let (commands, steps) = tokio::join!(batches, turning);
-        assert!(steps >= 6, "{steps}");
+        let (commands, ()) = tokio::join!(batches, turning);
         assert_eq!(generations(&bank).await.first(), Some(&1));
+        let paid = i64::try_from(commands.len()).unwrap();
         for command in commands {
             assert!(matches!(bank.run_one(command).await, Answer::Replayed { .. }));
         }
-        assert_eq!(bank.balance(ids[1]).await, 100_100);
+        assert_eq!(bank.balance(ids[1]).await, 100_000 + paid);
+    });
+}
+
+/// The lock of the generation of idempotency keys, shared by batches, taken alone by a turn.
+const GENERATION: i64 = 1_397_882_882;
+
+/// The generation that is written now.
+async fn generation(bank: &TestStore) -> i64 {
+    let sql = "SELECT generation FROM idempotency_generation";
+    bank.place.root().await.fetch_one(sql).await.unwrap().get(0)
+}
+
+/// Until somebody waits for the generation's lock in this mode.
+async fn somebody_waits(bank: &TestStore, mode: &str) {
+    let mut root = bank.place.root().await;
+    loop {
+        let waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = $1::bigint::oid \
+                       AND mode = $2 AND NOT granted \
+                       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+        let asked = sqlx::query(waiting).bind(GENERATION).bind(mode);
+        if root.fetch_one(asked).await.unwrap().get::<i64, _>(0) > 0 {
+            return;
+        }
+    }
+}
+
+#[test]
+fn on_postgres_a_turn_waits_for_the_batch_that_is_in_and_a_batch_for_the_turn() {
+    run(Kind::Postgres, async |mut bank: TestStore| {
+        let ids = bank.accounts(2, 1_000).await;
+        let other = bank.another().await;
+        age(&bank, 1).await;
+        let before = generation(&bank).await;
+        let mut holder = bank.place.root().await;
+        let (shared, alone) = ("pg_advisory_lock_shared", "pg_advisory_lock");
+
+        // As a batch holds it.
+        let hold = async |holder: &mut sqlx::PgConnection, how: &str| {
+            let sql = format!("SELECT {how}({GENERATION})");
+            holder.execute(sqlx::AssertSqlSafe(sql)).await.unwrap();
+        };
+        hold(&mut holder, shared).await;
+        {
+            let mut turn = pin!(maintain_fully(&other, Timestamp::from_micros(0)));
+            tokio::select! {
+                _ = &mut turn => panic!("a turn within a batch"),
+                () = somebody_waits(&bank, "ExclusiveLock") => {}
+            }
+            assert_eq!(generation(&bank).await, before);
+            hold(&mut holder, "pg_advisory_unlock_shared").await;
+            assert!(turn.await > 0);
+        }
+        assert_eq!(generation(&bank).await, before + 1);
+
+        // As a turn holds it.
+        hold(&mut holder, alone).await;
+        let watcher = bank.another().await;
+        {
+            let mut batch = pin!(bank.run_one(transfer(ids[0], ids[1], 1).with_key().command));
+            tokio::select! {
+                _ = &mut batch => panic!("a batch within a turn"),
+                () = somebody_waits(&watcher, "ShareLock") => {}
+            }
+            hold(&mut holder, "pg_advisory_unlock").await;
+            posted(batch.await);
+        }
+        assert_eq!(bank.balance(ids[1]).await, 1_001);
     });
 }

@@ -92,7 +92,7 @@ on_both_engines! {
     async fn entries_without_their_transaction_are_refused(bank: TestStore) {
         let (a, b) = two(&mut bank).await;
         let sql = entries(&bank, 90_002, &[(90_001, a, -5, "EUR"), (90_002, b, 5, "EUR")]);
-        assert_refused(&bank, &sql, if bank.place.kind() == Kind::Sqlite { "foreign key" } else { "without their transaction" }).await;
+        assert_refused(&bank, &sql, if bank.place.kind() == Kind::Sqlite { "within its transaction" } else { "without their transaction" }).await;
     }
 
     async fn a_transaction_without_entries_is_refused(bank: TestStore) {

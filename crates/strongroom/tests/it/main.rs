@@ -12,6 +12,7 @@ mod harness;
 mod identity;
 mod import;
 mod limits;
+mod passkeys;
 mod process;
 mod races;
 mod secrets;

@@ -170,28 +170,22 @@ async fn balance(
     QueryParams(query): QueryParams<BalanceQuery>,
 ) -> Result<Json<wire::BalanceAt>, Problem> {
     let id = account_id(&id)?;
-    let Some(at) = &query.at else {
-        let account = state.bank.account(&cx, id).await?;
-        return Ok(Json(wire::BalanceAt {
-            account_id: account.id.to_string(),
-            currency: account.currency.code().to_owned(),
-            at: cx.now().to_string(),
-            posted: account.posted,
-            held: Some(account.held),
-            available: Some(account.available),
-        }));
+    let found = match &query.at {
+        None => state.bank.balance(&cx, id).await?,
+        Some(at) => {
+            let mut check = Check::default();
+            let moment = check.moment("?at", at);
+            let moment = check.done(moment)?;
+            state.bank.balance_at(&cx, id, moment).await?
+        }
     };
-    let mut check = Check::default();
-    let moment = check.moment("?at", at);
-    let moment = check.done(moment)?;
-    let (account, posted) = state.bank.balance_at(&cx, id, moment).await?;
     Ok(Json(wire::BalanceAt {
-        account_id: account.id.to_string(),
-        currency: account.currency.code().to_owned(),
-        at: moment.to_string(),
-        posted,
-        held: None,
-        available: None,
+        account_id: found.account.to_string(),
+        currency: found.currency.code().to_owned(),
+        at: found.at.to_string(),
+        posted: found.posted,
+        held: found.now.map(|now| now.held),
+        available: found.now.map(|now| now.available),
     }))
 }
 

@@ -48,6 +48,39 @@ pub(crate) fn shown(secret: &SecretString) -> wire::SecretText {
     secret.expose_secret().into()
 }
 
+/// What is shown as a proof: a code, or what an authenticator answered.
+pub(crate) enum ShownProof {
+    Code(SecretString),
+    Credential(serde_json::Value),
+}
+
+/// The one of two fields that goes with the method.
+pub(crate) fn shown_proof(
+    is_passkey: bool,
+    code: Option<wire::SecretText>,
+    credential: Option<serde_json::Value>,
+) -> Result<ShownProof, Problem> {
+    let (wanted, other) = if is_passkey {
+        ("/credential", "/code")
+    } else {
+        ("/code", "/credential")
+    };
+    let mut check = Check::default();
+    let found = match (is_passkey, code, credential) {
+        (true, None, Some(credential)) => Some(ShownProof::Credential(credential)),
+        (false, Some(code), None) => Some(ShownProof::Code(secret(&code))),
+        (true, _, None) | (false, None, _) => {
+            check.refuse(wanted, "required", "is missing");
+            None
+        }
+        _ => {
+            check.refuse(other, "not_allowed", "does not go with this `method`");
+            None
+        }
+    };
+    check.done(found)
+}
+
 /// Register. The answer is the same for an address that is taken; its owner is told by mail.
 #[utoipa::path(post, path = "/api/v1/auth/register", tag = "auth", security(()), request_body = wire::Register,
     responses((status = 202, description = "A mail is on its way, whatever the address.", body = wire::Registered)))]
@@ -106,10 +139,19 @@ async fn login_mfa(
     Anonymous(cx, client): Anonymous,
     JsonBody(body): JsonBody<wire::LoginMfa>,
 ) -> Result<Response, Problem> {
-    let (token, code) = (body.mfa_token.expose(), secret(&body.code));
-    let answer = match body.method {
-        wire::MfaMethod::Totp => state.bank.login_by_code(&cx, &client, token, code).await?,
-        wire::MfaMethod::RecoveryCode => state.bank.login_by_recovery_code(&cx, token, code).await?,
+    let token = body.mfa_token.expose();
+    let is_passkey = body.method == wire::MfaMethod::Passkey;
+    let answer = match (shown_proof(is_passkey, body.code, body.credential)?, body.method) {
+        (ShownProof::Credential(credential), _) => {
+            state
+                .bank
+                .login_by_second_passkey(&cx, &client, token, credential)
+                .await?
+        }
+        (ShownProof::Code(code), wire::MfaMethod::RecoveryCode) => {
+            state.bank.login_by_recovery_code(&cx, token, code).await?
+        }
+        (ShownProof::Code(code), _) => state.bank.login_by_code(&cx, &client, token, code).await?,
     };
     Ok(answered(answer))
 }

@@ -123,7 +123,10 @@ pub(crate) fn user(details: UserDetails) -> wire::User {
             UserState::Closed => wire::UserState::Closed,
         },
         roles: details.roles.iter().map(|role| role.name().to_owned()).collect(),
-        mfa: wire::Factors { totp: details.totp },
+        mfa: wire::Factors {
+            totp: details.totp,
+            passkeys: details.passkeys,
+        },
         created_at: profile.created_at.to_string(),
     }
 }

@@ -14,6 +14,7 @@ mod factors;
 mod history;
 mod idempotency;
 mod me;
+mod passkeys;
 mod receipts;
 mod step_up;
 mod transfers;
@@ -29,6 +30,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .merge(auth::routes())
         .merge(step_up::routes())
         .merge(factors::routes())
+        .merge(passkeys::routes())
         .merge(me::routes())
         .merge(accounts::routes())
         .merge(history::routes())

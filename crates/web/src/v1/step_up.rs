@@ -13,7 +13,7 @@ use crate::{
     Problem,
     extract::{Anonymous, Auth, JsonBody},
     state::AppState,
-    v1::auth::{secret, tokens},
+    v1::auth::{ShownProof, shown_proof, tokens},
 };
 
 pub(crate) fn routes() -> OpenApiRouter<AppState> {
@@ -34,9 +34,11 @@ async fn step_up(
     Auth(cx): Auth,
     JsonBody(body): JsonBody<wire::StepUp>,
 ) -> Result<Response, Problem> {
-    let shown = match body.method {
-        wire::StepUpMethod::Password => ShownFactor::Password(secret(&body.code)),
-        wire::StepUpMethod::Totp => ShownFactor::Totp(secret(&body.code)),
+    let is_passkey = body.method == wire::StepUpMethod::Passkey;
+    let shown = match (shown_proof(is_passkey, body.code, body.credential)?, body.method) {
+        (ShownProof::Credential(credential), _) => ShownFactor::Passkey(credential),
+        (ShownProof::Code(code), wire::StepUpMethod::Password) => ShownFactor::Password(code),
+        (ShownProof::Code(code), _) => ShownFactor::Totp(code),
     };
     let done = state
         .bank

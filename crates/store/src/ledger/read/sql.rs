@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{AccountView, TransactionView};
 use crate::{
     error::StoreError,
-    ledger::rows::{AccountRow, TransactionRow},
+    ledger::rows::{AccountRow, StateRow, TransactionRow},
 };
 
 #[derive(Debug, FromQueryResult)]
@@ -124,14 +124,16 @@ impl TryFrom<AccountSql> for AccountView {
             owner: row.owner.map(Uuid::into_bytes),
             kind: row.kind,
             currency: row.currency,
-            floor: row.floor,
-            freezes: row.freezes,
-            closed: row.closed,
-            balance: row.balance,
-            held: row.held,
-            entries: row.entries,
-            last_booked_at: row.last_booked_at,
-            path: row.path,
+            state: StateRow {
+                floor: row.floor,
+                freezes: row.freezes,
+                closed: row.closed,
+                balance: row.balance,
+                held: row.held,
+                entries: row.entries,
+                last_booked_at: row.last_booked_at,
+                path: row.path,
+            },
         };
         Ok(Self {
             account: account.try_into()?,

@@ -55,8 +55,8 @@ CREATE TABLE transactions (
 
 CREATE TABLE entries (
   id INTEGER PRIMARY KEY,
-  transaction_entry INTEGER NOT NULL REFERENCES transactions (last_entry),
-  account_id BLOB NOT NULL REFERENCES account_states (account_id),
+  transaction_entry INTEGER NOT NULL,
+  account_id BLOB NOT NULL,
   sequence INTEGER NOT NULL CHECK (sequence > 0),
   amount INTEGER NOT NULL CHECK (amount <> 0),
   currency TEXT NOT NULL,
@@ -67,14 +67,17 @@ CREATE TABLE entries (
   CHECK (id <= transaction_entry AND prev < id AND jump <= prev)
 ) STRICT;
 
--- An entry comes once, within its transaction, in its account's currency. It is looked for because INSERT OR REPLACE would
--- otherwise delete without asking the triggers below, where a connection does not switch recursive triggers on.
+-- An entry comes once, within its transaction, in its account's currency. This takes the place of foreign keys, which would look
+-- the same rows up once more. That it is new is asked because INSERT OR REPLACE would otherwise delete without asking the triggers
+-- below, where a connection does not switch recursive triggers on.
 CREATE TRIGGER entries_place BEFORE INSERT ON entries BEGIN
-  SELECT RAISE(ABORT, 'entries are append-only') WHERE EXISTS (SELECT 1 FROM entries WHERE id = NEW.id);
-  SELECT RAISE(ABORT, 'an entry is in its account''s own currency')
-    WHERE NEW.currency IS NOT (SELECT currency FROM accounts WHERE id = NEW.account_id);
-  SELECT RAISE(ABORT, 'an entry lies within its transaction')
-    WHERE NEW.id < (SELECT first_entry FROM transactions WHERE last_entry = NEW.transaction_entry);
+  SELECT CASE
+    WHEN EXISTS (SELECT 1 FROM entries WHERE id = NEW.id) THEN RAISE(ABORT, 'entries are append-only')
+    WHEN NOT EXISTS (SELECT 1 FROM transactions WHERE last_entry = NEW.transaction_entry AND first_entry <= NEW.id)
+      THEN RAISE(ABORT, 'an entry lies within its transaction')
+    WHEN NEW.currency IS NOT (SELECT currency FROM accounts WHERE id = NEW.account_id)
+      THEN RAISE(ABORT, 'an entry is in its account''s own currency')
+  END;
 END;
 CREATE TRIGGER transactions_place BEFORE INSERT ON transactions BEGIN
   SELECT RAISE(ABORT, 'transactions are append-only') WHERE EXISTS (SELECT 1 FROM transactions WHERE last_entry = NEW.last_entry);

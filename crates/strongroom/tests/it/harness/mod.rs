@@ -1,5 +1,6 @@
 //! The whole server from outside: the compiled binary, a real database, real HTTPS.
 
+pub(crate) mod authenticator;
 mod client;
 pub(crate) mod load;
 pub(crate) mod people;

@@ -1,0 +1,217 @@
+//! What a batch on PostgreSQL begins with: its locks and what it reads under them, in one round trip.
+//!
+//! Each statement of the simple query protocol has its own snapshot, as it would have in a message of its own: what is
+//! read after the locks is what was committed before they were given. The statements are prepared by name when the
+//! lane connects, so that none is planned again. Their arguments are literals, of ids, keyed tags and account numbers
+//! only: none of these can hold a quote.
+
+use std::{
+    collections::{HashMap, HashSet},
+    fmt::{Display, Write as _},
+};
+
+use futures::TryStreamExt;
+use sea_orm::sqlx::{self, Either, Executor, PgConnection, Row, postgres::PgRow};
+use strongroom_domain::{
+    account::Account,
+    iban::Iban,
+    id::{AccountId, StepUpId},
+    ledger::{Fingerprint, IdempotencyTag, StepUp, StoredOutcome},
+    time::Timestamp,
+};
+use uuid::Uuid;
+
+use crate::{
+    error::StoreError,
+    ledger::{
+        Need,
+        rows::{AccountRow, StateRow},
+    },
+};
+
+/// Advisory lock: shared by batches, alone for a change of rights.
+pub(crate) const LOCK_RIGHTS: i64 = 1_397_882_881;
+
+/// Begins and takes the advisory locks of a batch, shared: [`LOCK_RIGHTS`], and the one of the generation of
+/// idempotency keys, which the schema's `idempotency_turn` takes alone.
+const BEGIN: &str =
+    "BEGIN; SELECT pg_advisory_xact_lock_shared(1397882881), pg_advisory_xact_lock_shared(1397882882)";
+
+/// Accounts are locked in the order of their ids, and so are approvals. Of the batch's read there is one row at least,
+/// and one more for each further key that is known.
+const PREPARE: &str = "PREPARE lane_accounts (uuid[]) AS \
+      SELECT a.id, a.owner, a.kind, a.currency, s.floor, s.freezes, s.closed, s.balance, s.held, s.entries, \
+      s.last_booked_at, s.path FROM account_states s JOIN accounts a ON a.id = s.account_id \
+      WHERE s.account_id = ANY($1) ORDER BY s.account_id FOR UPDATE OF s; \
+    PREPARE lane_step_ups (uuid[]) AS \
+      SELECT id, request, expires_at, spent_at FROM step_ups WHERE id = ANY($1) ORDER BY id FOR UPDATE; \
+    PREPARE lane_read (uuid[], text[]) AS \
+      SELECT c.now, c.entry_block, c.record_block, c.epoch, c.generation, c.taken, \
+      o.tag, o.fingerprint, o.code, o.resource, o.at FROM (\
+        SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now, nextval('entry_blocks') AS entry_block, \
+        nextval('record_blocks') AS record_block, (SELECT epoch FROM auth_epoch WHERE id = 1) AS epoch, \
+        (SELECT generation FROM idempotency_generation WHERE id = 1) AS generation, \
+        ARRAY(SELECT number FROM accounts WHERE number = ANY($2)) AS taken OFFSET 0\
+      ) c LEFT JOIN idempotency_outcomes o ON o.tag = ANY($1)";
+
+/// Once on every new connection of the lane.
+pub(super) async fn prepare(connection: &mut PgConnection) -> Result<(), StoreError> {
+    connection.execute(PREPARE).await?;
+    Ok(())
+}
+
+/// What a batch has locked and read.
+pub(super) struct Loaded {
+    pub(super) accounts: HashMap<AccountId, Account>,
+    pub(super) step_ups: HashMap<StepUpId, StepUp>,
+    pub(super) outcomes: HashMap<IdempotencyTag, StoredOutcome>,
+    pub(super) taken_numbers: HashSet<Iban>,
+    pub(super) now: Timestamp,
+    pub(super) entry_block: i64,
+    pub(super) record_block: i64,
+    pub(super) epoch: i64,
+    pub(super) generation: i64,
+}
+
+/// The statements of a batch's beginning, and how many they are. Few batches have approvals: no statement for the
+/// others.
+pub(super) fn question(need: &Need) -> (String, u64) {
+    const BYTES_PER_ID: usize = 38;
+    let ids = need.accounts.len() + need.tags.len() + need.step_ups.len() + need.numbers.len();
+    let mut text = String::with_capacity(256 + ids * BYTES_PER_ID);
+    text.push_str(BEGIN);
+    let call = |text: &mut String, name: &str| {
+        text.push_str("; EXECUTE ");
+        text.push_str(name);
+    };
+    call(&mut text, "lane_accounts (");
+    array(&mut text, need.accounts.iter().map(|id| uuid(id.as_bytes())));
+    let mut statements = 4;
+    if !need.step_ups.is_empty() {
+        statements += 1;
+        call(&mut text, "lane_step_ups (");
+        array(&mut text, need.step_ups.iter().map(|id| uuid(id.as_bytes())));
+    }
+    call(&mut text, "lane_read (");
+    array(&mut text, need.tags.iter().map(uuid));
+    text.pop();
+    text.push(',');
+    array(&mut text, need.numbers.iter().map(Iban::as_str));
+    (text, statements)
+}
+
+const fn uuid(bytes: &[u8; 16]) -> Uuid {
+    Uuid::from_bytes(*bytes)
+}
+
+/// An array literal, and the end of the arguments.
+fn array(text: &mut String, items: impl Iterator<Item = impl Display>) {
+    text.push_str("'{");
+    for (at, item) in items.enumerate() {
+        let comma = if at == 0 { "" } else { "," };
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{comma}{item}");
+    }
+    text.push_str("}')");
+}
+
+impl Loaded {
+    /// Asks [`question`] and reads its answers.
+    pub(super) async fn ask(connection: &mut PgConnection, question: String) -> Result<Self, StoreError> {
+        let mut answers = vec![Vec::new()];
+        let mut stream = sqlx::raw_sql(sqlx::AssertSqlSafe(question)).fetch_many(connection);
+        while let Some(part) = stream.try_next().await? {
+            match part {
+                Either::Left(_done) => answers.push(Vec::new()),
+                Either::Right(row) => answers
+                    .last_mut()
+                    .map_or((), |rows: &mut Vec<PgRow>| rows.push(row)),
+            }
+        }
+        drop(stream);
+        // One answer per statement, and the empty one behind the last: begin, the advisory locks, accounts, approvals
+        // where there are any, the read.
+        let (accounts, step_ups, read) = match answers.as_slice() {
+            [_, _, accounts, read, _] => (accounts, &[][..], read),
+            [_, _, accounts, step_ups, read, _] => (accounts, step_ups.as_slice(), read),
+            _ => return Err(StoreError::Corrupt("no answer to the batch's beginning")),
+        };
+        let first = read
+            .first()
+            .ok_or(StoreError::Corrupt("no answer to the batch's read"))?;
+        let taken: Vec<String> = first.try_get(5)?;
+        let mut loaded = Self {
+            accounts: HashMap::with_capacity(accounts.len()),
+            step_ups: HashMap::new(),
+            outcomes: HashMap::new(),
+            taken_numbers: taken
+                .iter()
+                .filter_map(|number| Iban::parse(number).ok())
+                .collect(),
+            now: Timestamp::from_micros(first.try_get(0)?),
+            entry_block: first.try_get(1)?,
+            record_block: first.try_get(2)?,
+            epoch: first.try_get(3)?,
+            generation: first.try_get(4)?,
+        };
+        for row in accounts {
+            let account = Account::try_from(account_row(row)?)?;
+            loaded.accounts.insert(account.id, account);
+        }
+        for row in step_ups {
+            let (id, approval) = step_up(row)?;
+            loaded.step_ups.insert(id, approval);
+        }
+        for row in read {
+            if let Some(outcome) = outcome(row)? {
+                loaded.outcomes.insert(outcome.tag, outcome);
+            }
+        }
+        Ok(loaded)
+    }
+}
+
+fn step_up(row: &PgRow) -> Result<(StepUpId, StepUp), StoreError> {
+    let request: Vec<u8> = row.try_get(1)?;
+    let approval = StepUp {
+        request: request
+            .try_into()
+            .map_err(|_| StoreError::Corrupt("an approval's request"))?,
+        expires_at: Timestamp::from_micros(row.try_get(2)?),
+        spent: row.try_get::<Option<i64>, _>(3)?.is_some(),
+    };
+    let id = StepUpId::from_bytes(row.try_get::<Uuid, _>(0)?.into_bytes());
+    Ok((id, approval))
+}
+
+fn account_row(row: &PgRow) -> Result<AccountRow, StoreError> {
+    Ok(AccountRow {
+        id: row.try_get::<Uuid, _>(0)?.into_bytes(),
+        owner: row.try_get::<Option<Uuid>, _>(1)?.map(Uuid::into_bytes),
+        kind: row.try_get(2)?,
+        currency: row.try_get(3)?,
+        state: StateRow {
+            floor: row.try_get(4)?,
+            freezes: row.try_get(5)?,
+            closed: row.try_get(6)?,
+            balance: row.try_get(7)?,
+            held: row.try_get(8)?,
+            entries: row.try_get(9)?,
+            last_booked_at: row.try_get(10)?,
+            path: row.try_get(11)?,
+        },
+    })
+}
+
+fn outcome(row: &PgRow) -> Result<Option<StoredOutcome>, StoreError> {
+    let Some(tag) = row.try_get::<Option<Uuid>, _>(6)? else {
+        return Ok(None);
+    };
+    Ok(Some(StoredOutcome {
+        tag: tag.into_bytes(),
+        fingerprint: Fingerprint::from_bytes(row.try_get(7)?),
+        code: row.try_get(8)?,
+        resource: row.try_get::<Option<Uuid>, _>(9)?.map(Uuid::into_bytes),
+        at: Timestamp::from_micros(row.try_get(10)?),
+    }))
+}
