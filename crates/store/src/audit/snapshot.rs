@@ -288,7 +288,8 @@ impl LogSnapshot {
         found.iter().map(rows::account).collect()
     }
 
-    /// The open holds on accounts after `after` up to and with `last`, by account. A row that cannot be read is missing.
+    /// The open holds on accounts after `after` up to and with `last`, by account. A row that cannot be read is
+    /// missing.
     ///
     /// # Errors
     /// [`StoreError`] when the database does not answer.

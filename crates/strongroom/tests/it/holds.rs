@@ -6,7 +6,11 @@ use serde_json::{Value, json};
 use strongroom_domain::time::Timestamp;
 use tokio::{sync::Barrier, task::JoinSet};
 
-use crate::harness::{Answer, Person, Server, people::{code_of, new_key}, stories};
+use crate::harness::{
+    Answer, Person, Server,
+    people::{code_of, new_key},
+    stories,
+};
 
 stories! {
     a_hold_is_placed_captured_in_parts_and_its_rest_given_back,
@@ -86,7 +90,10 @@ async fn a_hold_is_placed_captured_in_parts_and_its_rest_given_back(server: Serv
     )
     .await
     .expect(200);
-    assert_eq!((&last.body["state"], &last.body["captured"]), (&json!("captured"), &euros(3_000)));
+    assert_eq!(
+        (&last.body["state"], &last.body["captured"]),
+        (&json!("captured"), &euros(3_000))
+    );
     assert_eq!(balance(&alice, &from).await, (7_000, 0, 7_000));
     assert_eq!(bob.posted(&to).await, 3_000);
     assert_eq!(alice.client.get(&path).await.expect(200).body, last.body);
@@ -134,11 +141,14 @@ async fn what_is_held_cannot_be_spent_and_is_free_when_the_hold_is_voided(server
     let rest = alice.client.get(&next).await.expect(200).body;
     assert_eq!(rest["data"].as_array().unwrap().len(), 3);
 
-    let voided = act(&alice, &newest, "void", Value::Null).await.expect(200);
-    assert_eq!((&voided.body["state"], &voided.body["remaining"]), (&json!("voided"), &euros(0)));
+    let voided = act(&alice, &newest, "void", json!({})).await.expect(200);
+    assert_eq!(
+        (&voided.body["state"], &voided.body["remaining"]),
+        (&json!("voided"), &euros(0))
+    );
     assert_eq!(balance(&alice, &from).await, (5_000, 4_000, 1_000));
     for verb in ["capture", "void"] {
-        act(&alice, &newest, verb, Value::Null)
+        act(&alice, &newest, verb, json!({}))
             .await
             .refused(409, "hold_not_open");
     }
@@ -164,10 +174,10 @@ async fn the_payee_captures_and_strangers_see_no_hold(server: Server) {
     }
     eve.client.get(&path).await.refused(404, "hold_not_found");
     for verb in ["capture", "void"] {
-        act(&eve, &hold, verb, Value::Null)
+        act(&eve, &hold, verb, json!({}))
             .await
             .refused(404, "hold_not_found");
-        act(&support, &hold, verb, Value::Null)
+        act(&support, &hold, verb, json!({}))
             .await
             .refused(404, "hold_not_found");
     }
@@ -178,7 +188,7 @@ async fn the_payee_captures_and_strangers_see_no_hold(server: Server) {
         .get(&format!("/api/v1/holds?account_id={id}"))
         .await
         .refused(404, "account_not_found");
-    act(&bob, &hold, "capture", Value::Null).await.expect(200);
+    act(&bob, &hold, "capture", json!({})).await.expect(200);
     assert_eq!((alice.posted(&from).await, bob.posted(&to).await), (600, 400));
 }
 
@@ -207,7 +217,7 @@ async fn a_hold_reserves_nothing_from_the_moment_of_its_end(server: Server) {
     assert!(now() >= end.micros());
     assert_eq!(shown.body["state"], "expired");
     assert_eq!(balance(&alice, &from).await, (1_000, 0, 1_000));
-    act(&bob, &hold, "capture", Value::Null)
+    act(&bob, &hold, "capture", json!({}))
         .await
         .refused(409, "hold_not_open");
     alice.transfer(&new_key(), &from, &to, 1_000).await.expect(201);
@@ -226,10 +236,22 @@ async fn every_request_about_a_hold_is_answered_once(server: Server) {
     let hold = placed.text("id");
     let capture = format!("/api/v1/holds/{hold}/capture");
     let some = |minor| json!({"amount": euros(minor)});
-    let one = bob.client.post_once(&capture, &first, some(100)).await.expect(200);
-    let two = bob.client.post_once(&capture, &second, some(200)).await.expect(200);
+    let one = bob
+        .client
+        .post_once(&capture, &first, some(100))
+        .await
+        .expect(200);
+    let two = bob
+        .client
+        .post_once(&capture, &second, some(200))
+        .await
+        .expect(200);
     let void = format!("/api/v1/holds/{hold}/void");
-    let end = alice.client.post_once(&void, &ending, Value::Null).await.expect(200);
+    let end = alice
+        .client
+        .post_once(&void, &ending, Value::Null)
+        .await
+        .expect(200);
     assert_eq!(end.body["captured"], euros(300));
 
     // Late repetitions are told what the first ones were told, whatever has become of the hold.
@@ -262,9 +284,15 @@ async fn bad_requests_about_holds_have_their_codes_and_change_nothing(server: Se
     let wrong = [
         ("/account_id", with("account_id", json!("acct_1"))),
         ("/to_account_id", with("to_account_id", Value::Null)),
-        ("/to_account_number", with("to_account_number", json!("DE02100100100006820101"))),
+        (
+            "/to_account_number",
+            with("to_account_number", json!("DE02100100100006820101")),
+        ),
         ("/amount/amount", with("amount", euros(0))),
-        ("/amount/currency", with("amount", json!({"amount": 1, "currency": "XXX"}))),
+        (
+            "/amount/currency",
+            with("amount", json!({"amount": 1, "currency": "XXX"})),
+        ),
         ("/expires_at", with("expires_at", json!("tomorrow"))),
         ("/expires_at", with("expires_at", json!("2020-01-01T00:00:00Z"))),
         ("/expires_at", with("expires_at", json!("2999-01-01T00:00:00Z"))),
@@ -273,7 +301,11 @@ async fn bad_requests_about_holds_have_their_codes_and_change_nothing(server: Se
     for (pointer, body) in wrong {
         let refused = alice.client.post_once("/api/v1/holds", &new_key(), body).await;
         let refused = refused.refused(400, "validation_failed");
-        assert_eq!(refused.body["errors"][0]["pointer"], pointer, "{:?}", refused.body);
+        assert_eq!(
+            refused.body["errors"][0]["pointer"], pointer,
+            "{:?}",
+            refused.body
+        );
     }
     alice
         .client
@@ -292,7 +324,7 @@ async fn bad_requests_about_holds_have_their_codes_and_change_nothing(server: Se
     act(&alice, &hold, "capture", dollars)
         .await
         .refused(422, "currency_mismatch");
-    act(&alice, "hold_1", "void", Value::Null)
+    act(&alice, "hold_1", "void", json!({}))
         .await
         .refused(404, "hold_not_found");
     assert_eq!(balance(&alice, &from).await, (1_000, 100, 900));
@@ -307,11 +339,15 @@ async fn of_all_verbs_at_once_the_money_moves_once(server: Server) {
         let mut tasks = JoinSet::new();
         for number in 0..6 {
             let (start, hold) = (start.clone(), hold.clone());
-            let person = if number % 2 == 0 { alice.clone() } else { bob.clone() };
+            let person = if number % 2 == 0 {
+                alice.clone()
+            } else {
+                bob.clone()
+            };
             tasks.spawn(async move {
                 start.wait().await;
                 let verb = if number < 3 { "capture" } else { "void" };
-                (verb, act(&person, &hold, verb, Value::Null).await)
+                (verb, act(&person, &hold, verb, json!({})).await)
             });
         }
         let mut winners = Vec::new();
@@ -354,7 +390,10 @@ async fn a_hundred_parallel_holds_never_reserve_more_than_there_is(server: Serve
     let answers = tasks.join_all().await;
     let done = answers.iter().filter(|status| **status == 201).count();
     assert_eq!(done, 33, "{answers:?}");
-    assert!(answers.iter().all(|status| [201, 422].contains(status)), "{answers:?}");
+    assert!(
+        answers.iter().all(|status| [201, 422].contains(status)),
+        "{answers:?}"
+    );
     let (posted, held, available) = balance(&alice, &from).await;
     assert_eq!((posted - held, available), (10, 10));
 }
@@ -364,7 +403,7 @@ async fn a_large_hold_needs_a_factor_as_a_transfer_does(server: Server) {
     // Without a factor of her own nothing asks her for one; once there is one, its size does.
     place(&alice, &from, &to, 300_000_000).await.expect(201);
     let client = &alice.client;
-    let offered = client.post("/api/v1/me/mfa/totp", Value::Null).await.expect(200);
+    let offered = client.post("/api/v1/me/mfa/totp", json!({})).await.expect(200);
     let code = json!({"code": code_of(&offered.text("otpauth_uri"))});
     client.post("/api/v1/me/mfa/totp/confirm", code).await.expect(200);
     client

@@ -18,6 +18,10 @@ use crate::{
 /// reached an entry is missing, and the account goes on from there.
 const WAITING_MAX: usize = 8_192;
 
+/// Ended holds of one account that are remembered, because an older record about them may still come: more than all
+/// nodes together have in a batch.
+const ENDED_MAX: usize = 8_192;
+
 /// Where an account stood at a checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Start {
@@ -48,7 +52,7 @@ pub(super) struct Held {
     /// The newest record about the state, by id.
     state: Option<(i64, State)>,
     opening: Option<Opening>,
-    /// By hold: the newest record about it. Those that have ended are forgotten once no older record can come.
+    /// By hold: the newest record about it. Of those that have ended the newest [`ENDED_MAX`] are kept.
     holds: HashMap<HoldId, (i64, Hold)>,
     begun: bool,
     seen: bool,
@@ -97,6 +101,23 @@ impl Held {
         if known.0 < record {
             *known = (record, hold);
         }
+        if self.holds.len() > ENDED_MAX.saturating_mul(2) {
+            self.forget_ended();
+        }
+    }
+
+    fn forget_ended(&mut self) {
+        let ended = |entry: &(i64, Hold)| entry.1.state != HoldState::Open;
+        let mut records: Vec<i64> = self
+            .holds
+            .values()
+            .filter(|entry| ended(entry))
+            .map(|entry| entry.0)
+            .collect();
+        records.sort_unstable_by(|a, b| b.cmp(a));
+        let oldest_kept = records.get(ENDED_MAX).copied().unwrap_or(i64::MIN);
+        self.holds
+            .retain(|_, entry| !ended(entry) || entry.0 > oldest_kept);
     }
 
     fn open_holds(&self) -> impl Iterator<Item = &Hold> {
