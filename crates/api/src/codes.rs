@@ -136,6 +136,8 @@ codes! {
         "Tell the customer.";
     EXCEEDS_HOLD = "exceeds_hold", Rejected, "The hold reserves less",
         "Capture at most what remains of the hold.";
+    BATCH_REFUSED = "batch_refused", Rejected, "Another item of the batch was refused",
+        "Correct the item that has another code; nothing of the batch was done.";
     TOO_MANY_HOLDS = "too_many_holds", Rejected, "The account has as many holds as it may have",
         "Capture or void some first: an account has at most 1,000.";
     LIMIT_EXCEEDED = "limit_exceeded", Rejected, "A limit would be exceeded",

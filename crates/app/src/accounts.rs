@@ -389,16 +389,31 @@ impl Bank {
         text: &str,
         fields: &[Vec<u8>],
     ) -> Result<strongroom_domain::ledger::Idempotency, Error> {
-        let key = IdempotencyKey::new(cx.person()?, text).ok_or_else(|| {
-            Error::new(
-                Kind::Invalid,
-                "idempotency_key_missing",
-                "Idempotency-Key must be 1 to 255 printable characters.",
-            )
-        })?;
         let fields: Vec<&[u8]> = fields.iter().map(Vec::as_slice).collect();
-        Ok(key.bind(&self.keyed, &fields))
+        Ok(key_of(cx, text)?.bind(&self.keyed, &fields))
     }
+
+    /// The key of one item behind the first of a request with many.
+    pub(crate) fn bind_item_key(
+        &self,
+        cx: &Cx,
+        text: &str,
+        number: usize,
+        fields: &[Vec<u8>],
+    ) -> Result<strongroom_domain::ledger::Idempotency, Error> {
+        let fields: Vec<&[u8]> = fields.iter().map(Vec::as_slice).collect();
+        Ok(key_of(cx, text)?.item(number).bind(&self.keyed, &fields))
+    }
+}
+
+fn key_of(cx: &Cx, text: &str) -> Result<IdempotencyKey, Error> {
+    IdempotencyKey::new(cx.person()?, text).ok_or_else(|| {
+        Error::new(
+            Kind::Invalid,
+            "idempotency_key_missing",
+            "Idempotency-Key must be 1 to 255 printable characters.",
+        )
+    })
 }
 
 fn open_fields(input: &OpenAccount, owner: UserId) -> Vec<Vec<u8>> {

@@ -235,6 +235,10 @@ impl From<Refusal> for Error {
                 "The hold was captured or voided, or its time is over.",
             ),
             Refusal::ExceedsHold => (Kind::Rejected, "The hold does not reserve that much."),
+            Refusal::BatchRefused => (
+                Kind::Rejected,
+                "Another item of the batch was refused, and all were to be done or none.",
+            ),
             Refusal::TooManyHolds => (Kind::Rejected, "The account has as many holds as it may have."),
         };
         Self::new(kind, refusal.code(), detail)

@@ -44,6 +44,13 @@ impl IdempotencyKey {
         })
     }
 
+    /// The key of one item behind the first of a request with many: no client can send it.
+    pub(crate) fn item(mut self, number: usize) -> Self {
+        self.text.push('\n');
+        self.text.push_str(&number.to_string());
+        self
+    }
+
     /// The tag under a key of the ring.
     pub fn tag(&self, keyed: &Keyed) -> IdempotencyTag {
         keyed.tag(*self.owner.as_bytes(), &self.text)

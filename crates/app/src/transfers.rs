@@ -293,7 +293,7 @@ pub(crate) struct Asked {
     pub(crate) step_up: Option<StepUpClaim>,
 }
 
-fn transfer_fields(input: &CreateTransfer) -> Vec<Vec<u8>> {
+pub(crate) fn transfer_fields(input: &CreateTransfer) -> Vec<Vec<u8>> {
     let (id, number) = input.to.fields();
     vec![
         b"transfer.create".to_vec(),

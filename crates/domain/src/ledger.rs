@@ -9,15 +9,17 @@
 mod apply;
 mod book;
 mod command;
+mod order;
 mod refusal;
 
 #[cfg(test)]
 mod tests;
 
-pub use apply::{Answer, Done, Signer, decide};
+pub use apply::{Answer, Done, Signer, decide, decide_orders};
 pub use book::{Book, Captured, Changes, OpenedAccount, SealedText, StepUp, StoredOutcome};
 pub use command::{
     AccountChange, Authority, Capture, Command, Fingerprint, HoldRef, Idempotency, IdempotencyTag,
     NewAccount, NewHold, Owned, Posting, SealedMemo, StepUpClaim, Verb,
 };
+pub use order::Order;
 pub use refusal::Refusal;

@@ -24,7 +24,7 @@ use strongroom_domain::{
     account::Account,
     iban::Iban,
     id::{AccountId, HoldId, StepUpId},
-    ledger::{Book, Changes, Command, IdempotencyTag, Verb},
+    ledger::{Book, Changes, Command, IdempotencyTag, Order, Verb},
     time::{Date, Timestamp},
 };
 
@@ -49,8 +49,16 @@ pub struct Need {
 }
 
 impl Need {
+    /// The union of what the orders need.
+    pub fn of(orders: &[Order]) -> Self {
+        let mut need = Self::of_commands(orders.iter().flat_map(|order| &order.commands));
+        let claims = orders.iter().filter_map(|order| order.step_up);
+        need.step_ups.extend(claims.filter_map(|claim| claim.approval));
+        need
+    }
+
     /// The union of what the commands need.
-    pub fn of(commands: &[Command]) -> Self {
+    pub fn of_commands<'a>(commands: impl IntoIterator<Item = &'a Command>) -> Self {
         let mut need = Self::default();
         for command in commands {
             need.accounts.extend(command.accounts());

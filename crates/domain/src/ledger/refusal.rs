@@ -54,6 +54,8 @@ refusals! {
     ExceedsHold = 14, "exceeds_hold";
     /// The account has as many open holds as it may have.
     TooManyHolds = 15, "too_many_holds";
+    /// Another item of the same batch was refused, and all were to be done or none.
+    BatchRefused = 30, "batch_refused";
 }
 
 impl Refusal {

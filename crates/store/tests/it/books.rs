@@ -98,7 +98,7 @@ on_both_engines! {
     async fn a_batch_that_was_begun_and_left_changes_nothing(bank: TestStore) {
         let ids = bank.accounts(2, 100).await;
         let command = transfer(ids[0], ids[1], 40).command;
-        let need = strongroom_store::ledger::Need::of(std::slice::from_ref(&command));
+        let need = strongroom_store::ledger::Need::of_commands(std::slice::from_ref(&command));
         let mut book = bank.lane.begin(&need).await.unwrap();
         let _ = strongroom_domain::ledger::decide(&mut book, &[command], &crate::harness::TestSigner);
         drop(book);
@@ -111,7 +111,7 @@ on_both_engines! {
 
     async fn a_batch_that_was_left_holds_nobody_up_once_the_lane_is_idle(bank: TestStore) {
         let ids = bank.accounts(1, 100).await;
-        let need = strongroom_store::ledger::Need::of(&[deposit(ids[0], 1).command]);
+        let need = strongroom_store::ledger::Need::of_commands(&[deposit(ids[0], 1).command]);
         let book = bank.lane.begin(&need).await.unwrap();
         drop(book);
         bank.lane.idle().await;

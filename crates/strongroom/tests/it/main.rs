@@ -4,6 +4,7 @@ mod approvals;
 mod audit;
 mod bad_input;
 mod bad_input_http;
+mod batches;
 mod factors;
 mod faults;
 mod faults_database;

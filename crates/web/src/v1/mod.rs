@@ -8,6 +8,7 @@ mod admin_ledger;
 mod admin_security;
 mod admin_users;
 mod auth;
+mod batches;
 mod check;
 mod counter;
 mod factors;
@@ -36,6 +37,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .merge(accounts::routes())
         .merge(history::routes())
         .merge(transfers::routes())
+        .merge(batches::routes())
         .merge(holds::routes())
         .merge(counter::routes())
         .merge(receipts::routes())

@@ -1,11 +1,13 @@
 //! Deciding a batch: checks first, then effects, nothing in between.
 
 mod accounts;
+mod batch;
 mod holds;
 mod post;
 
 use self::{
     accounts::{change_state, open},
+    batch::batch,
     holds::{capture, place, release_due, void},
     post::{own_side, post},
 };
@@ -17,6 +19,7 @@ use crate::{
     ledger::{
         book::{Book, Changes, StoredOutcome},
         command::{Command, Idempotency, Owned, StepUpClaim, Verb},
+        order::Order,
         refusal::Refusal,
     },
     transaction::Transaction,
@@ -83,6 +86,23 @@ pub fn decide(book: &mut Book, commands: &[Command], signer: &dyn Signer) -> (Ch
     let answers = commands
         .iter()
         .map(|command| decide_one(book, &mut changes, command, signer))
+        .collect();
+    (changes, answers)
+}
+
+/// As [`decide`], for orders: the answers of each in the order of its commands.
+///
+/// # Panics
+/// As [`decide`].
+pub fn decide_orders(book: &mut Book, orders: &[Order], signer: &dyn Signer) -> (Changes, Vec<Vec<Answer>>) {
+    let mut changes = Changes::default();
+    release_due(book, &mut changes, signer);
+    let answers = orders
+        .iter()
+        .map(|order| match order.commands.as_slice() {
+            [command] if order.step_up.is_none() => vec![decide_one(book, &mut changes, command, signer)],
+            _ => batch(book, &mut changes, order, signer),
+        })
         .collect();
     (changes, answers)
 }

@@ -209,7 +209,7 @@ impl TestStore {
     }
 
     pub(crate) async fn try_run(&mut self, commands: &[Command]) -> Result<Vec<Answer>, StoreError> {
-        let need = Need::of(commands);
+        let need = Need::of_commands(commands);
         let mut last = StoreError::Retry;
         for _ in 0..8 {
             let mut book = match self.lane.begin(&need).await {
