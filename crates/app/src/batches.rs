@@ -190,7 +190,8 @@ fn item_fields(transfer: &CreateTransfer, batch: &[Vec<u8>]) -> Vec<Vec<u8>> {
     fields
 }
 
-/// What the bound for a fresh factor is held against: the largest sum of a currency. Many small transfers are one large.
+/// What the bound for a fresh factor is held against: the largest sum of a currency. Many small transfers are one
+/// large.
 fn largest(transfers: &[CreateTransfer]) -> Option<(Amount, Currency)> {
     let mut sums: Vec<(Currency, i64)> = Vec::new();
     for transfer in transfers {

@@ -115,8 +115,8 @@ impl LedgerWriter {
         answer.ok_or_else(|| Error::broken("a command without an answer"))
     }
 
-    /// As [`Self::submit`], for several commands that are decided in one commit: 1 to [`BATCH_COMMANDS_MAX`]. The key of
-    /// the first stands for all.
+    /// As [`Self::submit`], for several commands that are decided in one commit: 1 to [`BATCH_COMMANDS_MAX`]. The key
+    /// of the first stands for all.
     ///
     /// # Errors
     /// As [`Self::submit`].
