@@ -237,6 +237,7 @@ mod tests {
         for step in [
             include_str!("../../migrations/sql/0001_people.sqlite.sql"),
             include_str!("../../migrations/sql/0002_ledger.sqlite.sql"),
+            include_str!("../../migrations/sql/0011_holds.sqlite.sql"),
         ] {
             connection.execute_batch(step).unwrap();
         }
