@@ -4,7 +4,7 @@
 //! one of them, once. Everything else about it is decided in one place, the application's `authenticate`.
 
 use axum::{extract::FromRef, extract::FromRequestParts};
-use http::{HeaderMap, HeaderName, header, request::Parts};
+use http::{HeaderMap, HeaderName, StatusCode, header, request::Parts};
 use strongroom_api::codes;
 use strongroom_app::{Credential, Cx};
 use strongroom_domain::principal::{Origin, Principal};
@@ -32,10 +32,24 @@ where
         let record = Record::of(&parts.extensions);
         let request = record.map_or_else(RequestId::next, Record::id);
         let request = strongroom_domain::id::RequestId::from_bytes(request.bytes());
-        let credential = credential(&parts.headers)?;
         let bank = AppState::from_ref(state).bank;
-        let cx = bank.authenticate(credential, request, Origin::Api).await?;
+        let known = match credential(&parts.headers) {
+            Ok(credential) => bank
+                .authenticate(credential, request, Origin::Api)
+                .await
+                .map_err(Problem::from),
+            Err(problem) => Err(problem),
+        };
+        let cx = match (known, record) {
+            (Ok(cx), _) => cx,
+            (Err(problem), Some(record)) if problem.status() == StatusCode::UNAUTHORIZED => {
+                record.limits().stranger(record, Some(&parts.headers))?;
+                return Err(problem);
+            }
+            (Err(problem), _) => return Err(problem),
+        };
         if let Some(record) = record {
+            record.limits().principal(record, &parts.method, &cx)?;
             record.set_principal(match cx.caller.principal {
                 Principal::User(id) => id.to_string(),
                 Principal::ApiKey { key, .. } => key.to_string(),
