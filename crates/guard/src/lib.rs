@@ -8,5 +8,7 @@ mod limit;
 mod shed;
 
 pub use address::{FORWARDED_HOPS_MAX, Network, NetworkError, TrustedProxies};
-pub use limit::{Exceeded, KEYS_MAX, Limiter, Quota, QuotaError, Standing, Subject, WINDOWS_MAX, Window, WindowStanding};
+pub use limit::{
+    Exceeded, KEYS_MAX, Limiter, Quota, QuotaError, Standing, Subject, WINDOWS_MAX, Window, WindowStanding,
+};
 pub use shed::{Entered, Overloaded, Shed, ShedLayer, ShedService};

@@ -235,12 +235,15 @@ impl Buckets {
         quota: &'a Quota,
         keys: &'a Keys,
     ) -> impl Iterator<Item = (&'a mut u64, Window, u32)> {
-        self.0.iter_mut().zip(keys.iter()).flat_map(|(empty, (_, scale))| {
-            empty
-                .iter_mut()
-                .zip(quota.windows())
-                .map(|(at, window)| (at, *window, *scale))
-        })
+        self.0
+            .iter_mut()
+            .zip(keys.iter())
+            .flat_map(|(empty, (_, scale))| {
+                empty
+                    .iter_mut()
+                    .zip(quota.windows())
+                    .map(|(at, window)| (at, *window, *scale))
+            })
     }
 
     /// Of each window what the narrowest counter leaves.

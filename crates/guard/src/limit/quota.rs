@@ -41,9 +41,7 @@ impl fmt::Display for QuotaError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Form => "must be like 5/15m, or several such as 50/1h, 200/1d; units are s, m, h, d",
-            Self::Bounds => {
-                "must count 1 to 1000000000 in 1s to 31d, with a burst between 1 and the count"
-            }
+            Self::Bounds => "must count 1 to 1000000000 in 1s to 31d, with a burst between 1 and the count",
             Self::Windows => "must have one to three windows",
             Self::Useless => "has a window that another one makes useless",
         })

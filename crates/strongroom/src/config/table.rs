@@ -38,8 +38,7 @@ pub(super) fn find(key: &str) -> Option<&'static Setting> {
 
 /// Names of the contract that this build does not know how to honour. Accepting them quietly would promise
 /// what does not happen.
-pub(super) const NOT_IN_THIS_BUILD: &[&str] =
-    &["redis.", "detection.", "fraud.", "webhooks.", "smtp."];
+pub(super) const NOT_IN_THIS_BUILD: &[&str] = &["redis.", "detection.", "fraud.", "webhooks.", "smtp."];
 
 /// Values of choices that the contract names and this build does not have.
 pub(super) const VALUES_NOT_IN_THIS_BUILD: &[(&str, &str)] = &[

@@ -174,7 +174,10 @@ impl Kind {
             Self::DatabaseUrl => database_url(&text)
                 .map(Value::Database)
                 .ok_or_else(|| self.describe()),
-            Self::Quota => text.parse().map(Value::Quota).map_err(|error: QuotaError| error.to_string()),
+            Self::Quota => text
+                .parse()
+                .map(Value::Quota)
+                .map_err(|error: QuotaError| error.to_string()),
             Self::Path => {
                 right(!text.is_empty() && !text.contains('\0'))?;
                 Ok(Value::Path(text.into()))

@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    BUSY, Answer, Person, Server,
+    Answer, BUSY, Person, Server,
     load::whole_history,
     people::{new_key, transfer_body},
     problem::{CANARY, Reference},

@@ -25,7 +25,10 @@ const OFFICE: usize = 60;
 
 async fn login(client: &Client, email: &str, password: &str) -> Answer {
     client
-        .post("/api/v1/auth/login", json!({"email": email, "password": password}))
+        .post(
+            "/api/v1/auth/login",
+            json!({"email": email, "password": password}),
+        )
         .await
 }
 
@@ -33,20 +36,39 @@ fn retry_after(answer: &Answer) -> u64 {
     answer.header("retry-after").unwrap().parse().unwrap()
 }
 
-async fn the_sixth_wrong_password_in_a_quarter_is_not_looked_at_and_another_address_is_served(server: Server) {
+async fn the_sixth_wrong_password_in_a_quarter_is_not_looked_at_and_another_address_is_served(
+    server: Server,
+) {
     let alice = server.customer("alice").await;
     let client = server.client_from("127.0.0.2");
     for number in 0..5 {
-        let answer = login(&client, &format!("nobody-{number}@example.com"), "wrong-horse-battery-1").await;
+        let answer = login(
+            &client,
+            &format!("nobody-{number}@example.com"),
+            "wrong-horse-battery-1",
+        )
+        .await;
         let answer = answer.refused(401, "invalid_credentials");
         let left = format!("\"auth\";r={}", 4 - number);
         assert!(answer.header("ratelimit").unwrap().contains(&left), "{answer:?}");
     }
-    let refused = login(&client, &alice.email, &alice.password).await.refused(429, "rate_limited");
-    assert_eq!(refused.text("detail"), "Rate limit exceeded: too many auth requests.");
+    let refused = login(&client, &alice.email, &alice.password)
+        .await
+        .refused(429, "rate_limited");
+    assert_eq!(
+        refused.text("detail"),
+        "Rate limit exceeded: too many auth requests."
+    );
     assert!((170..=180).contains(&retry_after(&refused)), "{refused:?}");
-    assert!(refused.header("ratelimit-policy").unwrap().contains("\"auth\";q=5;w=900"));
-    login(&server.client_from("127.0.0.3"), &alice.email, &alice.password).await.expect(200);
+    assert!(
+        refused
+            .header("ratelimit-policy")
+            .unwrap()
+            .contains("\"auth\";q=5;w=900")
+    );
+    login(&server.client_from("127.0.0.3"), &alice.email, &alice.password)
+        .await
+        .expect(200);
     // Who was right uses up nothing, so that an office can log in at nine.
     let office = server.client_from("127.0.0.4");
     for _ in 0..OFFICE {
@@ -58,9 +80,15 @@ async fn strangers_have_fifty_requests_an_hour_and_whoever_logged_in_before_goes
     let alice = server.customer("alice").await;
     let client = server.client_from("127.0.0.2");
     for number in 0..50 {
-        let answer = client.get("/api/v1/accounts").await.refused(401, "unauthenticated");
+        let answer = client
+            .get("/api/v1/accounts")
+            .await
+            .refused(401, "unauthenticated");
         let left = format!("\"anonymous\";r={};", 49 - number);
-        assert!(answer.header("ratelimit").unwrap().starts_with(&left), "{answer:?}");
+        assert!(
+            answer.header("ratelimit").unwrap().starts_with(&left),
+            "{answer:?}"
+        );
     }
     let refused = client.get("/api/v1/accounts").await.refused(429, "rate_limited");
     assert!((60..=72).contains(&retry_after(&refused)), "{refused:?}");
@@ -72,7 +100,10 @@ async fn strangers_have_fifty_requests_an_hour_and_whoever_logged_in_before_goes
     let known = client.with_token(alice.client.token());
     for _ in 0..60 {
         let answer = known.get("/api/v1/accounts").await.expect(200);
-        assert!(answer.header("ratelimit").unwrap().starts_with("\"api_read\";"), "{answer:?}");
+        assert!(
+            answer.header("ratelimit").unwrap().starts_with("\"api_read\";"),
+            "{answer:?}"
+        );
     }
     let refresh = json!({"refresh_token": alice.tokens["refresh_token"]});
     client.post("/api/v1/auth/refresh", refresh).await.expect(200);
@@ -101,36 +132,68 @@ async fn changing_credentials_and_forwarded_addresses_is_no_way_around(server: S
 async fn the_hundred_and_first_change_is_refused_and_reading_goes_on(server: Server) {
     let (alice, bob) = (server.customer("alice").await, server.customer("bob").await);
     for number in 0..100 {
-        let answer = alice.client.patch("/api/v1/me", json!({"full_name": format!("Alice {number}")}));
+        let answer = alice
+            .client
+            .patch("/api/v1/me", json!({"full_name": format!("Alice {number}")}));
         answer.await.expect(200);
     }
-    let again = alice.client.patch("/api/v1/me", json!({"full_name": "Alice"})).await;
+    let again = alice
+        .client
+        .patch("/api/v1/me", json!({"full_name": "Alice"}))
+        .await;
     let again = again.refused(429, "rate_limited");
-    assert_eq!(again.text("detail"), "Rate limit exceeded: too many api_write requests.");
+    assert_eq!(
+        again.text("detail"),
+        "Rate limit exceeded: too many api_write requests."
+    );
     assert!((1..=36).contains(&retry_after(&again)));
-    assert_eq!(alice.client.get("/api/v1/me").await.expect(200).text("full_name"), "Alice 99");
+    assert_eq!(
+        alice.client.get("/api/v1/me").await.expect(200).text("full_name"),
+        "Alice 99"
+    );
     // A new token of the same person is the same person, and somebody else is not.
     let other = server.login(&alice.email, &alice.password).await;
-    let still = other.client.patch("/api/v1/me", json!({"full_name": "Alice"})).await;
+    let still = other
+        .client
+        .patch("/api/v1/me", json!({"full_name": "Alice"}))
+        .await;
     still.refused(429, "rate_limited");
-    bob.client.patch("/api/v1/me", json!({"full_name": "Bob"})).await.expect(200);
+    bob.client
+        .patch("/api/v1/me", json!({"full_name": "Bob"}))
+        .await
+        .expect(200);
     // Asking what would happen has a small quota besides.
     let (from, to) = (bob.account("From").await, bob.account("To").await);
     let body = transfer_body(&from, &to, 1);
     let mut seen = BTreeSet::new();
     for _ in 0..31 {
-        let answer = bob.client.post("/api/v1/transfers?dry_run=true", body.clone()).await;
+        let answer = bob
+            .client
+            .post("/api/v1/transfers?dry_run=true", body.clone())
+            .await;
         seen.insert((answer.status, answer.code().to_owned()));
     }
     let expected = [(422, "insufficient_funds"), (429, "rate_limited")];
-    assert_eq!(seen, expected.map(|(status, code)| (status, code.to_owned())).into());
+    assert_eq!(
+        seen,
+        expected.map(|(status, code)| (status, code.to_owned())).into()
+    );
 }
 
 async fn operators_are_counted_too_with_a_quota_of_their_own(server: Server) {
     let admin = server.operator("admin").await;
     let answer = admin.client.get("/api/v1/admin/accounts").await.expect(200);
-    assert!(answer.header("ratelimit").unwrap().starts_with("\"operator_read\";r="), "{answer:?}");
-    assert_eq!(answer.header("ratelimit-policy"), Some("\"operator_read\";q=10000;w=3600"));
+    assert!(
+        answer
+            .header("ratelimit")
+            .unwrap()
+            .starts_with("\"operator_read\";r="),
+        "{answer:?}"
+    );
+    assert_eq!(
+        answer.header("ratelimit-policy"),
+        Some("\"operator_read\";q=10000;w=3600")
+    );
 }
 
 async fn two_hundred_wrong_passwords_at_once_are_five_guesses(server: Server) {
@@ -138,7 +201,14 @@ async fn two_hundred_wrong_passwords_at_once_are_five_guesses(server: Server) {
     let mut tries = tokio::task::JoinSet::new();
     for _ in 0..200 {
         let client = client.clone();
-        tries.spawn(async move { login(&client, &format!("{}@example.com", new_key()), "wrong-horse-battery-1").await });
+        tries.spawn(async move {
+            login(
+                &client,
+                &format!("{}@example.com", new_key()),
+                "wrong-horse-battery-1",
+            )
+            .await
+        });
     }
     let answers = tries.join_all().await;
     let looked = answers.iter().filter(|answer| answer.status == 401).count();
@@ -161,7 +231,11 @@ mod configured {
         for _ in 0..3 {
             admin.client.get("/api/v1/admin/accounts").await.expect(200);
         }
-        admin.client.get("/api/v1/admin/accounts").await.refused(429, "rate_limited");
+        admin
+            .client
+            .get("/api/v1/admin/accounts")
+            .await
+            .refused(429, "rate_limited");
     }
 }
 
@@ -178,12 +252,18 @@ mod proxied {
     async fn behind_a_named_proxy_each_client_has_an_own_count_and_nobody_else_is_believed(server: Server) {
         let ask = async |client: &Client, forwarded: &str| {
             let request = client.request(Method::GET, "/api/v1/accounts");
-            client.send(request.header("X-Forwarded-For", forwarded)).await.status
+            client
+                .send(request.header("X-Forwarded-For", forwarded))
+                .await
+                .status
         };
         let (proxy, liar) = (server.client_from("127.0.0.9"), server.client_from("127.0.0.2"));
         for number in 0..51 {
             let status = if number < 50 { 401 } else { 429 };
-            assert_eq!(ask(&proxy, &format!("192.0.2.{number}, 198.51.100.7")).await, status);
+            assert_eq!(
+                ask(&proxy, &format!("192.0.2.{number}, 198.51.100.7")).await,
+                status
+            );
             assert_eq!(ask(&liar, &format!("198.51.100.{number}")).await, status);
         }
         assert_eq!(ask(&proxy, "198.51.100.8").await, 401);

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use sqlx::{Connection, Executor, PgConnection};
 
 use crate::harness::{
-    BUSY, Answer, Client, Engine, Server,
+    Answer, BUSY, Client, Engine, Server,
     load::{Heard, Town},
 };
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::{sync::Barrier, task::JoinSet};
 
 use crate::harness::{
-    BUSY, Answer, Client, Person, Server,
+    Answer, BUSY, Client, Person, Server,
     authenticator::{Authenticator, Spoil},
     people::{code_of, new_key, next_code_of},
     stories,

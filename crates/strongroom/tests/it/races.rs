@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use crate::harness::{
-    BUSY, Answer, Engine, Person, Server,
+    Answer, BUSY, Engine, Person, Server,
     load::whole_history,
     people::{new_key, transfer_body},
     stories,

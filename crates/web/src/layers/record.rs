@@ -158,7 +158,9 @@ impl<S: Sync> FromRequestParts<S> for Record {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let record = Self::of(&parts.extensions).cloned();
-        record.ok_or_else(|| Problem::internal("a handler that needs the request's record runs without a front"))
+        record.ok_or_else(|| {
+            Problem::internal("a handler that needs the request's record runs without a front")
+        })
     }
 }
 

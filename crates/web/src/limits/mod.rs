@@ -212,9 +212,14 @@ fn class_of(cx: &Cx, method: &Method, traffic: Option<Traffic>) -> Class {
 /// Whether somebody says who they are. Whether it is true, the authenticator finds out.
 fn shows_credential(headers: &HeaderMap) -> bool {
     use http::header::{AUTHORIZATION, COOKIE};
-    [AUTHORIZATION.as_str(), "x-api-key", "x-api-key-id", COOKIE.as_str()]
-        .into_iter()
-        .any(|name| headers.contains_key(name))
+    [
+        AUTHORIZATION.as_str(),
+        "x-api-key",
+        "x-api-key-id",
+        COOKIE.as_str(),
+    ]
+    .into_iter()
+    .any(|name| headers.contains_key(name))
 }
 
 #[cfg(test)]

@@ -72,9 +72,16 @@ async fn what_is_not_there_is_counted_and_health_keys_and_pages_have_counts_of_t
         statuses(&front, 7, || Request::get("/wp-login.php")).await,
         [404, 404, 404, 404, 404, 404, 429]
     );
-    assert_eq!(statuses(&front, 1, || Request::get("/api/v1/auth/forgotten")).await, [429]);
+    assert_eq!(
+        statuses(&front, 1, || Request::get("/api/v1/auth/forgotten")).await,
+        [429]
+    );
     for path in ["/livez", "/.well-known/jwks.json"] {
-        assert_eq!(statuses(&front, 4, || Request::get(path)).await, [200, 200, 200, 429], "{path}");
+        assert_eq!(
+            statuses(&front, 4, || Request::get(path)).await,
+            [200, 200, 200, 429],
+            "{path}"
+        );
     }
     let elsewhere = ask(&front, "192.0.2.2", Request::get("/wp-login.php")).await;
     assert_eq!(elsewhere.status(), StatusCode::NOT_FOUND);
@@ -94,7 +101,10 @@ async fn a_credential_or_a_forwarded_address_that_nobody_vouches_for_is_no_way_a
             .header("x-device-token", format!("forged-{number}"))
             .header("x-forwarded-for", format!("198.51.100.{number}"))
     };
-    assert_eq!(statuses(&front, 7, request).await, [200, 200, 200, 200, 200, 200, 429]);
+    assert_eq!(
+        statuses(&front, 7, request).await,
+        [200, 200, 200, 200, 200, 200, 429]
+    );
     // A trusted proxy is believed, and what its client wrote to the left is not.
     for number in 0..7 {
         let request = Request::post("/api/v1/auth/register")
@@ -124,7 +134,10 @@ async fn the_headers_say_what_is_allowed_and_left_and_a_refusal_when_it_is_over(
     assert_eq!(header(&refused, "content-type"), "application/problem+json");
     let body = axum::body::to_bytes(refused.into_body(), 10_000).await.unwrap();
     let body = String::from_utf8(body.to_vec()).unwrap();
-    assert!(body.contains("Rate limit exceeded: too many anonymous requests."), "{body}");
+    assert!(
+        body.contains("Rate limit exceeded: too many anonymous requests."),
+        "{body}"
+    );
     assert!(body.contains(r#""code":"rate_limited""#), "{body}");
 }
 
@@ -155,8 +168,15 @@ async fn right_logins_use_up_nothing_and_wrong_ones_are_over_soon() {
     assert_eq!(statuses(&front, 50, || login(200)).await, [200; 50]);
     assert_eq!(statuses(&front, 3, || login(401)).await, [401, 401, 429]);
     let refused = ask(&front, HERE, login(200)).await;
-    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS, "a right one after too many wrong ones");
-    assert!(header(&refused, "ratelimit").contains(r#""auth";r=0;t=450"#), "{refused:?}");
+    assert_eq!(
+        refused.status(),
+        StatusCode::TOO_MANY_REQUESTS,
+        "a right one after too many wrong ones"
+    );
+    assert!(
+        header(&refused, "ratelimit").contains(r#""auth";r=0;t=450"#),
+        "{refused:?}"
+    );
     let elsewhere = ask(&front, "192.0.2.9", login(401)).await;
     assert_eq!(elsewhere.status(), StatusCode::UNAUTHORIZED);
 }
@@ -193,7 +213,10 @@ async fn a_hundred_wrong_passwords_at_once_are_two_guesses() {
     let front = front(Router::new().route(LOGIN, post(slow)));
     futures::future::join_all((0..100).map(|_| async {
         let status = ask(&front, HERE, Request::post(LOGIN)).await.status();
-        refused.fetch_add(usize::from(status == StatusCode::TOO_MANY_REQUESTS), Ordering::Relaxed);
+        refused.fetch_add(
+            usize::from(status == StatusCode::TOO_MANY_REQUESTS),
+            Ordering::Relaxed,
+        );
     }))
     .await;
     assert_eq!(looked.load(Ordering::Relaxed), 2);

@@ -55,7 +55,11 @@ const OUTSIDE: &[(&str, Traffic)] = &[
 impl Traffic {
     /// Of the route with that template.
     pub(crate) fn of(method: &Method, template: &str) -> Self {
-        let method = if method == Method::HEAD { &Method::GET } else { method };
+        let method = if method == Method::HEAD {
+            &Method::GET
+        } else {
+            method
+        };
         let open = OPEN
             .iter()
             .find(|(known, path, _)| known == method && *path == template)

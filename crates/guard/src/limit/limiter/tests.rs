@@ -21,7 +21,9 @@ fn v6(text: &str) -> Subject {
 
 /// How many of `tries` at one moment pass.
 fn passing(limiter: &Limiter, subject: Subject, now: Duration, tries: u32) -> u32 {
-    (0..tries).map(|_| u32::from(limiter.charge_at(subject, 1, now).is_ok())).sum()
+    (0..tries)
+        .map(|_| u32::from(limiter.charge_at(subject, 1, now).is_ok()))
+        .sum()
 }
 
 #[test]
@@ -34,7 +36,11 @@ fn the_quota_passes_and_one_more_does_not_until_its_time_has_come() {
     assert!(limiter.charge_at(v4(1), 1, 179 * SECOND).is_err());
     assert!(limiter.charge_at(v4(1), 1, 180 * SECOND).is_ok());
     assert!(limiter.charge_at(v4(1), 1, 180 * SECOND).is_err());
-    assert_eq!(passing(&limiter, v4(2), Duration::ZERO, 9), 5, "somebody else has an own count");
+    assert_eq!(
+        passing(&limiter, v4(2), Duration::ZERO, 9),
+        5,
+        "somebody else has an own count"
+    );
 }
 
 #[test]
@@ -48,7 +54,10 @@ fn every_window_has_to_agree_and_a_refusal_costs_nothing_in_any() {
     assert!((200..=392).contains(&passed), "{passed}");
     let begun = 30 * 24 * HOUR;
     assert_eq!(passing(&limiter, v4(1), begun, 1000), 50);
-    assert_eq!(limiter.charge_at(v4(1), 1, begun).unwrap_err().retry_after, 72 * SECOND);
+    assert_eq!(
+        limiter.charge_at(v4(1), 1, begun).unwrap_err().retry_after,
+        72 * SECOND
+    );
 }
 
 #[test]
@@ -80,27 +89,50 @@ fn neighbours_of_one_network_add_up() {
     // Rotating the /64 within a /56 gives four times the quota, within a /48 sixteen times.
     let mut passed = 10;
     for network in 1..256_u32 {
-        passed += passing(&limiter, v6(&format!("2001:db8:0:{network:x}::1")), Duration::ZERO, 10);
+        passed += passing(
+            &limiter,
+            v6(&format!("2001:db8:0:{network:x}::1")),
+            Duration::ZERO,
+            10,
+        );
     }
     assert_eq!(passed, 40);
     for site in 1..256_u32 {
-        passed += passing(&limiter, v6(&format!("2001:db8:0:{site:x}00::1")), Duration::ZERO, 10);
+        passed += passing(
+            &limiter,
+            v6(&format!("2001:db8:0:{site:x}00::1")),
+            Duration::ZERO,
+            10,
+        );
     }
     assert_eq!(passed, 160);
-    assert_eq!(passing(&limiter, v6("2001:db8:1::1"), Duration::ZERO, 99), 10, "the next /48");
+    assert_eq!(
+        passing(&limiter, v6("2001:db8:1::1"), Duration::ZERO, 99),
+        10,
+        "the next /48"
+    );
     let mapped = Subject::Address("::ffff:192.0.2.1".parse().unwrap());
     assert_eq!(passing(&limiter, v4(1), Duration::ZERO, 6), 6);
-    assert_eq!(passing(&limiter, mapped, Duration::ZERO, 9), 4, "IPv4 in IPv6 is IPv4");
+    assert_eq!(
+        passing(&limiter, mapped, Duration::ZERO, 9),
+        4,
+        "IPv4 in IPv6 is IPv4"
+    );
 }
 
 #[test]
 fn a_marked_device_has_an_own_count_and_many_marks_together_a_bound() {
     let limiter = limiter("5/15m");
-    let Subject::Address(address) = v4(1) else { unreachable!() };
+    let Subject::Address(address) = v4(1) else {
+        unreachable!()
+    };
     assert_eq!(passing(&limiter, v4(1), Duration::ZERO, 9), 5);
     let mut passed = 0;
     for number in 0..100 {
-        let device = Subject::Device { mark: [number; 16], address };
+        let device = Subject::Device {
+            mark: [number; 16],
+            address,
+        };
         let own = passing(&limiter, device, Duration::ZERO, 9);
         assert!(own == 5 || passed == 50, "{own} after {passed}");
         passed += own;
@@ -118,7 +150,10 @@ fn a_flood_of_addresses_is_forgotten_first_and_memory_is_bounded() {
             assert!(limiter.keys() <= 3_200, "{}", limiter.keys());
         }
     }
-    assert!(limiter.charge_at(v4(0), 1, Duration::ZERO).is_err(), "who used it up is remembered");
+    assert!(
+        limiter.charge_at(v4(0), 1, Duration::ZERO).is_err(),
+        "who used it up is remembered"
+    );
 }
 
 #[test]
