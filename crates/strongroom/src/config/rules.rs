@@ -156,6 +156,9 @@ impl Rules<'_> {
         if config.approvals_bootstrap {
             self.refuse("approvals.bootstrap", "is refused in production");
         }
+        if !config.limits.enabled {
+            self.refuse("limits.enabled", "= false is refused in production");
+        }
         self.production_keys();
         self.production_databases();
         self.production_files();

@@ -5,6 +5,7 @@ mod audit;
 mod bad_input;
 mod bad_input_http;
 mod batches;
+mod edge_limits;
 mod factors;
 mod faults;
 mod faults_database;

@@ -11,6 +11,7 @@ mod query;
 
 pub use auth::Auth;
 pub(crate) use binder::FactorBinder;
+pub(crate) use client::device_mark;
 pub use client::{Anonymous, DEVICE_TOKEN};
 pub use json::{JSON_DEPTH_MAX, JsonBody, OptionalJsonBody, parse_json};
 pub use query::{QUERY_BYTES_MAX, QUERY_PARAMETERS_MAX, QueryParams};

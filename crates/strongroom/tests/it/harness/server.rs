@@ -186,6 +186,11 @@ impl Server {
         Client::new(&self.url, &self.authority())
     }
 
+    /// The same from another loopback address, which is another stranger to the server.
+    pub(crate) fn client_from(&self, address: &str) -> Client {
+        Client::from_address(&self.url, &self.authority(), Some(address.parse().unwrap()))
+    }
+
     /// Where it is.
     pub(crate) fn url(&self) -> &str {
         &self.url
