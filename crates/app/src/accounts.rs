@@ -124,6 +124,8 @@ impl Bank {
                         idempotency: idempotency.clone(),
                         dry_run: false,
                         step_up: None,
+                        bounds: None,
+                        nonce: None,
                         verb: Verb::Open(new.clone()),
                     })
                 })
@@ -284,6 +286,8 @@ impl Bank {
                     idempotency: None,
                     dry_run: false,
                     step_up: None,
+                    bounds: None,
+                    nonce: None,
                     verb: Verb::Change {
                         account: id,
                         side,
@@ -388,7 +392,7 @@ impl Bank {
         text: &str,
         fields: &[Vec<u8>],
     ) -> Result<strongroom_domain::ledger::Idempotency, Error> {
-        let key = IdempotencyKey::new(cx.person()?, text).ok_or_else(|| {
+        let key = IdempotencyKey::new(cx.key_owner()?, text).ok_or_else(|| {
             Error::new(
                 Kind::Invalid,
                 "idempotency_key_missing",
@@ -450,8 +454,18 @@ pub(crate) fn refused(answer: Answer, fields: &Fields) -> Error {
             }
             error
         }
+        Answer::NonceUsed => replayed(),
         Answer::Done(_) | Answer::Replayed { refusal: None, .. } | Answer::Stale | Answer::StepUpNeeded => {
             Error::broken("another answer than asked for")
         }
     }
+}
+
+/// The answer to a signed request that came before.
+pub(crate) fn replayed() -> Error {
+    Error::new(
+        Kind::Unauthenticated,
+        "signature_replayed",
+        "The nonce of this request was used before: sign it anew.",
+    )
 }

@@ -169,6 +169,10 @@ const fn customer_may(action: Action) -> bool {
                 | Action::AccountClose
                 | Action::TransferCreate
                 | Action::TransferRead
+                | Action::ApiKeyCreate
+                | Action::ApiKeyRead
+                | Action::ApiKeyRotate
+                | Action::ApiKeyRevoke
         )
 }
 

@@ -8,6 +8,7 @@
 
 mod apply;
 mod book;
+mod bounds;
 mod command;
 mod refusal;
 
@@ -16,6 +17,9 @@ mod tests;
 
 pub use apply::{Answer, Done, Signer, decide};
 pub use book::{Book, Changes, OpenedAccount, SealedText, StepUp, StoredOutcome};
+pub use bounds::{
+    BUDGET_WINDOW_SECS_MAX, BUDGET_WINDOW_SECS_MIN, Budget, BudgetState, KEY_PAYEES_MAX, KeyBounds, Nonce,
+};
 pub use command::{
     AccountChange, Authority, Command, Fingerprint, Idempotency, IdempotencyTag, NewAccount, Owned, Posting,
     SealedMemo, StepUpClaim, Verb,

@@ -6,11 +6,13 @@
 
 pub(crate) mod outcomes;
 mod postgres;
+mod postgres_bounds;
 mod postgres_load;
 mod postgres_write;
 mod read;
 pub(crate) mod rows;
 mod sqlite;
+mod sqlite_bounds;
 mod sqlite_write;
 
 use std::{collections::BTreeSet, fmt::Debug};
@@ -22,8 +24,8 @@ pub use sqlite::SqliteLane;
 pub(crate) use sqlite::spawn_checkpointer;
 use strongroom_domain::{
     iban::Iban,
-    id::{AccountId, StepUpId},
-    ledger::{Book, Changes, Command, IdempotencyTag, Verb},
+    id::{AccountId, ApiKeyId, StepUpId},
+    ledger::{Book, Changes, Command, IdempotencyTag, Nonce, Verb},
     time::{Date, Timestamp},
 };
 
@@ -41,6 +43,10 @@ pub struct Need {
     pub tags: BTreeSet<IdempotencyTag>,
     /// Approvals by a fresh factor.
     pub step_ups: BTreeSet<StepUpId>,
+    /// Budgets of integrations.
+    pub budgets: BTreeSet<ApiKeyId>,
+    /// Nonces of signed requests.
+    pub nonces: BTreeSet<Nonce>,
     /// Account numbers that are about to be taken.
     pub numbers: BTreeSet<Iban>,
 }
@@ -54,6 +60,13 @@ impl Need {
             need.tags.extend(command.idempotency.as_ref().map(|key| key.tag));
             need.step_ups
                 .extend(command.step_up.and_then(|claim| claim.approval));
+            let bounds = command.bounds.as_deref();
+            need.budgets.extend(
+                bounds
+                    .filter(|bounds| bounds.budget.is_some())
+                    .map(|bounds| bounds.integration),
+            );
+            need.nonces.extend(command.nonce);
             if let Verb::Open(new) = &command.verb {
                 need.accounts.insert(new.id);
                 need.numbers.insert(new.number.clone());

@@ -7,6 +7,7 @@ use crate::{
     id::{AccountId, StepUpId},
     ledger::{
         book::{Book, Changes, OpenedAccount, SealedText, StoredOutcome},
+        bounds,
         command::{AccountChange, Command, Idempotency, NewAccount, Owned, Posting, StepUpClaim, Verb},
         refusal::Refusal,
     },
@@ -58,6 +59,8 @@ pub enum Answer {
     /// A fresh factor must approve this request first, and none has, or its approval is spent or over. No outcome: the
     /// same key may be used again.
     StepUpNeeded,
+    /// The signature's nonce was used by another request.
+    NonceUsed,
 }
 
 /// Decides the commands in order against the book. Afterwards the book holds the new state and the changes what to
@@ -70,9 +73,21 @@ pub fn decide(book: &mut Book, commands: &[Command], signer: &dyn Signer) -> (Ch
     let mut changes = Changes::default();
     let answers = commands
         .iter()
-        .map(|command| decide_one(book, &mut changes, command, signer))
+        .map(|command| decide_once(book, &mut changes, command, signer))
         .collect();
     (changes, answers)
+}
+
+/// A signed request is decided once. Rights that changed are no decision: the same request comes again.
+fn decide_once(book: &mut Book, changes: &mut Changes, command: &Command, signer: &dyn Signer) -> Answer {
+    if bounds::was_used(book, command) {
+        return Answer::NonceUsed;
+    }
+    let answer = decide_one(book, changes, command, signer);
+    if answer != Answer::Stale {
+        bounds::use_up(book, changes, command);
+    }
+    answer
 }
 
 fn decide_one(book: &mut Book, changes: &mut Changes, command: &Command, signer: &dyn Signer) -> Answer {
@@ -223,6 +238,7 @@ fn may_touch(scope: Owned, account: &Account) -> bool {
 }
 
 fn post(book: &mut Book, changes: &mut Changes, command: &Command, posting: &Posting) -> Decision {
+    bounds::check(book, command, posting)?;
     let (from, to) = check_post(book, command, posting)?;
     let amount = posting.amount.minor();
     let first_entry = book.next_entry;
@@ -240,6 +256,7 @@ fn post(book: &mut Book, changes: &mut Changes, command: &Command, posting: &Pos
             done: Done::Posted(transaction),
         });
     }
+    bounds::charge(book, changes, command, posting);
     let booked_at = book.booked_at;
     let mut entries = Vec::with_capacity(2);
     for (id, signed_amount, entry_id) in lines {

@@ -46,6 +46,10 @@ refusals! {
     NotFrozenByYou = 10, "not_frozen_by_you";
     /// The drawn account number is taken: draw again.
     NumberTaken = 11, "number_taken";
+    /// More than the key may move.
+    LimitExceeded = 12, "limit_exceeded";
+    /// The key may not pay this account.
+    PayeeNotAllowed = 13, "payee_not_allowed";
 }
 
 impl Refusal {

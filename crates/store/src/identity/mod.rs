@@ -11,12 +11,13 @@ mod mails;
 mod passkeys;
 mod recovery;
 mod registrations;
+mod replays;
 mod sessions;
 mod step_ups;
 mod tickets;
 mod users;
 
-pub use api_keys::{ApiKeyRow, NewApiKey};
+pub use api_keys::{ApiKeyRow, KeySigning, NewApiKey};
 pub use approvals::{NewApproval, SWEEP_ROWS_MAX};
 pub use factors::{DEVICES_MAX, FactorId, FactorKind, FactorState, TotpRow};
 pub use mails::MailRow;

@@ -19,8 +19,8 @@ use uuid::Uuid;
 use crate::{
     error::StoreError,
     ledger::{
-        LaneClock, LaneCounters, Need,
-        postgres_load::{Loaded, prepare, question},
+        LaneClock, LaneCounters, Need, postgres_bounds,
+        postgres_load::{Few, Loaded, prepare, question},
         postgres_write::Columns,
     },
     postgres::PostgresEngine,
@@ -93,7 +93,7 @@ impl PostgresLane {
     async fn load(&mut self, connection: &mut PgConnection, need: &Need) -> Result<Book, StoreError> {
         let (question, statements) = question(need);
         self.count(statements);
-        let loaded = Loaded::ask(connection, question).await?;
+        let loaded = Loaded::ask(connection, question, Few::of(need)).await?;
         self.generation = loaded.generation;
         let newest = loaded
             .accounts
@@ -106,6 +106,8 @@ impl PostgresLane {
             outcomes: loaded.outcomes,
             taken_numbers: loaded.taken_numbers,
             step_ups: loaded.step_ups,
+            budgets: loaded.budgets,
+            nonces: loaded.nonces,
             epoch: loaded.epoch,
             booked_at,
             today: self.clock.day(booked_at),
@@ -157,6 +159,8 @@ impl PostgresLane {
                 .await?;
             self.spend_step_ups(&mut connection, changes, book.booked_at)
                 .await?;
+            let extra = postgres_bounds::write(&mut connection, changes, book).await?;
+            (0..extra).for_each(|_| self.count(1));
             self.count(1);
             if connection.execute("COMMIT").await.is_err() {
                 return Err(StoreError::CommitUnknown);

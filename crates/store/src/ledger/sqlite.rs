@@ -24,6 +24,7 @@ use crate::{
     ledger::{
         LaneClock, LaneCounters, Need,
         rows::{AccountRow, StateRow},
+        sqlite_bounds::{find_budgets, find_nonces},
         sqlite_write::write,
     },
     sqlite::{Head, SqliteEngine},
@@ -243,6 +244,8 @@ fn load(
             step_ups.insert(*id, approval);
         }
     }
+    let budgets = find_budgets(connection, need, counters)?;
+    let nonces = find_nonces(connection, need, counters)?;
     let mut taken_numbers = std::collections::HashSet::new();
     for number in &need.numbers {
         counters.statements += 1;
@@ -254,6 +257,8 @@ fn load(
         accounts,
         outcomes,
         step_ups,
+        budgets,
+        nonces,
         taken_numbers,
         epoch: head.epoch,
         booked_at,

@@ -1,5 +1,6 @@
 //! Stories of the whole server, told over HTTPS on both databases.
 
+mod api_keys;
 mod audit;
 mod bad_input;
 mod bad_input_http;

@@ -6,7 +6,7 @@
 use axum::{extract::FromRef, extract::FromRequestParts};
 use http::{HeaderMap, HeaderName, header, request::Parts};
 use strongroom_api::codes;
-use strongroom_app::{Credential, Cx};
+use strongroom_app::{Arrival, Credential, Cx};
 use strongroom_domain::principal::{Origin, Principal};
 
 use crate::{
@@ -34,7 +34,12 @@ where
         let request = strongroom_domain::id::RequestId::from_bytes(request.bytes());
         let credential = credential(&parts.headers)?;
         let bank = AppState::from_ref(state).bank;
-        let cx = bank.authenticate(credential, request, Origin::Api).await?;
+        let arrival = Arrival {
+            request,
+            origin: Origin::Api,
+            address: record.map(Record::client),
+        };
+        let cx = bank.authenticate(credential, arrival).await?;
         if let Some(record) = record {
             record.set_principal(match cx.caller.principal {
                 Principal::User(id) => id.to_string(),

@@ -5,6 +5,7 @@ mod admin_accounts;
 mod admin_audit;
 mod admin_ledger;
 mod admin_users;
+mod api_keys;
 mod auth;
 mod check;
 mod counter;
@@ -30,6 +31,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .merge(factors::routes())
         .merge(passkeys::routes())
         .merge(me::routes())
+        .merge(api_keys::routes())
         .merge(accounts::routes())
         .merge(history::routes())
         .merge(transfers::routes())

@@ -93,6 +93,8 @@ fn books() -> Books {
         outcomes: HashMap::new(),
         taken_numbers: HashSet::new(),
         step_ups: HashMap::new(),
+        budgets: HashMap::new(),
+        nonces: HashMap::new(),
         epoch: 1,
         booked_at: Timestamp::from_micros(1_000),
         today: Date::default(),
@@ -137,6 +139,8 @@ fn books() -> Books {
             idempotency: None,
             dry_run: false,
             step_up: None,
+            bounds: None,
+            nonce: None,
             verb,
         })
         .collect();

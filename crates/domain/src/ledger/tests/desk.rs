@@ -86,6 +86,8 @@ fn command(by: UserId, scope: Owned, action: Action, verb: Verb) -> Command {
         idempotency: None,
         dry_run: false,
         step_up: None,
+        bounds: None,
+        nonce: None,
         verb,
     }
 }
@@ -239,6 +241,8 @@ impl Desk {
                 outcomes: HashMap::new(),
                 taken_numbers: HashSet::new(),
                 step_ups: HashMap::new(),
+                budgets: HashMap::new(),
+                nonces: HashMap::new(),
                 epoch: EPOCH,
                 booked_at,
                 today: Date::parse("2026-11-20").unwrap(),
