@@ -5,6 +5,7 @@
 
 pub mod accounts;
 pub mod api_keys;
+pub mod approvals;
 pub mod audit;
 pub mod auth;
 pub mod client;
@@ -15,6 +16,7 @@ pub mod money;
 pub mod passkeys;
 mod problem;
 pub mod receipts;
+pub mod security;
 pub mod step_up;
 pub mod transfers;
 

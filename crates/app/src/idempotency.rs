@@ -2,8 +2,8 @@
 //!
 //! What must hold (decided in the books, in the same commit as the money): one key of one owner does one thing, and
 //! every retry gets the same answer. The scope is the owner: a person, or an integration whatever its key is, so
-//! that a replaced key cannot pay twice. A request's content is kept as keyed digests of its fields, so that a mismatch can name the field and the
-//! table tells nothing.
+//! that a replaced key cannot pay twice. A request's content is kept as keyed digests of its fields, so that a mismatch
+//! can name the field and the table tells nothing.
 
 use strongroom_crypto::Idempotency as Keyed;
 use strongroom_domain::ledger::{Fingerprint, Idempotency, IdempotencyTag};

@@ -124,7 +124,10 @@ on_both_engines! {
         let added = bank.bank.add_own_api_key(&cx, wish(&cx, caveats)).await.unwrap();
         let by_key = shows(&bank, &added, None).await.unwrap();
         bank.bank.create_transfer(&by_key, pay(from, to, 500, &key())).await.unwrap();
-        let refused = async |to, minor| bank.bank.create_transfer(&by_key, pay(from, to, minor, &key())).await.unwrap_err().code;
+        let refused = async |to, minor| {
+            let asked = bank.bank.create_transfer(&by_key, pay(from, to, minor, &key())).await;
+            asked.unwrap_err().code
+        };
         assert_eq!(refused(to, 501).await, "limit_exceeded");
         assert_eq!(refused(third, 1).await, "payee_not_allowed");
     }

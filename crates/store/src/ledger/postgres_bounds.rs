@@ -1,5 +1,5 @@
-//! Budgets of integrations and nonces of signed requests on PostgreSQL: one statement each for the whole batch, and none
-//! where the batch has none.
+//! Budgets of integrations and nonces of signed requests on PostgreSQL: one statement each for the whole batch, and
+//! none where the batch has none.
 
 use sea_orm::sqlx::{self, PgConnection};
 use strongroom_domain::ledger::{Book, Changes};

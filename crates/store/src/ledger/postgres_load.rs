@@ -149,7 +149,7 @@ impl Few {
     }
 
     /// The answers, each in its place; those that were not asked for are empty.
-    fn of_answers<'a>(self, answers: &'a [Vec<PgRow>]) -> Result<[&'a [PgRow]; 3], StoreError> {
+    fn of_answers(self, answers: &[Vec<PgRow>]) -> Result<[&[PgRow]; 3], StoreError> {
         let mut rest = answers.iter();
         let found = self.0.map(|asked| match asked {
             true => rest.next().map(Vec::as_slice),

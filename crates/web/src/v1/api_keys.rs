@@ -44,8 +44,8 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
 
 /// Make a key for a program of yours.
 ///
-/// Needs a factor proved just now (`POST /auth/step-up` without a challenge). The secrets are in this answer and nowhere
-/// else. Money is moved by signed requests only.
+/// Needs a factor proved just now (`POST /auth/step-up` without a challenge). The secrets are in this answer and
+/// nowhere else. Money is moved by signed requests only.
 #[utoipa::path(post, path = "/api/v1/api-keys", tag = "api-keys", request_body = wire::CreateApiKey,
     responses((status = 201, description = "The key, shown this once.", body = wire::ApiKeyMade)))]
 async fn create(
