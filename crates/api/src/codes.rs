@@ -83,6 +83,8 @@ codes! {
         "Refresh the token set, else log in.";
     TOKEN_INVALID = "token_invalid", Unauthenticated, "The token is not valid",
         "Refresh the token set, else log in; a session that ended does not come back.";
+    SIGNATURE_REPLAYED = "signature_replayed", Unauthenticated, "The signed request came before",
+        "Sign it anew, with a nonce of its own.";
     STEP_UP_REQUIRED = "step_up_required", StepUp, "A fresh factor is needed",
         "Prove a factor for `challenge` at `/api/v1/auth/step-up`, then repeat the same request.";
 
@@ -118,6 +120,10 @@ codes! {
         "Wait a moment and repeat with the same key.";
     DUPLICATE_SUSPECTED = "duplicate_suspected", Conflict, "This looks like a payment made before",
         "Ask the customer; repeat with `X-Confirm-Duplicate: <confirmation>` if it is meant.";
+    API_KEY_REPLACED = "api_key_replaced", Conflict, "Another key took the place of this one",
+        "Use the new key, or replace that one.";
+    TOO_MANY_API_KEYS = "too_many_api_keys", Conflict, "There are as many keys as there can be",
+        "Take away a key that you do not need.";
     HOLD_NOT_OPEN = "hold_not_open", Conflict, "The hold is no longer open",
         "Read the hold.";
     ALREADY_REVERSED = "already_reversed", Conflict, "It was reversed before",
@@ -154,6 +160,8 @@ codes! {
         "Use another account.";
     PAYEE_UNAVAILABLE = "payee_unavailable", Rejected, "The payee cannot be paid",
         "Check the account with the payee; nothing says more about it.";
+    PAYEE_NOT_ALLOWED = "payee_not_allowed", Rejected, "The key may not pay this account",
+        "Use a key whose `caveats.allowed_beneficiaries` names the account.";
     IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused", Rejected, "The key was used for something else",
         "Take a new key for a new intent; `errors` names the fields that differ.";
 

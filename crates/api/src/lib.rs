@@ -4,6 +4,7 @@
 //! the client matches on [`Problem::code`].
 
 pub mod accounts;
+pub mod api_keys;
 pub mod approvals;
 pub mod audit;
 pub mod auth;

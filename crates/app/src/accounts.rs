@@ -124,6 +124,8 @@ impl Bank {
                         idempotency: idempotency.clone(),
                         dry_run: false,
                         step_up: None,
+                        bounds: None,
+                        nonce: None,
                         verb: Verb::Open(new.clone()),
                     })
                 })
@@ -284,6 +286,8 @@ impl Bank {
                     idempotency: None,
                     dry_run: false,
                     step_up: None,
+                    bounds: None,
+                    nonce: None,
                     verb: Verb::Change {
                         account: id,
                         side,
@@ -407,7 +411,7 @@ impl Bank {
 }
 
 fn key_of(cx: &Cx, text: &str) -> Result<IdempotencyKey, Error> {
-    IdempotencyKey::new(cx.person()?, text).ok_or_else(|| {
+    IdempotencyKey::new(cx.key_owner()?, text).ok_or_else(|| {
         Error::new(
             Kind::Invalid,
             "idempotency_key_missing",
@@ -466,8 +470,18 @@ pub(crate) fn refused(answer: Answer, fields: &Fields) -> Error {
             }
             error
         }
+        Answer::NonceUsed => replayed(),
         Answer::Done(_) | Answer::Replayed { refusal: None, .. } | Answer::Stale | Answer::StepUpNeeded => {
             Error::broken("another answer than asked for")
         }
     }
+}
+
+/// The answer to a signed request that came before.
+pub(crate) fn replayed() -> Error {
+    Error::new(
+        Kind::Unauthenticated,
+        "signature_replayed",
+        "The nonce of this request was used before: sign it anew.",
+    )
 }

@@ -180,6 +180,10 @@ const fn customer_may(action: Action) -> bool {
                 | Action::HoldCapture
                 | Action::HoldVoid
                 | Action::HoldRead
+                | Action::ApiKeyCreate
+                | Action::ApiKeyRead
+                | Action::ApiKeyRotate
+                | Action::ApiKeyRevoke
         )
 }
 

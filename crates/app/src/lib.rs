@@ -6,6 +6,7 @@
 //! [`ledger_writer`], which is the only way to the books. Nothing here knows HTTP, SQL or what a status code is.
 
 pub mod accounts;
+pub mod api_key_input;
 pub mod api_keys;
 pub mod approvals;
 pub mod audit_log;
@@ -28,12 +29,14 @@ pub mod holds;
 pub mod idempotency;
 pub mod identity;
 pub mod jobs;
+mod key_bounds;
 pub mod keys;
 pub mod ledger_check;
 pub mod ledger_writer;
 pub mod login;
 pub mod mail;
 pub mod mfa;
+pub mod networks;
 pub mod operators;
 pub mod outbox;
 pub mod passkeys;
@@ -51,8 +54,9 @@ pub mod token_set;
 pub mod transfers;
 pub mod users;
 pub mod verify;
+mod wrong_keys;
 
-pub use auth_state::Credential;
+pub use auth_state::{Arrival, Credential};
 pub use authorize::Permit;
 pub use bank::{Bank, BankSettings};
 pub use clock::{Clock, SystemClock};

@@ -225,6 +225,8 @@ impl Bank {
                     idempotency: asked.idempotency.clone(),
                     dry_run: asked.dry_run,
                     step_up: asked.step_up,
+                    bounds: self.bounds_for(cx, posting.currency)?,
+                    nonce: None,
                     verb: Verb::Post(posting.clone()),
                 })
             })

@@ -85,6 +85,10 @@ actions! {
     GrantCreate = "grant.create",
     /// Make a key for an integration.
     ApiKeyCreate = "api_key.create",
+    /// Read own keys of integrations.
+    ApiKeyRead = "api_key.read",
+    /// Replace an integration's key by a new one.
+    ApiKeyRotate = "api_key.rotate",
     /// Take an integration's key away.
     ApiKeyRevoke = "api_key.revoke",
     /// Approve or reject what somebody else asked for.

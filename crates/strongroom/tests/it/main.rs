@@ -1,5 +1,6 @@
 //! Stories of the whole server, told over HTTPS on both databases.
 
+mod api_keys;
 mod approvals;
 mod audit;
 mod bad_input;

@@ -6,7 +6,7 @@
 use axum::{extract::FromRef, extract::FromRequestParts};
 use http::{HeaderMap, HeaderName, StatusCode, header, request::Parts};
 use strongroom_api::codes;
-use strongroom_app::{Bank, Credential, Cx, security_events::SecurityEventKind};
+use strongroom_app::{Arrival, Bank, Credential, Cx, security_events::SecurityEventKind};
 use strongroom_domain::{
     id,
     principal::{Origin, Principal},
@@ -62,7 +62,12 @@ async fn established(parts: &Parts, bank: &Bank, request: id::RequestId) -> Resu
         Credential::Bearer(_) => SecurityEventKind::TokenRefused,
         Credential::ApiKey(_) => SecurityEventKind::ApiKeyRefused,
     };
-    let outcome = bank.authenticate(credential, request, Origin::Api).await;
+    let arrival = Arrival {
+        request,
+        origin: Origin::Api,
+        address: Record::of(&parts.extensions).map(Record::client),
+    };
+    let outcome = bank.authenticate(credential, arrival).await;
     if outcome.is_err() {
         let address = Record::of(&parts.extensions).map(|record| record.client().to_string());
         bank.note_failure(kind, &address.unwrap_or_default(), None, &outcome);

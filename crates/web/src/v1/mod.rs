@@ -7,6 +7,7 @@ mod admin_audit;
 mod admin_ledger;
 mod admin_security;
 mod admin_users;
+mod api_keys;
 mod auth;
 mod batches;
 mod check;
@@ -34,6 +35,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .merge(factors::routes())
         .merge(passkeys::routes())
         .merge(me::routes())
+        .merge(api_keys::routes())
         .merge(accounts::routes())
         .merge(history::routes())
         .merge(transfers::routes())
