@@ -11,6 +11,7 @@ mod harness;
 mod identity;
 mod import;
 mod limits;
+mod matrix;
 mod passkeys;
 mod process;
 mod races;
