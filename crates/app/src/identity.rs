@@ -12,7 +12,9 @@ use strongroom_domain::{
     principal::{Assurance, Caller, Origin, Principal},
 };
 
-use crate::{auth_state::AuthState, bank::Bank, cx::Cx, error::Error, mail::MailSink};
+use crate::{
+    auth_state::AuthState, bank::Bank, cx::Cx, error::Error, mail::MailSink, security_events::Pending,
+};
 
 /// Lifetime of an access token, in seconds.
 pub const ACCESS_TOKEN_SECS: u32 = 900;
@@ -36,6 +38,8 @@ pub struct IdentitySettings {
     pub key_environment: KeyEnvironment,
     /// Operators work at once, without the approval of another: development only.
     pub operators_at_once: bool,
+    /// New operators decide about requests of others at once: development only.
+    pub approvals_bootstrap: bool,
     /// What a password hash costs.
     pub password_cost: Cost,
     /// How many hashes are computed and wait at a time.
@@ -66,6 +70,7 @@ impl IdentitySettings {
             audience: public_url.trim_end_matches('/').to_owned(),
             key_environment: KeyEnvironment::Test,
             operators_at_once: false,
+            approvals_bootstrap: false,
             password_cost: Cost::DEFAULT,
             password_pool: PoolSize {
                 workers: Self::PASSWORD_WORKERS,
@@ -88,6 +93,7 @@ pub(crate) struct Identity {
     /// None where the server's address has no host name: then there are no passkeys.
     pub(crate) passkeys: Option<Passkeys>,
     pub(crate) state: AuthState,
+    pub(crate) failures: Pending,
     pub(crate) mail: tokio::sync::OnceCell<Arc<dyn MailSink>>,
     pub(crate) mail_waits: tokio::sync::Notify,
 }
@@ -100,6 +106,7 @@ impl Identity {
                 .map_err(Error::internal)?,
             passkeys: Passkeys::new(&settings.public_url, &settings.bank_name).ok(),
             state: AuthState::default(),
+            failures: Pending::default(),
             settings: settings.clone(),
             mail: tokio::sync::OnceCell::new(),
             mail_waits: tokio::sync::Notify::new(),

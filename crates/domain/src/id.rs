@@ -181,6 +181,8 @@ kinds! {
     StepUpKind, StepUpId, "stup";
     /// A passkey.
     PasskeyKind, PasskeyId, "pkey";
+    /// Failures of nobody in particular, counted together.
+    SecurityEventKind, SecurityEventId, "sev";
     /// A message to a person.
     MailKind, MailId, "mail";
 }
