@@ -2,6 +2,7 @@
 
 mod approvals;
 mod audit;
+mod authority;
 mod bad_input;
 mod bad_input_http;
 mod factors;

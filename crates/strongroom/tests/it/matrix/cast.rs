@@ -87,6 +87,8 @@ pub(crate) struct Cast {
     pub(crate) victim_ids: [String; 2],
     pub(crate) teller: Person,
     pub(crate) admin: Person,
+    /// A second administrator, who asks for what the first decides.
+    pub(crate) maker: Person,
     pub(crate) auditor: Person,
     /// Alice's and Bob's, with money.
     pub(crate) accounts: [Value; 2],
@@ -131,6 +133,7 @@ impl Cast {
         }
         lower(&mut server, &lowered).await;
         let [_, teller, auditor, admin]: [Person; 4] = people.try_into().unwrap();
+        let maker = server.operator("admin").await;
         for (name, person) in [("expired, customer", &alice), ("expired, admin", &admin)] {
             members.push(Member::outsider(
                 name,
@@ -168,6 +171,7 @@ impl Cast {
             victim_ids: victim_ids.try_into().unwrap(),
             teller,
             admin,
+            maker,
             auditor,
             accounts: accounts.try_into().unwrap(),
             other_accounts: other_accounts.try_into().unwrap(),
@@ -254,7 +258,7 @@ async fn lower(server: &mut Server, people: &[Person]) {
     reason = "a token is old by the clock of the host"
 )]
 fn expired(server: &Server, person: &Person) -> String {
-    let ring = FileProvider::plain(&server.data().join("keys").join("keyring"));
+    let ring = FileProvider::plain(server.data().join("keys").join("keyring"));
     let ring = ring.load(0).unwrap().unwrap();
     let now = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)

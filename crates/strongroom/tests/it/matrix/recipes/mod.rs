@@ -5,7 +5,7 @@ mod logins;
 mod oneself;
 
 use serde_json::{Value, json};
-use strongroom_domain::id::{AccountKind, Id, Kind, TransferKind, UserKind};
+use strongroom_domain::id::{AccountKind, ApprovalKind, Id, Kind, TransferKind, UserKind};
 
 use super::{
     Ask, Object, Scene,
@@ -134,6 +134,25 @@ pub(crate) async fn ask(operation: &str, scene: &Scene<'_>) -> Option<Ask> {
         "POST /api/v1/deposits" | "POST /api/v1/withdrawals" => Ask::to(path)
             .with(json!({"account_id": account(scene), "amount": {"amount": 1, "currency": "EUR"}}))
             .once(),
+        "GET /api/v1/admin/approvals" | "GET /api/v1/admin/security-events" => Ask::to(path),
+        "POST /api/v1/admin/users" => Ask::to(path).with(new_operator()),
+        // Somebody else's request may be decided, which is the good way here; the other one is the caller's own.
+        "POST /api/v1/admin/approvals/{id}/approve" | "POST /api/v1/admin/approvals/{id}/reject" => {
+            let maker = match (scene.object, &scene.caller.person) {
+                (Object::Anothers, Some(me)) if scene.caller.name == "admin" => me,
+                _ => &cast.maker,
+            };
+            let made = maker
+                .client
+                .post("/api/v1/admin/users", new_operator())
+                .await
+                .expect(202);
+            let id = match scene.object {
+                Object::Absent => absent::<ApprovalKind>(),
+                Object::Own | Object::Anothers => made.text("approval_id"),
+            };
+            Ask::to(fill(&id)).with(json!({"reason": "asked for by the matrix"}))
+        }
         "POST /api/v1/admin/users/{id}/lock" => {
             prepare(scene, None).await;
             Ask::to(fill(&victim_id(scene))).with(reason)
@@ -152,6 +171,10 @@ pub(crate) async fn ask(operation: &str, scene: &Scene<'_>) -> Option<Ask> {
         }
         _ => return None,
     })
+}
+
+fn new_operator() -> Value {
+    json!({"email": format!("{}@bank.example", new_key()), "full_name": "New Teller", "role": "teller"})
 }
 
 fn new_account() -> Value {
