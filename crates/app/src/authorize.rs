@@ -85,6 +85,8 @@ fn decide(cx: &Cx, action: Action, resource: Resource) -> Option<Owned> {
         Principal::Anonymous => None,
         // Whoever holds the data directory holds the bank; jobs are the server itself. Neither moves customers' money.
         Principal::Job | Principal::Cli(_) => (!moves_money(action)).then_some(Owned::ByAnyone),
+        // Who works for the bank is no customer of the own desk.
+        Principal::User(me) if action == Action::AccountOpenFor && resource == Resource::OwnedBy(me) => None,
         Principal::User(me) | Principal::ApiKey { owner: me, .. } => cx
             .rights
             .roles
@@ -134,10 +136,6 @@ fn role_allows(
         return None;
     }
     let own = resource == Resource::OwnedBy(me);
-    // Who works for the bank is no customer of the own desk.
-    if own && action == Action::AccountOpenFor {
-        return None;
-    }
     let allowed = match role {
         Role::Customer => own && customer_may(action),
         Role::Teller => teller_may(action) || (own && may_for_oneself(action)),
