@@ -3,6 +3,7 @@
 mod api_keys;
 mod approvals;
 mod audit;
+mod authority;
 mod bad_input;
 mod bad_input_http;
 mod batches;
@@ -16,6 +17,7 @@ mod holds;
 mod identity;
 mod import;
 mod limits;
+mod matrix;
 mod passkeys;
 mod process;
 mod races;
