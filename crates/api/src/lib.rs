@@ -8,6 +8,7 @@ pub mod audit;
 pub mod auth;
 pub mod client;
 pub mod codes;
+pub mod external;
 pub mod factors;
 pub mod me;
 pub mod money;

@@ -52,6 +52,8 @@ pub enum Credential<'a> {
     Bearer(&'a str),
     /// The key of an integration.
     ApiKey(&'a str),
+    /// The cookie of a session that lives in a browser.
+    Browser(&'a str),
 }
 
 /// What a verified token says, for as long as it is good.
@@ -242,6 +244,11 @@ impl Bank {
             Credential::Bearer(text) => {
                 let session = self.verified_session(text, now)?;
                 self.enter_session(session, request, origin, now).await
+            }
+            Credential::Browser(text) => {
+                let session = self.store.browser_session(&fingerprint(text)).await?;
+                self.enter_session(session.ok_or_else(refused)?, request, origin, now)
+                    .await
             }
             Credential::ApiKey(text) => {
                 let shown = ApiKey::parse(text)

@@ -176,6 +176,7 @@ impl Bank {
             refresh_token: child.text(),
             session: session.id,
             device: None,
+            cookie: None,
         }
     }
 

@@ -181,6 +181,8 @@ kinds! {
     StepUpKind, StepUpId, "stup";
     /// A passkey.
     PasskeyKind, PasskeyId, "pkey";
+    /// A login by an issuer elsewhere.
+    ExternalLoginKind, ExternalLoginId, "xlog";
     /// A message to a person.
     MailKind, MailId, "mail";
 }

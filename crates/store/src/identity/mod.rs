@@ -6,6 +6,7 @@
 
 mod api_keys;
 mod approvals;
+mod external;
 mod factors;
 mod mails;
 mod passkeys;
@@ -18,6 +19,7 @@ mod users;
 
 pub use api_keys::{ApiKeyRow, NewApiKey};
 pub use approvals::{NewApproval, SWEEP_ROWS_MAX};
+pub use external::{EXTERNAL_LOGINS_MAX, ExternalLoginRow, ExternalStart};
 pub use factors::{DEVICES_MAX, FactorId, FactorKind, FactorState, TotpRow};
 pub use mails::MailRow;
 pub use passkeys::{CeremonyKind, CeremonyRow, PASSKEYS_MAX, PasskeyRow};

@@ -144,6 +144,10 @@ settings! {
     "auth.step_up_transfer_over": count(0, 1_000_000_000, "whole units of the currency"), Some("10000"),
         "Transfers above this amount need a fresh factor, bound to exactly this transfer.";
 
+    "oidc.providers": Kind::Secret, None,
+        "Issuers that people may log in by (OpenID Connect), as TOML, best in a file of its own: a table per issuer, \
+         its name as in `/api/v1/auth/oidc/NAME/start`, with `issuer`, `client_id`, `client_secret` and `title`.";
+
     "approvals.bootstrap": Kind::Flag, Some("false"),
         "Outside production: the waiting times of new operators are zero.";
 

@@ -3,6 +3,7 @@
 mod audit;
 mod bad_input;
 mod bad_input_http;
+mod external;
 mod factors;
 mod faults;
 mod faults_database;

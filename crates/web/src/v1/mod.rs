@@ -8,6 +8,7 @@ mod admin_users;
 mod auth;
 mod check;
 mod counter;
+mod external;
 mod factors;
 mod history;
 mod idempotency;
@@ -29,6 +30,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .merge(step_up::routes())
         .merge(factors::routes())
         .merge(passkeys::routes())
+        .merge(external::routes())
         .merge(me::routes())
         .merge(accounts::routes())
         .merge(history::routes())
