@@ -92,6 +92,8 @@ codes! {
         "Ask an administrator for the right.";
     FACTOR_TOO_NEW = "factor_too_new", Forbidden, "The factor is too new for this",
         "Use an older factor, or wait until this one is a day old.";
+    CHECKER_TOO_NEW = "checker_too_new", Forbidden, "Power given lately decides nothing yet",
+        "Let somebody else decide, or wait until a day has passed.";
     MAKER_IS_CHECKER = "maker_is_checker", Forbidden, "Maker and checker must be two people",
         "Let somebody else decide.";
 

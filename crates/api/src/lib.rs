@@ -4,6 +4,7 @@
 //! the client matches on [`Problem::code`].
 
 pub mod accounts;
+pub mod approvals;
 pub mod audit;
 pub mod auth;
 pub mod client;
@@ -15,6 +16,7 @@ pub mod money;
 pub mod passkeys;
 mod problem;
 pub mod receipts;
+pub mod security;
 pub mod step_up;
 pub mod transfers;
 

@@ -192,7 +192,11 @@ const fn teller_may(action: Action) -> bool {
 }
 
 const fn auditor_may(action: Action) -> bool {
-    support_may(action) || matches!(action, Action::LedgerInspect | Action::AuditRead)
+    support_may(action)
+        || matches!(
+            action,
+            Action::LedgerInspect | Action::AuditRead | Action::SecurityEventRead | Action::ApprovalRead
+        )
 }
 
 const fn admin_may(action: Action) -> bool {
@@ -203,11 +207,13 @@ const fn admin_may(action: Action) -> bool {
                 | Action::AccountUnfreeze
                 | Action::LedgerInspect
                 | Action::AuditRead
+                | Action::SecurityEventRead
                 | Action::UserCreate
                 | Action::UserLock
                 | Action::GrantCreate
                 | Action::ApiKeyCreate
                 | Action::ApiKeyRevoke
+                | Action::ApprovalRead
                 | Action::ApprovalRequest
                 | Action::ApprovalDecide
                 | Action::KeyManage

@@ -19,6 +19,7 @@ use crate::{
     error::Error,
     external::{ProviderSettings, Providers},
     mail::MailSink,
+    security_events::Pending,
 };
 
 /// Lifetime of an access token, in seconds.
@@ -43,6 +44,8 @@ pub struct IdentitySettings {
     pub key_environment: KeyEnvironment,
     /// Operators work at once, without the approval of another: development only.
     pub operators_at_once: bool,
+    /// New operators decide about requests of others at once: development only.
+    pub approvals_bootstrap: bool,
     /// What a password hash costs.
     pub password_cost: Cost,
     /// How many hashes are computed and wait at a time.
@@ -75,6 +78,7 @@ impl IdentitySettings {
             audience: public_url.trim_end_matches('/').to_owned(),
             key_environment: KeyEnvironment::Test,
             operators_at_once: false,
+            approvals_bootstrap: false,
             password_cost: Cost::DEFAULT,
             password_pool: PoolSize {
                 workers: Self::PASSWORD_WORKERS,
@@ -99,6 +103,7 @@ pub(crate) struct Identity {
     pub(crate) passkeys: Option<Passkeys>,
     pub(crate) state: AuthState,
     pub(crate) external: Providers,
+    pub(crate) failures: Pending,
     pub(crate) mail: tokio::sync::OnceCell<Arc<dyn MailSink>>,
     pub(crate) mail_waits: tokio::sync::Notify,
 }
@@ -112,6 +117,7 @@ impl Identity {
             passkeys: Passkeys::new(&settings.public_url, &settings.bank_name).ok(),
             state: AuthState::default(),
             external: Providers::new(&settings.public_url, &settings.providers),
+            failures: Pending::default(),
             settings: settings.clone(),
             mail: tokio::sync::OnceCell::new(),
             mail_waits: tokio::sync::Notify::new(),

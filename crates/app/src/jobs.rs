@@ -4,7 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use strongroom_store::{Maintained, Scope, StoreError, identity::SWEEP_ROWS_MAX};
 
-use crate::{auth_state::SEEN_WRITE_SECS, bank::Bank, error::Error, guess::FORGET_SECS};
+use crate::{
+    auth_state::SEEN_WRITE_SECS, bank::Bank, error::Error, guess::FORGET_SECS, security_events::WRITE_SECS,
+};
 
 /// Longest time between two looks at the outbox: another node, or an earlier try, may have left something.
 const MAIL_WAIT: Duration = Duration::from_secs(5);
@@ -19,13 +21,22 @@ const UPKEEP_STEPS_MAX: usize = 10_000;
 impl Bank {
     /// Runs the jobs until the task is dropped. One per process.
     pub async fn run_jobs(self: Arc<Self>) {
-        tokio::join!(self.run_mail(), self.run_upkeep());
+        tokio::join!(self.run_mail(), self.run_security_events(), self.run_upkeep());
     }
 
     async fn run_mail(&self) {
         loop {
             let _ = tokio::time::timeout(MAIL_WAIT, self.identity.mail_waits.notified()).await;
             report("mail", self.send_mails().await.map(drop));
+        }
+    }
+
+    async fn run_security_events(&self) {
+        let mut tick = tokio::time::interval(Duration::from_secs(WRITE_SECS));
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            report("security events", self.write_security_events().await.map(drop));
         }
     }
 
@@ -63,8 +74,12 @@ impl Bank {
     /// When the database does not answer.
     pub async fn sweep_identity(&self) -> Result<(), Error> {
         self.forget_mails().await?;
+        self.sweep_security_events().await?;
         let now = self.clock.now();
         let (quiet, ended) = (now.plus_seconds(-FORGET_SECS), now.plus_seconds(-ENDED_KEPT_SECS));
+        let tx = self.store.write(Scope::System).await?;
+        tx.expire_approvals(now).await?;
+        tx.commit().await?;
         for _ in 0..SWEEP_PORTIONS_MAX {
             let tx = self.store.write(Scope::System).await?;
             let most = tx.sweep_identity(now, quiet, ended).await?;

@@ -7,6 +7,7 @@
 
 pub mod accounts;
 pub mod api_keys;
+pub mod approvals;
 pub mod audit_log;
 pub mod audit_records;
 pub mod auth_state;
@@ -43,6 +44,7 @@ pub mod record;
 pub mod refresh;
 pub mod registration;
 pub mod sealer;
+pub mod security_events;
 pub mod sessions;
 pub mod step_up;
 pub mod token_set;

@@ -33,6 +33,7 @@ use crate::{
     personal::Client,
     record::Entry,
     registration::busy,
+    security_events::SecurityEventKind,
 };
 
 /// How long a login may take from the password to the last factor, in seconds.
@@ -112,8 +113,13 @@ impl Bank {
         password: SecretString,
     ) -> Result<LoginAnswer, Error> {
         let (cx, client, email) = (cx.clone(), client.clone(), Email::lenient(email));
-        self.detached(move |bank| async move { bank.login_by_password(&cx, &client, &email, password).await })
-            .await
+        self.detached(move |bank| async move {
+            let outcome = bank.login_by_password(&cx, &client, &email, password).await;
+            let what = SecurityEventKind::LoginFailed;
+            bank.note_failure(what, &client.address, Some(&email), &outcome);
+            outcome
+        })
+        .await
     }
 
     async fn login_by_password(

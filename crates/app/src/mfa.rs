@@ -29,6 +29,7 @@ use crate::{
     personal::{Client, totp_place},
     record::Entry,
     registration::busy,
+    security_events::SecurityEventKind,
 };
 
 /// Least size of the picture, in pixels.
@@ -56,8 +57,12 @@ impl Bank {
         code: SecretString,
     ) -> Result<LoginAnswer, Error> {
         let (cx, client, hash) = (cx.clone(), client.clone(), fingerprint(mfa_token));
-        self.detached(move |bank| async move { bank.check_code(&cx, &client, &hash, &code).await })
-            .await
+        self.detached(move |bank| async move {
+            let outcome = bank.check_code(&cx, &client, &hash, &code).await;
+            bank.note_failure(SecurityEventKind::FactorFailed, &client.address, None, &outcome);
+            outcome
+        })
+        .await
     }
 
     async fn check_code(

@@ -5,18 +5,16 @@
 
 use std::sync::Arc;
 
-use strongroom_crypto::{ExposeSecret, Place, SecretString, data_key, random};
+use strongroom_crypto::{ExposeSecret, SecretString, random};
 use strongroom_domain::{
     action::Action,
     audit::{Details, Object},
     id::{ApprovalId, UserId},
     principal::Role,
     text::{NAME_CHARS_MAX, check_line},
+    time::Timestamp,
 };
-use strongroom_store::{
-    Revoked, Scope, StoreError,
-    identity::{FactorState, NewApproval},
-};
+use strongroom_store::{NewUser, Revoked, Scope, StoreError, WriteTx, identity::FactorState};
 
 use crate::{
     authorize::{Permit, Resource, authorize},
@@ -25,13 +23,14 @@ use crate::{
     email::Email,
     error::Error,
     mail::MailKind,
-    mfa::printed_until,
+    mfa::{Enrolment, printed_until},
     record::Entry,
     registration::{busy, wrong},
+    step_up::require_recent_login,
 };
 
-/// How long a request for an operator may be approved, in seconds.
-pub const REQUEST_SECS: i64 = 7 * 24 * 60 * 60;
+/// How long a new operator decides about no requests of others, in seconds.
+pub const NEW_CHECKER_SECS: i64 = 24 * 60 * 60;
 /// Administrators who are told of a broken glass.
 const TOLD_MAX: u32 = 100;
 
@@ -69,19 +68,12 @@ pub enum OperatorAdded {
     },
 }
 
-const fn approval_place(approval: &ApprovalId) -> Place<'_> {
-    Place {
-        table: "approvals",
-        column: "sealed",
-        row: approval.as_bytes(),
-    }
-}
-
-#[derive(serde::Serialize)]
-struct OperatorRequest<'a> {
-    email: &'a str,
-    full_name: &'a str,
-    role: &'static str,
+/// What somebody who asks for an operator says about it.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct OperatorRequest {
+    email: String,
+    full_name: String,
+    role: String,
 }
 
 impl Bank {
@@ -110,7 +102,8 @@ impl Bank {
         if input.break_glass {
             return self.write_operator(cx, &permit, &email, &input, &admins).await;
         }
-        self.request_operator(cx, &email, &input).await
+        let approval = self.request_operator(cx, &email, &input).await?;
+        Ok(OperatorAdded::Requested { approval })
     }
 
     async fn write_operator(
@@ -121,46 +114,107 @@ impl Bank {
         input: &AddOperator,
         tell: &[UserId],
     ) -> Result<OperatorAdded, Error> {
-        let (new, key) = self.new_person(cx.new_id(), cx.now(), Some(email), &input.full_name);
-        let password = random::password();
-        let shown = SecretString::from(password.expose_secret().to_owned());
-        let hash = self.identity.passwords.hash(password).await.map_err(busy)?;
-        let printed = self.enrol(cx, new.id, &key, email.as_str(), FactorState::Printed);
-        let mut tx = self.store.write(Scope::Operator).await?;
-        match tx.insert_user(&new).await {
-            Err(StoreError::Constraint(_)) => return Err(taken()),
-            other => other?,
-        }
-        tx.set_password(new.id, &hash.to_text(), cx.now(), Some(printed_until(cx.now())))
+        let prepared = self
+            .prepare_operator(cx, email, &input.full_name, input.role)
             .await?;
-        tx.put_totp(&printed.row).await?;
-        tx.insert_grant(cx.new_id(), new.id, input.role, cx.now()).await?;
+        let mut tx = self.store.write(Scope::Operator).await?;
         for admin in tell {
             self.mail_to_person(&mut tx, *admin, MailKind::BreakGlass, "")
                 .await?;
         }
-        let entry = Entry {
-            object: Object::User(new.id),
-            outcome: "ok",
-            details: Details::json(&format!(
-                r#"{{"break_glass":{},"role":"{}"}}"#,
-                !tell.is_empty(),
-                input.role.name()
-            )),
-        };
-        self.recorder.append(&mut tx, cx, permit, entry).await?;
-        tx.revoke(Revoked::User(new.id)).await?;
+        let details = Details::json(&format!(
+            r#"{{"break_glass":{},"role":"{}"}}"#,
+            !tell.is_empty(),
+            input.role.name()
+        ));
+        self.insert_operator(&mut tx, cx, permit, &prepared, details)
+            .await?;
         tx.commit().await?;
         if !tell.is_empty() {
             self.identity.mail_waits.notify_one();
-            tracing::warn!(operator = %new.id, role = input.role.name(), "an operator was made without approval");
+            tracing::warn!(operator = %prepared.new.id, role = input.role.name(), "an operator was made without approval");
         }
-        Ok(OperatorAdded::Ready {
-            id: new.id,
+        Ok(prepared.ready())
+    }
+
+    /// Everything that can be done before the transaction that makes an operator.
+    async fn prepare_operator(
+        &self,
+        cx: &Cx,
+        email: &Email,
+        full_name: &str,
+        role: Role,
+    ) -> Result<NewOperator, Error> {
+        let (new, key) = self.new_person(cx.new_id(), cx.now(), Some(email), full_name);
+        let password = random::password();
+        let shown = SecretString::from(password.expose_secret().to_owned());
+        let hash = self.identity.passwords.hash(password).await.map_err(busy)?;
+        let printed = self.enrol(cx, new.id, &key, email.as_str(), FactorState::Printed);
+        // Whoever is the first has nobody who could wait for anything.
+        let first = role == Role::Admin && self.store.holders(Role::Admin, 1).await?.is_empty();
+        let waits = !first && !self.identity.settings.approvals_bootstrap;
+        Ok(NewOperator {
+            approves_from: waits.then(|| cx.now().plus_seconds(NEW_CHECKER_SECS)),
             email: email.as_str().to_owned(),
-            password: shown,
-            totp_uri: printed.uri,
+            hash: hash.to_text(),
+            shown,
+            printed,
+            role,
+            new,
         })
+    }
+
+    async fn insert_operator(
+        &self,
+        tx: &mut WriteTx,
+        cx: &Cx,
+        permit: &Permit,
+        prepared: &NewOperator,
+        details: Details,
+    ) -> Result<(), Error> {
+        let id = prepared.new.id;
+        match tx.insert_user(&prepared.new).await {
+            Err(StoreError::Constraint(_)) => return Err(taken()),
+            other => other?,
+        }
+        tx.set_password(id, &prepared.hash, cx.now(), Some(printed_until(cx.now())))
+            .await?;
+        tx.put_totp(&prepared.printed.row).await?;
+        tx.insert_grant(cx.new_id(), id, prepared.role, cx.now()).await?;
+        if let Some(from) = prepared.approves_from {
+            tx.set_approves_from(id, from).await?;
+        }
+        let entry = Entry {
+            object: Object::User(id),
+            outcome: "ok",
+            details,
+        };
+        self.recorder.append(tx, cx, permit, entry).await?;
+        tx.revoke(Revoked::User(id)).await?;
+        Ok(())
+    }
+
+    /// Asks for an operator, whoever else there is: another administrator decides.
+    ///
+    /// # Errors
+    /// `validation_failed` for wrong fields and an address that is taken; `forbidden` for whom the rules do not
+    /// allow it; `step_up_required` without a fresh login.
+    pub async fn ask_for_operator(
+        self: &Arc<Self>,
+        cx: &Cx,
+        input: AddOperator,
+    ) -> Result<ApprovalId, Error> {
+        let cx = cx.clone();
+        self.detached(move |bank| async move {
+            authorize(&cx, Action::UserCreate, Resource::Bank)?;
+            require_recent_login(&cx)?;
+            let email = check_operator(&input)?;
+            if bank.store.login(&email.indexes(&bank.ring)).await?.is_some() {
+                return Err(taken());
+            }
+            bank.request_operator(&cx, &email, &input).await
+        })
+        .await
     }
 
     async fn request_operator(
@@ -168,38 +222,66 @@ impl Bank {
         cx: &Cx,
         email: &Email,
         input: &AddOperator,
-    ) -> Result<OperatorAdded, Error> {
-        let permit = authorize(cx, Action::ApprovalRequest, Resource::Bank)?;
-        let id: ApprovalId = cx.new_id();
+    ) -> Result<ApprovalId, Error> {
         let request = OperatorRequest {
-            email: email.as_str(),
-            full_name: &input.full_name,
-            role: input.role.name(),
+            email: email.as_str().to_owned(),
+            full_name: input.full_name.clone(),
+            role: input.role.name().to_owned(),
         };
         let text = serde_json::to_vec(&request).map_err(Error::internal)?;
-        let salt = data_key::new_salt();
-        let mut plain = salt.to_vec();
-        plain.extend_from_slice(&text);
-        let approval = NewApproval {
-            id,
-            action: Action::UserCreate.name(),
-            maker_kind: cx.caller.principal.tag(),
-            maker: cx.caller.principal.id_bytes(),
-            sealed: self.ring.seal(approval_place(&id), &plain),
-            digest: data_key::commitment(salt, &text),
-            created_at: cx.now(),
-            expires_at: cx.now().plus_seconds(REQUEST_SECS),
-        };
-        let mut tx = self.store.write(Scope::Operator).await?;
-        tx.insert_approval(&approval).await?;
-        let entry = Entry {
-            object: Object::Other("approval", *id.as_bytes()),
-            outcome: "ok",
-            details: Details::json(&format!(r#"{{"role":"{}"}}"#, input.role.name())),
-        };
-        self.recorder.append(&mut tx, cx, &permit, entry).await?;
-        tx.commit().await?;
-        Ok(OperatorAdded::Requested { approval: id })
+        let details = Details::json(&format!(r#"{{"role":"{}"}}"#, input.role.name()));
+        self.request_approval(cx, Action::UserCreate, &text, details)
+            .await
+    }
+
+    /// What an approved request for an operator needs before its transaction.
+    pub(crate) async fn prepare_requested(&self, cx: &Cx, text: &[u8]) -> Result<NewOperator, Error> {
+        let request: OperatorRequest = serde_json::from_slice(text).map_err(Error::internal)?;
+        let email = Email::parse(&request.email);
+        let role = Role::parse(&request.role).filter(|role| role.is_operator());
+        let (email, role) = email
+            .zip(role)
+            .ok_or_else(|| Error::broken("a request for an operator that cannot be one"))?;
+        self.prepare_operator(cx, &email, &request.full_name, role).await
+    }
+
+    /// Makes the operator inside the transaction that approves the request.
+    pub(crate) async fn insert_requested(
+        &self,
+        tx: &mut WriteTx,
+        cx: &Cx,
+        prepared: &NewOperator,
+        approval: ApprovalId,
+    ) -> Result<(), Error> {
+        let permit = authorize(cx, Action::UserCreate, Resource::Bank)?;
+        let details = Details::json(&format!(
+            r#"{{"approval":"{approval}","role":"{}"}}"#,
+            prepared.role.name()
+        ));
+        self.insert_operator(tx, cx, &permit, prepared, details).await
+    }
+}
+
+/// An operator about to be made.
+pub(crate) struct NewOperator {
+    new: NewUser,
+    email: String,
+    hash: String,
+    shown: SecretString,
+    printed: Enrolment,
+    role: Role,
+    approves_from: Option<Timestamp>,
+}
+
+impl NewOperator {
+    /// What has to be handed over.
+    pub(crate) fn ready(self) -> OperatorAdded {
+        OperatorAdded::Ready {
+            id: self.new.id,
+            email: self.email,
+            password: self.shown,
+            totp_uri: self.printed.uri,
+        }
     }
 }
 

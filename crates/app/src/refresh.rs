@@ -26,6 +26,7 @@ use crate::{
     mail::MailKind,
     personal::Client,
     record::Entry,
+    security_events::SecurityEventKind,
     token_set::{TokenSet, lifetime},
 };
 
@@ -52,8 +53,12 @@ impl Bank {
         token: SecretString,
     ) -> Result<TokenSet, Error> {
         let (cx, client) = (cx.clone(), client.clone());
-        self.detached(move |bank| async move { bank.next_token_set(&cx, &client, &token).await })
-            .await
+        self.detached(move |bank| async move {
+            let outcome = bank.next_token_set(&cx, &client, &token).await;
+            bank.note_failure(SecurityEventKind::RefreshRefused, &client.address, None, &outcome);
+            outcome
+        })
+        .await
     }
 
     async fn next_token_set(

@@ -45,6 +45,8 @@ actions! {
     LedgerInspect = "ledger.inspect",
     /// Read the audit log.
     AuditRead = "audit.read",
+    /// Read what was counted of failed logins and refused credentials.
+    SecurityEventRead = "security_event.read",
     /// Read users.
     UserRead = "user.read",
     /// Change an own name.
@@ -77,6 +79,8 @@ actions! {
     ApiKeyRevoke = "api_key.revoke",
     /// Approve or reject what somebody else asked for.
     ApprovalDecide = "approval.decide",
+    /// Read what waits for an approval, and what became of it.
+    ApprovalRead = "approval.read",
     /// Ask for an approval.
     ApprovalRequest = "approval.request",
     /// Generate, rotate or export keys.

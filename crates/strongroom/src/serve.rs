@@ -119,6 +119,9 @@ async fn compose(parts: Parts<'_>) -> Result<Composed, Box<dyn std::error::Error
         Box::pin(async move {
             drop(control);
             jobs.abort();
+            if let Err(error) = bank.write_security_events().await {
+                tracing::warn!(target: "strongroom", %error, "the last failures counted were not written");
+            }
             // When sessions were last used is written once a minute, and now for the last time.
             if let Err(error) = bank.write_last_seen().await {
                 tracing::warn!(target: "strongroom", %error, "the last use of sessions was not written");

@@ -29,6 +29,7 @@ use crate::{
     login::{LoginAnswer, invalid_credentials},
     personal::Client,
     record::Entry,
+    security_events::SecurityEventKind,
 };
 
 /// Name of the keyed index of identities.
@@ -90,8 +91,12 @@ impl Bank {
         returned: Returned,
     ) -> Result<Arrived, Error> {
         let (cx, client, provider) = (cx.clone(), client.clone(), provider.to_owned());
-        self.detached(move |bank| async move { bank.take_back(&cx, &client, &provider, &returned).await })
-            .await
+        self.detached(move |bank| async move {
+            let outcome = bank.take_back(&cx, &client, &provider, &returned).await;
+            bank.note_failure(SecurityEventKind::LoginFailed, &client.address, None, &outcome);
+            outcome
+        })
+        .await
     }
 
     async fn take_back(

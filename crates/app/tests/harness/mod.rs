@@ -406,6 +406,17 @@ impl TestBank {
         }
     }
 
+    /// An operator who logs in again.
+    pub async fn login_operator(&self, operator: &Operator) -> TokenSet {
+        let Person { email, password } = &operator.person;
+        let answer = self.try_login(&client(), email, password).await.unwrap();
+        let LoginAnswer::MfaRequired { mfa_token, .. } = answer else {
+            panic!("{answer:?}")
+        };
+        let code = self.code(&operator.totp);
+        tokens(self.answer_code(&mfa_token, &code).await.unwrap())
+    }
+
     pub async fn answer_code(&self, token: &SecretString, code: &SecretString) -> Result<LoginAnswer, Error> {
         let code = secret(code.expose_secret());
         let (cx, client) = (self.anonymous(), client());

@@ -6,6 +6,7 @@
 mod harness;
 
 mod api_keys;
+mod approvals;
 mod credentials;
 mod factors;
 mod login;
@@ -13,6 +14,7 @@ mod operators;
 mod refresh;
 mod registration;
 mod secrets;
+mod security_events;
 mod sessions;
 mod tokens;
 mod upkeep;

@@ -1,5 +1,6 @@
 //! Stories of the whole server, told over HTTPS on both databases.
 
+mod approvals;
 mod audit;
 mod bad_input;
 mod bad_input_http;
@@ -16,5 +17,6 @@ mod passkeys;
 mod process;
 mod races;
 mod secrets;
+mod security_events;
 mod step_up;
 mod transfers;

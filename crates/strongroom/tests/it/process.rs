@@ -200,6 +200,32 @@ async fn operators_have_a_listener_of_their_own_where_one_is_named() {
 }
 
 #[tokio::test]
+async fn a_session_of_one_side_is_worth_nothing_on_the_listener_of_the_other() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let operators = format!("https://localhost:{}", free.port());
+    let server = server(&[
+        ("STRONGROOM_ADMIN__LISTEN", &free.to_string()),
+        ("STRONGROOM_ADMIN__PUBLIC_URL", &operators),
+    ])
+    .await;
+    let (alice, teller) = (server.customer("alice").await, server.operator("teller").await);
+    let client = http(&server);
+    let me = async |base: &str, who: &crate::harness::Person| {
+        let request = client
+            .get(format!("{base}/api/v1/me"))
+            .bearer_auth(who.client.token());
+        request.send().await.unwrap().status()
+    };
+    assert_eq!(me(server.url(), &alice).await, 200);
+    assert_eq!(me(&operators, &teller).await, 200);
+    assert_eq!(me(server.url(), &teller).await, 401);
+    assert_eq!(me(&operators, &alice).await, 401);
+}
+
+#[tokio::test]
 async fn documents_can_be_switched_off() {
     let on = server(&[]).await;
     let page = http(&on).get(format!("{}/docs", on.url())).send().await.unwrap();

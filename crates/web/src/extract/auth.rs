@@ -6,12 +6,12 @@
 use axum::{extract::FromRef, extract::FromRequestParts};
 use http::{HeaderMap, HeaderName, header, request::Parts};
 use strongroom_api::codes;
-use strongroom_app::{Credential, Cx};
+use strongroom_app::{Credential, Cx, security_events::SecurityEventKind};
 use strongroom_domain::principal::{Origin, Principal};
 
 use crate::{
     Problem,
-    layers::{Record, RequestId},
+    layers::{Record, RequestId, Scope},
     state::AppState,
 };
 
@@ -34,7 +34,24 @@ where
         let request = strongroom_domain::id::RequestId::from_bytes(request.bytes());
         let credential = credential(&parts.headers)?;
         let bank = AppState::from_ref(state).bank;
-        let cx = bank.authenticate(credential, request, Origin::Api).await?;
+        let kind = match credential {
+            Credential::Bearer(_) | Credential::Browser(_) => SecurityEventKind::TokenRefused,
+            Credential::ApiKey(_) => SecurityEventKind::ApiKeyRefused,
+        };
+        let outcome = bank.authenticate(credential, request, Origin::Api).await;
+        if outcome.is_err() {
+            let address = record.map_or_else(String::new, |record| record.client().to_string());
+            bank.note_failure(kind, &address, None, &outcome);
+        }
+        let cx = outcome?;
+        let scope = parts.extensions.get::<Scope>().copied().unwrap_or_default();
+        let operator = cx.rights.roles.iter().any(|role| role.is_operator());
+        if cx.caller.session.is_some() && !scope.lets_in(operator) {
+            return Err(Problem::new(
+                &codes::TOKEN_INVALID,
+                "Authentication is required: the token is not valid on this listener.",
+            ));
+        }
         if let Some(record) = record {
             record.set_principal(match cx.caller.principal {
                 Principal::User(id) => id.to_string(),

@@ -62,7 +62,15 @@ pub enum Scope {
 /// Where the operators' interface is mounted.
 const OPERATORS: &str = "/api/v1/admin";
 /// What the operators' listener serves besides.
-const FOR_OPERATORS: [&str; 5] = ["/api/v1/auth", "/api/v1/me", "/.well-known", "/livez", "/readyz"];
+const FOR_OPERATORS: [&str; 7] = [
+    "/api/v1/auth",
+    "/api/v1/me",
+    "/api/v1/deposits",
+    "/api/v1/withdrawals",
+    "/.well-known",
+    "/livez",
+    "/readyz",
+];
 
 impl Scope {
     /// Routers match the path as it was sent, so comparing it as it was sent cannot be tricked by escapes.
@@ -75,6 +83,16 @@ impl Scope {
             Self::Everything => true,
             Self::Customers => !below(OPERATORS),
             Self::Operators => below(OPERATORS) || FOR_OPERATORS.into_iter().any(below),
+        }
+    }
+
+    /// Whether a person's session counts here: where operators have a listener of their own, a stolen session of one
+    /// side is worth nothing on the other.
+    pub(crate) const fn lets_in(self, operator: bool) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::Customers => !operator,
+            Self::Operators => operator,
         }
     }
 }
@@ -134,6 +152,7 @@ impl Front {
         let _in_flight = InFlight::enter(&inner.in_flight);
 
         request.extensions_mut().insert(record.clone());
+        request.extensions_mut().insert(inner.scope);
         DefaultBodyLimit::max(BODY_BYTES_MAX).apply(&mut request);
 
         let response = inner.answer(request, &record).await;

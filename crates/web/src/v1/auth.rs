@@ -11,6 +11,7 @@ use strongroom_app::{
     ExposeSecret, SecretString,
     login::{LoginAnswer, TokenSet},
     registration::Register,
+    security_events::SecurityEventKind,
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -102,13 +103,16 @@ async fn register(
     responses((status = 204, description = "Registered: log in.")))]
 async fn verify_email(
     State(state): State<AppState>,
-    Anonymous(cx, _): Anonymous,
+    Anonymous(cx, client): Anonymous,
     JsonBody(body): JsonBody<wire::VerifyEmail>,
 ) -> Result<StatusCode, Problem> {
-    state
+    let outcome = state
         .bank
         .verify_email(&cx, secret(&body.token), secret(&body.password))
-        .await?;
+        .await;
+    let what = SecurityEventKind::MailTokenRefused;
+    state.bank.note_failure(what, &client.address, None, &outcome);
+    outcome?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -201,13 +205,16 @@ async fn forgot_password(
     responses((status = 204, description = "Set: log in.")))]
 async fn reset_password(
     State(state): State<AppState>,
-    Anonymous(cx, _): Anonymous,
+    Anonymous(cx, client): Anonymous,
     JsonBody(body): JsonBody<wire::ResetPassword>,
 ) -> Result<StatusCode, Problem> {
-    state
+    let outcome = state
         .bank
         .reset_password(&cx, body.token.expose(), secret(&body.new_password))
-        .await?;
+        .await;
+    let what = SecurityEventKind::MailTokenRefused;
+    state.bank.note_failure(what, &client.address, None, &outcome);
+    outcome?;
     Ok(StatusCode::NO_CONTENT)
 }
 

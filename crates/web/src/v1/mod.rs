@@ -2,8 +2,10 @@
 
 mod accounts;
 mod admin_accounts;
+mod admin_approvals;
 mod admin_audit;
 mod admin_ledger;
+mod admin_security;
 mod admin_users;
 mod auth;
 mod check;
@@ -41,4 +43,6 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .merge(admin_users::routes())
         .merge(admin_ledger::routes())
         .merge(admin_audit::routes())
+        .merge(admin_security::routes())
+        .merge(admin_approvals::routes())
 }

@@ -1,0 +1,207 @@
+//! `/admin/approvals`: what one operator asks for and another decides.
+
+use axum::{
+    Json,
+    extract::{Path, State},
+    response::{IntoResponse, Response},
+};
+use http::StatusCode;
+use serde::Deserialize;
+use strongroom_api::{approvals as wire, money::Page};
+use strongroom_app::{
+    ExposeSecret,
+    approvals::{Approval, ApprovalState, Decision},
+    operators::{AddOperator, OperatorAdded},
+};
+use strongroom_domain::{
+    id::{ApprovalId, ApprovalKind},
+    principal::Role,
+};
+use utoipa::IntoParams;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    Problem,
+    extract::{Auth, JsonBody, QueryParams},
+    state::AppState,
+    v1::check::{Check, path_id},
+};
+
+/// Bytes of a digest.
+const DIGEST_BYTES: usize = 32;
+
+pub(crate) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(ask_for_operator))
+        .routes(routes!(list))
+        .routes(routes!(approve))
+        .routes(routes!(reject))
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+struct ApprovalsQuery {
+    /// 1 to 100; 20 when absent.
+    limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+    /// Only those that are `open`, `approved`, `rejected` or `expired`.
+    state: Option<String>,
+}
+
+/// Ask for an operator. Another administrator decides; needs a fresh login or step-up.
+#[utoipa::path(post, path = "/api/v1/admin/users", tag = "operators", request_body = wire::NewOperator,
+    responses((status = 202, description = "Asked for.", body = wire::ApprovalRequested)))]
+async fn ask_for_operator(
+    State(state): State<AppState>,
+    Auth(cx): Auth,
+    JsonBody(body): JsonBody<wire::NewOperator>,
+) -> Result<Response, Problem> {
+    let mut check = Check::default();
+    let role = Role::parse(&body.role).filter(|role| role.is_operator());
+    if role.is_none() {
+        check.refuse("/role", "invalid_value", "must be an operator's role");
+    }
+    let input = AddOperator {
+        email: body.email,
+        full_name: body.full_name,
+        role: check.done(role)?,
+        break_glass: false,
+    };
+    let approval = state.bank.ask_for_operator(&cx, input).await?;
+    let asked = wire::ApprovalRequested {
+        approval_id: approval.to_string(),
+    };
+    Ok((StatusCode::ACCEPTED, Json(asked)).into_response())
+}
+
+/// List requests, newest first.
+#[utoipa::path(get, path = "/api/v1/admin/approvals", tag = "operators", params(ApprovalsQuery),
+    responses((status = 200, description = "A page of requests.", body = Page<wire::Approval>)))]
+async fn list(
+    State(state): State<AppState>,
+    Auth(cx): Auth,
+    QueryParams(query): QueryParams<ApprovalsQuery>,
+) -> Result<Json<Page<wire::Approval>>, Problem> {
+    let mut check = Check::default();
+    let limit = check.limit(query.limit);
+    let before: Option<ApprovalId> = query
+        .cursor
+        .as_deref()
+        .and_then(|cursor| check.id("?cursor", cursor));
+    let wanted = query.state.as_deref().and_then(|name| {
+        let found = ApprovalState::parse(name);
+        if found.is_none() {
+            check.refuse("?state", "invalid_value", "must be the name of a state");
+        }
+        found
+    });
+    let limit = check.done(limit)?;
+    let more = limit.saturating_add(1);
+    let mut found = state.bank.approvals(&cx, wanted, before, more).await?;
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let more = found.len() > limit;
+    found.truncate(limit);
+    Ok(Json(Page {
+        next_cursor: found.last().filter(|_| more).map(|last| last.id.to_string()),
+        data: found.into_iter().map(to_wire).collect(),
+    }))
+}
+
+/// Do what somebody else asked for.
+///
+/// Needs a fresh login or step-up. Never by whoever asked, by a key, or by an operator of less than a day. A new
+/// operator's secrets are in the answer, once.
+#[utoipa::path(post, path = "/api/v1/admin/approvals/{id}/approve", tag = "operators", request_body = wire::Decision,
+    params(("id" = String, Path, description = "The request.")),
+    responses((status = 200, description = "Done.", body = wire::Approved)))]
+async fn approve(
+    State(state): State<AppState>,
+    Auth(cx): Auth,
+    Path(id): Path<String>,
+    JsonBody(body): JsonBody<wire::Decision>,
+) -> Result<Json<wire::Approved>, Problem> {
+    let id = path_id::<ApprovalKind>(&id)?;
+    let approved = state.bank.approve_request(&cx, id, decision(body)?).await?;
+    let operator = approved.operator.and_then(|operator| match operator {
+        OperatorAdded::Ready {
+            id,
+            email,
+            password,
+            totp_uri,
+        } => Some(wire::PrintedSecrets {
+            id: id.to_string(),
+            email,
+            password: password.expose_secret().into(),
+            totp_uri: totp_uri.expose_secret().into(),
+        }),
+        OperatorAdded::Requested { .. } => None,
+    });
+    Ok(Json(wire::Approved {
+        approval: to_wire(approved.approval),
+        operator,
+    }))
+}
+
+/// Refuse what somebody else asked for.
+#[utoipa::path(post, path = "/api/v1/admin/approvals/{id}/reject", tag = "operators", request_body = wire::Decision,
+    params(("id" = String, Path, description = "The request.")),
+    responses((status = 200, description = "Refused.", body = wire::Approval)))]
+async fn reject(
+    State(state): State<AppState>,
+    Auth(cx): Auth,
+    Path(id): Path<String>,
+    JsonBody(body): JsonBody<wire::Decision>,
+) -> Result<Json<wire::Approval>, Problem> {
+    let id = path_id::<ApprovalKind>(&id)?;
+    let rejected = state.bank.reject_request(&cx, id, decision(body)?).await?;
+    Ok(Json(to_wire(rejected)))
+}
+
+fn decision(body: wire::Decision) -> Result<Decision, Problem> {
+    let mut check = Check::default();
+    let digest = body.digest.as_deref().and_then(|text| {
+        let digest = digest_of(text);
+        if digest.is_none() {
+            check.refuse("/digest", "invalid_value", "must be 64 hexadecimal digits");
+        }
+        digest
+    });
+    check.done(Some(Decision {
+        reason: body.reason,
+        digest,
+    }))
+}
+
+/// Reads lower-case hexadecimal digits.
+fn digest_of(text: &str) -> Option<[u8; DIGEST_BYTES]> {
+    let digits: Option<Vec<u8>> = text
+        .bytes()
+        .map(|byte| match byte {
+            b'0'..=b'9' => Some(byte - b'0'),
+            b'a'..=b'f' => Some(byte - b'a' + 10),
+            _ => None,
+        })
+        .collect();
+    let bytes: Vec<u8> = digits?
+        .chunks_exact(2)
+        .map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit))
+        .collect();
+    bytes.try_into().ok().filter(|_| text.len() == 2 * DIGEST_BYTES)
+}
+
+fn to_wire(approval: Approval) -> wire::Approval {
+    wire::Approval {
+        id: approval.id.to_string(),
+        action: approval.action,
+        state: approval.state.name().to_owned(),
+        maker_id: approval.maker.map(|maker| maker.to_string()),
+        request: approval.request,
+        digest: approval.digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+        created_at: approval.created_at.to_string(),
+        expires_at: approval.expires_at.to_string(),
+        checker_id: approval.checker.map(|checker| checker.to_string()),
+        decided_at: approval.decided_at.map(|at| at.to_string()),
+        reason: approval.reason,
+    }
+}
