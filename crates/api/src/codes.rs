@@ -79,6 +79,8 @@ codes! {
         "Log in and send the access token.";
     INVALID_CREDENTIALS = "invalid_credentials", Unauthenticated, "The credentials are not valid",
         "Ask for the credentials again; nothing says which part was wrong.";
+    EXTERNAL_LOGIN_REFUSED = "external_login_refused", Unauthenticated, "The login elsewhere does not count",
+        "Begin again at `/api/v1/auth/oidc/{provider}/start`; nothing says what was wrong.";
     TOKEN_EXPIRED = "token_expired", Unauthenticated, "The token has expired",
         "Refresh the token set, else log in.";
     TOKEN_INVALID = "token_invalid", Unauthenticated, "The token is not valid",
@@ -114,6 +116,14 @@ codes! {
         "Bind one first.";
     PASSKEYS_FULL = "passkeys_full", Conflict, "There are as many passkeys as can be",
         "Take one away first.";
+    LINK_REQUIRED = "link_required", Conflict, "There is a login with this address",
+        "Log in to it and add the issuer with `POST /api/v1/me/external-logins`.";
+    EXTERNAL_LOGIN_TAKEN = "external_login_taken", Conflict, "This identity is a way into another login",
+        "Log in with it, or take it away there first.";
+    EXTERNAL_LOGINS_FULL = "external_logins_full", Conflict, "There are as many issuers as can be",
+        "Take one away first.";
+    LAST_CREDENTIAL = "last_credential", Conflict, "There would be no way in any more",
+        "Set a password or bind a passkey first.";
     NOT_FROZEN_BY_YOU = "not_frozen_by_you", Conflict, "There is no freeze of yours",
         "A freeze is lifted by the side that set it.";
     IDEMPOTENCY_IN_PROGRESS = "idempotency_in_progress", Conflict, "The first request still runs",
@@ -162,6 +172,8 @@ codes! {
         "Check the account with the payee; nothing says more about it.";
     PAYEE_NOT_ALLOWED = "payee_not_allowed", Rejected, "The key may not pay this account",
         "Use a key whose `caveats.allowed_beneficiaries` names the account.";
+    ADDRESS_UNVERIFIED = "address_unverified", Rejected, "The issuer does not vouch for an address",
+        "Verify the address there, or register here.";
     IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused", Rejected, "The key was used for something else",
         "Take a new key for a new intent; `errors` names the fields that differ.";
 

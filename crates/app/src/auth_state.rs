@@ -59,6 +59,8 @@ pub enum Credential<'a> {
     Bearer(&'a str),
     /// The key of an integration.
     ApiKey(&'a str),
+    /// The cookie of a session that lives in a browser.
+    Browser(&'a str),
 }
 
 /// In which request, and from where.
@@ -300,6 +302,11 @@ impl Bank {
             Credential::Bearer(text) => {
                 let session = self.verified_session(text, now)?;
                 self.enter_session(session, request, origin, now).await
+            }
+            Credential::Browser(text) => {
+                let session = self.store.browser_session(&fingerprint(text)).await?;
+                self.enter_session(session.ok_or_else(refused)?, request, origin, now)
+                    .await
             }
             Credential::ApiKey(text) => {
                 let entered = self.enter_by_key(text, arrival, now).await;

@@ -8,7 +8,9 @@
 
 use std::sync::Arc;
 
-use strongroom_crypto::{Challenge, ExposeSecret, SecretString, StoredHash, totp};
+use strongroom_crypto::{
+    Challenge, ExposeSecret, SecretString, StoredHash, random, token::fingerprint, totp,
+};
 use strongroom_domain::{
     action::Action,
     audit::{Details, Object},
@@ -390,6 +392,7 @@ impl Bank {
     ) -> Result<SteppedUp, Error> {
         let id: SessionId = cx.new_id();
         let refresh = self.ring.refresh_first(*id.as_bytes());
+        let cookie = client.browser.then(random::token);
         let key = self.people.key_of(old.person).await?;
         let device_hash = old.device_hash.as_deref().and_then(|hash| hash.try_into().ok());
         let new = NewSession {
@@ -407,6 +410,10 @@ impl Bank {
         };
         tx.end_session(old.id, cx.now(), "step_up").await?;
         tx.insert_session(&new).await?;
+        if let Some(cookie) = &cookie {
+            tx.insert_browser_session(&fingerprint(cookie.expose_secret()), id)
+                .await?;
+        }
         let entry = Entry {
             object: Object::Other("session", *id.as_bytes()),
             outcome: "ok",
@@ -433,6 +440,7 @@ impl Bank {
             refresh_token: refresh.text(),
             session: id,
             device: None,
+            cookie,
         })))
     }
 }

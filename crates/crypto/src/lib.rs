@@ -15,6 +15,7 @@ pub mod device;
 pub mod keyring;
 pub mod mac;
 pub mod note;
+pub mod oidc;
 pub mod passkey;
 pub mod password;
 pub mod random;

@@ -6,6 +6,7 @@
 
 mod api_keys;
 mod approvals;
+mod external;
 mod factors;
 mod mails;
 mod passkeys;
@@ -20,6 +21,7 @@ mod users;
 
 pub use api_keys::{ApiKeyRow, KeySigning, NewApiKey};
 pub use approvals::{ApprovalDecision, ApprovalRow, ApprovalState, NewApproval, SWEEP_ROWS_MAX};
+pub use external::{EXTERNAL_LOGINS_MAX, ExternalLoginRow, ExternalStart};
 pub use factors::{DEVICES_MAX, FactorId, FactorKind, FactorState, TotpRow};
 pub use mails::MailRow;
 pub use passkeys::{CeremonyKind, CeremonyRow, PASSKEYS_MAX, PasskeyRow};

@@ -241,7 +241,7 @@ fn networks<'a>(parts: impl Iterator<Item = &'a str>) -> Result<Value, String> {
     Ok(Value::Networks(networks))
 }
 
-fn public_url(text: &str) -> Option<PublicUrl> {
+pub(super) fn public_url(text: &str) -> Option<PublicUrl> {
     let (https, rest) = match text.split_once("://")? {
         ("https", rest) => (true, rest),
         ("http", rest) => (false, rest),

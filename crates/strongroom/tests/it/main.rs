@@ -8,6 +8,7 @@ mod bad_input;
 mod bad_input_http;
 mod batches;
 mod edge_limits;
+mod external;
 mod factors;
 mod faults;
 mod faults_database;

@@ -59,7 +59,7 @@ where
 async fn established(parts: &Parts, bank: &Bank, request: id::RequestId) -> Result<Cx, Problem> {
     let credential = credential(&parts.headers)?;
     let kind = match credential {
-        Credential::Bearer(_) => SecurityEventKind::TokenRefused,
+        Credential::Bearer(_) | Credential::Browser(_) => SecurityEventKind::TokenRefused,
         Credential::ApiKey(_) => SecurityEventKind::ApiKeyRefused,
     };
     let arrival = Arrival {

@@ -12,6 +12,7 @@ mod auth;
 mod batches;
 mod check;
 mod counter;
+mod external;
 mod factors;
 mod history;
 mod holds;
@@ -34,6 +35,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .merge(step_up::routes())
         .merge(factors::routes())
         .merge(passkeys::routes())
+        .merge(external::routes())
         .merge(me::routes())
         .merge(api_keys::routes())
         .merge(accounts::routes())

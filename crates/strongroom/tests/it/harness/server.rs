@@ -196,7 +196,7 @@ impl Server {
         &self.url
     }
 
-    fn authority(&self) -> String {
+    pub(crate) fn authority(&self) -> String {
         std::fs::read_to_string(self.data().join("tls").join("ca.pem")).unwrap()
     }
 
