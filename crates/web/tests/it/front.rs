@@ -3,6 +3,7 @@
 use std::{collections::HashSet, time::Duration};
 
 use strongroom_guard::TrustedProxies;
+use strongroom_web::layers::Hsts;
 
 use crate::support::{Answer, Options, Running};
 
@@ -25,6 +26,10 @@ async fn every_answer_has_its_number_and_the_headers_of_a_careful_server() {
             ("referrer-policy", "no-referrer"),
             ("cache-control", "no-store"),
             ("cross-origin-resource-policy", "same-origin"),
+            ("cross-origin-opener-policy", "same-origin"),
+            ("cross-origin-embedder-policy", "require-corp"),
+            ("x-frame-options", "deny"),
+            ("x-xss-protection", "0"),
         ] {
             if answer.header(name) != Some(value) {
                 missing_host.push((path, name));
@@ -57,7 +62,7 @@ async fn hsts_is_on_every_answer_over_tls() {
         tls: true,
         ..Options::default()
     };
-    options.front.tls = true;
+    options.front.hsts = Hsts::On;
     let server = Running::with(options).await;
     for path in ["/livez", "/nothing", "/panic"] {
         let answer = server.client().get(server.url(path)).send().await.unwrap();
