@@ -132,6 +132,34 @@ async fn whoever_takes_back_every_request_is_sent_away() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_takes_back_requests_one_by_one_once_they_run_is_sent_away() {
+    let server = server().await;
+    let (mut reader, mut writer) = connect(&server).await;
+    let mut reading = tokio::spawn(async move {
+        let mut scratch = vec![0; 64 * 1024];
+        while matches!(reader.read(&mut scratch).await, Ok(bytes) if bytes > 0) {}
+    });
+    let mut taken_back = 0;
+    for number in 0..1_000_u32 {
+        let stream = number * 2 + 1;
+        let asked = frame(HEADERS, END_STREAM | END_HEADERS, stream, &get("/held"));
+        let sent = writer.write_all(&asked).await;
+        let begun = tokio::select! {
+            () = server.doors.entered(1) => true,
+            _ = &mut reading => false,
+        };
+        if !begun || sent.is_err() {
+            break;
+        }
+        taken_back += 1;
+        if writer.write_all(&frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes())).await.is_err() {
+            break;
+        }
+    }
+    assert!((100..1_000).contains(&taken_back), "{taken_back}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_head_without_end_is_given_up() {
     let server = server().await;
     let sent = flood(&server, |number| match number {
