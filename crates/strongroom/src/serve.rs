@@ -242,12 +242,14 @@ async fn serve(config: &Config, data: &DataDir, metrics: &Metrics, purpose: Purp
     let public = Server::new(
         listener,
         tls.clone(),
-        site.front.scoped(public_scope(config), hosts_of(config, server.listen, &public_url)),
+        site.front
+            .scoped(public_scope(config), hosts_of(config, server.listen, &public_url)),
         settings.clone(),
     );
     let operators_front = admin.map(|admin| {
         let url = admin.public_url.as_ref().unwrap_or(&public_url);
-        site.front.scoped(Scope::Operators, hosts_of(config, admin.listen, url))
+        site.front
+            .scoped(Scope::Operators, hosts_of(config, admin.listen, url))
     });
     let operators = admin_listener
         .zip(operators_front)

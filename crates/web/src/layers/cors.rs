@@ -44,7 +44,9 @@ impl Origins {
     /// Answers the question of a browser what a page of that origin may do.
     pub(super) fn preflight<B>(&self, request: &Request<B>) -> Option<Response> {
         let asks = request.method() == Method::OPTIONS
-            && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+            && request
+                .headers()
+                .contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
         if !asks || self.of(request.headers()).is_none() {
             return None;
         }

@@ -23,7 +23,8 @@ use strongroom_guard::{Shed, TrustedProxies};
 use tower::Service;
 
 use super::{
-    Hosts, Hsts, Origins, Record, RequestId, RouteLayer, access_log::Line, gate, route::RouteStats, security_headers,
+    Hosts, Hsts, Origins, Record, RequestId, RouteLayer, access_log::Line, gate, route::RouteStats,
+    security_headers,
 };
 use crate::{
     BODY_BYTES_MAX, Problem,
@@ -348,16 +349,33 @@ mod tests {
         let router = Router::new().route("/slow", get(std::future::pending::<()>));
         let front = Front::new(router, settings());
         {
-            let mut request = pin!(front.serve(Request::get("https://bank.example/slow").body(Body::empty()).unwrap(), PEER));
+            let mut request = pin!(
+                front.serve(
+                    Request::get("https://bank.example/slow")
+                        .body(Body::empty())
+                        .unwrap(),
+                    PEER
+                )
+            );
             let first = poll_fn(|cx| std::task::Poll::Ready(request.as_mut().poll(cx))).await;
             assert!(first.is_pending());
             let refused = front
-                .serve(Request::get("https://bank.example/other").body(Body::empty()).unwrap(), PEER)
+                .serve(
+                    Request::get("https://bank.example/other")
+                        .body(Body::empty())
+                        .unwrap(),
+                    PEER,
+                )
                 .await;
             assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
         }
         let served = front
-            .serve(Request::get("https://bank.example/other").body(Body::empty()).unwrap(), PEER)
+            .serve(
+                Request::get("https://bank.example/other")
+                    .body(Body::empty())
+                    .unwrap(),
+                PEER,
+            )
             .await;
         assert_eq!(served.status(), StatusCode::NOT_FOUND);
     }
@@ -375,7 +393,12 @@ mod tests {
             );
         let front = Front::new(router, settings());
         let response = front
-            .serve(Request::get("https://bank.example/plain").body(Body::empty()).unwrap(), PEER)
+            .serve(
+                Request::get("https://bank.example/plain")
+                    .body(Body::empty())
+                    .unwrap(),
+                PEER,
+            )
             .await;
         assert_eq!(
             response.headers()[header::CONTENT_TYPE],
@@ -384,7 +407,12 @@ mod tests {
         let body = response.into_body().collect().await.unwrap().to_bytes();
         assert!(!String::from_utf8_lossy(&body).contains("canary"));
         let page = front
-            .serve(Request::get("https://bank.example/page").body(Body::empty()).unwrap(), PEER)
+            .serve(
+                Request::get("https://bank.example/page")
+                    .body(Body::empty())
+                    .unwrap(),
+                PEER,
+            )
             .await;
         assert_eq!(
             page.into_body().collect().await.unwrap().to_bytes(),
@@ -404,7 +432,10 @@ mod tests {
             }),
         );
         let response = Front::new(router, settings())
-            .serve(Request::get("https://bank.example/").body(Body::empty()).unwrap(), PEER)
+            .serve(
+                Request::get("https://bank.example/").body(Body::empty()).unwrap(),
+                PEER,
+            )
             .await;
         assert_eq!(response.status(), StatusCode::FORBIDDEN);
         assert_eq!(response.headers()["ratelimit"], "r=1");
@@ -432,7 +463,9 @@ mod tests {
         ] {
             let front = front.scoped(scope, Hosts::any());
             for (path, served) in paths.into_iter().zip(served) {
-                let request = Request::get(format!("https://bank.example{path}")).body(Body::empty()).unwrap();
+                let request = Request::get(format!("https://bank.example{path}"))
+                    .body(Body::empty())
+                    .unwrap();
                 let status = front.serve(request, PEER).await.status();
                 assert_eq!(
                     status,

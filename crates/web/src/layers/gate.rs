@@ -41,7 +41,14 @@ fn host_of(authority: &str) -> Option<&str> {
     let (host, port) = match authority.strip_prefix('[') {
         Some(rest) => {
             let (host, port) = rest.split_once(']')?;
-            (host, if port.is_empty() { None } else { Some(port.strip_prefix(':')?) })
+            (
+                host,
+                if port.is_empty() {
+                    None
+                } else {
+                    Some(port.strip_prefix(':')?)
+                },
+            )
         }
         None => match authority.split_once(':') {
             Some((host, port)) => (host, Some(port)),
@@ -54,7 +61,10 @@ fn host_of(authority: &str) -> Option<&str> {
 
 /// Refuses what is not for this server or too long to be anything but an attempt.
 pub(super) fn check<B>(request: &Request<B>, hosts: &Hosts) -> Result<(), Problem> {
-    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    let target = request
+        .uri()
+        .path_and_query()
+        .map_or(0, |target| target.as_str().len());
     if target > TARGET_BYTES_MAX {
         return Err(Problem::new(
             &codes::TARGET_TOO_LONG,

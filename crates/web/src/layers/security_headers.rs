@@ -23,7 +23,9 @@ impl Hsts {
         match self {
             Self::Off => None,
             Self::On => Some(HeaderValue::from_static("max-age=63072000; includeSubDomains")),
-            Self::Preload => Some(HeaderValue::from_static("max-age=63072000; includeSubDomains; preload")),
+            Self::Preload => Some(HeaderValue::from_static(
+                "max-age=63072000; includeSubDomains; preload",
+            )),
         }
     }
 }
@@ -47,16 +49,28 @@ const CROSS_ORIGIN_OPENER_POLICY: HeaderName = HeaderName::from_static("cross-or
 pub(crate) fn add(headers: &mut HeaderMap, hsts: Hsts) {
     headers.reserve(16);
     for (name, value) in [
-        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+        (
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        ),
         // For browsers that do not know `frame-ancestors`.
         (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
         // The filter that this once switched on could itself be used against a page: off is the only safe value.
         (header::X_XSS_PROTECTION, HeaderValue::from_static("0")),
         (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
         (PERMISSIONS_POLICY, PERMISSIONS),
-        (CROSS_ORIGIN_RESOURCE_POLICY, HeaderValue::from_static("same-origin")),
-        (CROSS_ORIGIN_OPENER_POLICY, HeaderValue::from_static("same-origin")),
-        (CROSS_ORIGIN_EMBEDDER_POLICY, HeaderValue::from_static("require-corp")),
+        (
+            CROSS_ORIGIN_RESOURCE_POLICY,
+            HeaderValue::from_static("same-origin"),
+        ),
+        (
+            CROSS_ORIGIN_OPENER_POLICY,
+            HeaderValue::from_static("same-origin"),
+        ),
+        (
+            CROSS_ORIGIN_EMBEDDER_POLICY,
+            HeaderValue::from_static("require-corp"),
+        ),
     ] {
         headers.insert(name, value);
     }

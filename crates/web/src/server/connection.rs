@@ -109,7 +109,12 @@ impl Serving {
 
     async fn http1<T: Lingering>(&self, stream: T, peer: IpAddr, place: Place) {
         let activity = Activity::new();
-        let io = TokioIo::new(Watched::new(stream, activity.clone(), place, self.settings.unasked_bytes_max));
+        let io = TokioIo::new(Watched::new(
+            stream,
+            activity.clone(),
+            place,
+            self.settings.unasked_bytes_max,
+        ));
         let service = service_fn(|request| self.request(request, peer, &activity));
         let mut connection = pin!(self.protocols.http1.serve_connection(io, service));
         tokio::select! {
@@ -128,7 +133,12 @@ impl Serving {
 
     async fn http2<T: Lingering>(&self, stream: T, peer: IpAddr, place: Place) {
         let activity = Activity::new();
-        let io = TokioIo::new(Watched::new(stream, activity.clone(), place, self.settings.unasked_bytes_max));
+        let io = TokioIo::new(Watched::new(
+            stream,
+            activity.clone(),
+            place,
+            self.settings.unasked_bytes_max,
+        ));
         let (front, streams) = (self.front.clone(), activity.clone());
         let service = service_fn(move |request: hyper::Request<Incoming>| {
             let (front, running) = (front.clone(), streams.begin());

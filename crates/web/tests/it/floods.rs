@@ -70,7 +70,10 @@ async fn connect(server: &Running) -> Half {
     let connector = TlsConnector::from(Arc::new(config));
     let stream = connector.connect(name, server.connect().await).await.unwrap();
     let (reader, mut writer) = tokio::io::split(stream);
-    writer.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+    writer
+        .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+        .await
+        .unwrap();
     writer.write_all(&frame(SETTINGS, 0, 0, &[])).await.unwrap();
     (reader, writer)
 }
@@ -96,8 +99,13 @@ async fn flood(server: &Running, next: impl Fn(u32) -> Vec<u8>) -> u32 {
         }
         FRAMES
     };
-    let sent = tokio::time::timeout(PATIENCE, flooding).await.expect("neither taken nor refused");
-    tokio::time::timeout(PATIENCE, reading).await.expect("still open").unwrap();
+    let sent = tokio::time::timeout(PATIENCE, flooding)
+        .await
+        .expect("neither taken nor refused");
+    tokio::time::timeout(PATIENCE, reading)
+        .await
+        .expect("still open")
+        .unwrap();
     others.await.unwrap();
     sent
 }
@@ -106,7 +114,10 @@ async fn flood(server: &Running, next: impl Fn(u32) -> Vec<u8>) -> u32 {
 async fn requests_over_http_2_are_served_frame_by_frame() {
     let server = server().await;
     let (mut reader, mut writer) = connect(&server).await;
-    writer.write_all(&frame(HEADERS, END_STREAM | END_HEADERS, 1, &get("/livez"))).await.unwrap();
+    writer
+        .write_all(&frame(HEADERS, END_STREAM | END_HEADERS, 1, &get("/livez")))
+        .await
+        .unwrap();
     let mut seen = Vec::new();
     let found = async {
         while !seen.windows(5).any(|part| part == b"alive") {
@@ -128,7 +139,11 @@ async fn whoever_takes_back_every_request_is_sent_away() {
     })
     .await;
     assert!(sent < FRAMES, "{sent} requests were taken back");
-    assert!(server.doors.begun() < 1_000, "{} handlers began", server.doors.begun());
+    assert!(
+        server.doors.begun() < 1_000,
+        "{} handlers began",
+        server.doors.begun()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -152,7 +167,11 @@ async fn whoever_takes_back_requests_one_by_one_once_they_run_is_sent_away() {
             break;
         }
         taken_back += 1;
-        if writer.write_all(&frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes())).await.is_err() {
+        if writer
+            .write_all(&frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes()))
+            .await
+            .is_err()
+        {
             break;
         }
     }
@@ -173,7 +192,10 @@ async fn a_head_without_end_is_given_up() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pings_and_settings_without_end_are_given_up() {
     let server = server().await;
-    let pings = flood(&server, |number| frame(PING, 0, 0, &u64::from(number).to_be_bytes())).await;
+    let pings = flood(&server, |number| {
+        frame(PING, 0, 0, &u64::from(number).to_be_bytes())
+    })
+    .await;
     assert!(pings < FRAMES, "{pings} pings");
     let settings = flood(&server, |_| frame(SETTINGS, 0, 0, &[])).await;
     assert!(settings < FRAMES, "{settings} settings");

@@ -23,7 +23,9 @@ async fn bank() -> Running {
 }
 
 async fn ask(server: &Running, line: &str, headers: &str) -> Answer {
-    server.raw(format!("{line} HTTP/1.1\r\n{headers}Connection: close\r\n\r\n")).await
+    server
+        .raw(format!("{line} HTTP/1.1\r\n{headers}Connection: close\r\n\r\n"))
+        .await
 }
 
 #[tokio::test]
@@ -35,7 +37,11 @@ async fn only_the_name_of_the_server_is_answered_to() {
         ("GET http://bank.example/page", "Host: bank.example\r\n", 200),
         ("GET /page", "Host: evil.example\r\n", 421),
         ("GET /page", "Host: bank.example.evil.example\r\n", 421),
-        ("GET /page", "Host: evil.example\r\nX-Forwarded-Host: bank.example\r\n", 421),
+        (
+            "GET /page",
+            "Host: evil.example\r\nX-Forwarded-Host: bank.example\r\n",
+            421,
+        ),
         ("GET /page", "Host: 127.0.0.1\r\n", 421),
         ("GET http://evil.example/page", "Host: bank.example\r\n", 400),
         ("GET /page", "Host: bank.example\r\nHost: evil.example\r\n", 400),
@@ -47,10 +53,16 @@ async fn only_the_name_of_the_server_is_answered_to() {
     ] {
         let answer = ask(&server, line, headers).await;
         assert_eq!(answer.status, status, "{line} {headers}");
-        assert!(!String::from_utf8_lossy(&answer.body).contains("evil"), "{headers}");
+        assert!(
+            !String::from_utf8_lossy(&answer.body).contains("evil"),
+            "{headers}"
+        );
     }
     assert_eq!(
-        ask(&server, "GET /page", "Host: evil.example\r\n").await.problem().code,
+        ask(&server, "GET /page", "Host: evil.example\r\n")
+            .await
+            .problem()
+            .code,
         "misdirected"
     );
 }
@@ -69,16 +81,38 @@ async fn an_address_is_at_most_eight_kibibytes_long() {
 async fn pages_of_named_origins_may_read_and_those_of_others_may_not() {
     let server = bank().await;
     let host = "Host: bank.example\r\n";
-    let preflight = "Access-Control-Request-Method: POST\r\nAccess-Control-Request-Headers: authorization\r\n";
-    let answer = ask(&server, "OPTIONS /payments", &format!("{host}{preflight}Origin: {APP}\r\n")).await;
+    let preflight =
+        "Access-Control-Request-Method: POST\r\nAccess-Control-Request-Headers: authorization\r\n";
+    let answer = ask(
+        &server,
+        "OPTIONS /payments",
+        &format!("{host}{preflight}Origin: {APP}\r\n"),
+    )
+    .await;
     assert_eq!(answer.status, 204);
     assert_eq!(answer.header("access-control-allow-origin"), Some(APP));
-    assert_eq!(answer.header("access-control-allow-methods"), Some("get, post, put, patch, delete"));
-    assert!(answer.header("access-control-allow-headers").unwrap().contains("idempotency-key"));
+    assert_eq!(
+        answer.header("access-control-allow-methods"),
+        Some("get, post, put, patch, delete")
+    );
+    assert!(
+        answer
+            .header("access-control-allow-headers")
+            .unwrap()
+            .contains("idempotency-key")
+    );
     assert_eq!(answer.header("vary"), Some("origin"));
     let answer = ask(&server, "GET /page", &format!("{host}Origin: {APP}\r\n")).await;
-    assert_eq!((answer.status, answer.header("access-control-allow-origin")), (200, Some(APP)));
-    assert!(answer.header("access-control-expose-headers").unwrap().contains("ratelimit"));
+    assert_eq!(
+        (answer.status, answer.header("access-control-allow-origin")),
+        (200, Some(APP))
+    );
+    assert!(
+        answer
+            .header("access-control-expose-headers")
+            .unwrap()
+            .contains("ratelimit")
+    );
     for other in [
         "Origin: https://evil.example\r\n",
         "Origin: null\r\n",
@@ -93,11 +127,20 @@ async fn pages_of_named_origins_may_read_and_those_of_others_may_not() {
         let asked = ask(&server, "OPTIONS /payments", &format!("{host}{preflight}{other}")).await;
         assert_eq!((read.status, asked.status), (200, 405), "{other}");
         for answer in [read, asked] {
-            assert!(!answer.head.contains("access-control-"), "{other} {}", answer.head);
+            assert!(
+                !answer.head.contains("access-control-"),
+                "{other} {}",
+                answer.head
+            );
             assert_eq!(answer.header("vary"), Some("origin"));
         }
     }
-    let credentials = ask(&server, "GET /page", &format!("{host}Origin: {APP}\r\nCookie: a=b\r\n")).await;
+    let credentials = ask(
+        &server,
+        "GET /page",
+        &format!("{host}Origin: {APP}\r\nCookie: a=b\r\n"),
+    )
+    .await;
     assert_eq!(credentials.header("access-control-allow-credentials"), None);
 }
 
@@ -147,7 +190,10 @@ async fn a_client_that_never_reads_gives_its_place_back() {
     })
     .await;
     let mut silent = server.connect().await;
-    silent.write_all(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    silent
+        .write_all(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await
+        .unwrap();
     let served = async {
         loop {
             let mut stream = server.connect().await;
@@ -161,5 +207,7 @@ async fn a_client_that_never_reads_gives_its_place_back() {
             }
         }
     };
-    tokio::time::timeout(PATIENCE, served).await.expect("the place was never given back");
+    tokio::time::timeout(PATIENCE, served)
+        .await
+        .expect("the place was never given back");
 }
