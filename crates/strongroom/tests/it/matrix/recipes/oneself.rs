@@ -46,7 +46,11 @@ pub(super) async fn ask(operation: &str, scene: &Scene<'_>) -> Option<Ask> {
     let me = scene.caller.person.as_ref();
     let ask = Ask::to(path);
     Some(match operation {
-        "GET /api/v1/me" | "GET /api/v1/me/sessions" | "GET /api/v1/me/passkeys" | "DELETE /api/v1/me/sessions" => ask,
+        "GET /api/v1/me"
+        | "GET /api/v1/me/sessions"
+        | "GET /api/v1/me/passkeys"
+        | "GET /api/v1/me/external-logins"
+        | "DELETE /api/v1/me/sessions" => ask,
         "PATCH /api/v1/me" => ask.with(json!({"full_name": "Renamed Example"})),
         "DELETE /api/v1/me/sessions/{id}" => Ask::to(format!(
             "/api/v1/me/sessions/{}",
