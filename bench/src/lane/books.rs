@@ -235,6 +235,8 @@ impl Books {
             idempotency,
             dry_run: false,
             step_up: None,
+            bounds: None,
+            nonce: None,
             verb,
         }
     }

@@ -90,11 +90,13 @@ impl Bank {
     /// # Errors
     /// `forbidden`, `not_found` for an unknown customer, `idempotency_key_reused`.
     pub async fn open_account(&self, cx: &Cx, input: OpenAccount) -> Result<Once<AccountDetails>, Error> {
-        let owner = match input.customer {
-            Some(customer) => customer,
-            None => cx.person()?,
+        // For somebody else, or with an overdraft, is the bank's to decide, also about one's own account.
+        let (owner, action) = match input.customer {
+            Some(customer) => (customer, Action::AccountOpenFor),
+            None if input.overdraft != 0 => (cx.person()?, Action::AccountOpenFor),
+            None => (cx.person()?, Action::AccountOpen),
         };
-        authorize(cx, Action::AccountOpen, Resource::OwnedBy(owner))?;
+        authorize(cx, action, Resource::OwnedBy(owner))?;
         if self.people.key(owner).await?.is_none() {
             return Err(Error::not_found());
         }
@@ -117,13 +119,15 @@ impl Bank {
             };
             let answer = self
                 .submit(cx, |cx| {
-                    let permit = authorize(cx, Action::AccountOpen, Resource::OwnedBy(owner))?;
+                    let permit = authorize(cx, action, Resource::OwnedBy(owner))?;
                     Ok(Command {
                         authority: permit.authority(),
                         request: cx.request,
                         idempotency: idempotency.clone(),
                         dry_run: false,
                         step_up: None,
+                        bounds: None,
+                        nonce: None,
                         verb: Verb::Open(new.clone()),
                     })
                 })
@@ -284,6 +288,8 @@ impl Bank {
                     idempotency: None,
                     dry_run: false,
                     step_up: None,
+                    bounds: None,
+                    nonce: None,
                     verb: Verb::Change {
                         account: id,
                         side,
@@ -407,7 +413,7 @@ impl Bank {
 }
 
 fn key_of(cx: &Cx, text: &str) -> Result<IdempotencyKey, Error> {
-    IdempotencyKey::new(cx.person()?, text).ok_or_else(|| {
+    IdempotencyKey::new(cx.key_owner()?, text).ok_or_else(|| {
         Error::new(
             Kind::Invalid,
             "idempotency_key_missing",
@@ -466,8 +472,18 @@ pub(crate) fn refused(answer: Answer, fields: &Fields) -> Error {
             }
             error
         }
+        Answer::NonceUsed => replayed(),
         Answer::Done(_) | Answer::Replayed { refusal: None, .. } | Answer::Stale | Answer::StepUpNeeded => {
             Error::broken("another answer than asked for")
         }
     }
+}
+
+/// The answer to a signed request that came before.
+pub(crate) fn replayed() -> Error {
+    Error::new(
+        Kind::Unauthenticated,
+        "signature_replayed",
+        "The nonce of this request was used before: sign it anew.",
+    )
 }

@@ -102,16 +102,21 @@ impl Bank {
         let answers = self
             .submit_order(cx, |cx| {
                 let authority = authorize(cx, Action::TransferCreate, resource)?.authority();
-                let command = |(posting, key): (&Posting, &Idempotency)| Command {
-                    authority,
-                    request: cx.request,
-                    idempotency: Some(key.clone()),
-                    dry_run: false,
-                    step_up: None,
-                    verb: Verb::Post(posting.clone()),
-                };
+                let mut commands = Vec::with_capacity(postings.len());
+                for (posting, key) in postings.iter().zip(&keys) {
+                    commands.push(Command {
+                        authority,
+                        request: cx.request,
+                        idempotency: Some(key.clone()),
+                        dry_run: false,
+                        step_up: None,
+                        bounds: self.bounds_for(cx, posting.currency)?,
+                        nonce: None,
+                        verb: Verb::Post(posting.clone()),
+                    });
+                }
                 Ok(Order {
-                    commands: postings.iter().zip(&keys).map(command).collect(),
+                    commands,
                     all_or_none: input.atomic,
                     step_up,
                 })

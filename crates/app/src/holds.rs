@@ -83,6 +83,7 @@ struct Asked {
     resource: Resource,
     idempotency: Option<Idempotency>,
     step_up: Option<StepUpClaim>,
+    currency: Currency,
     verb: Verb,
 }
 
@@ -118,6 +119,7 @@ impl Bank {
             resource: Resource::OwnedBy(owner),
             idempotency,
             step_up,
+            currency: input.currency,
             verb: Verb::Hold(NewHold {
                 id: cx.new_id(),
                 account: input.account,
@@ -149,6 +151,7 @@ impl Bank {
             resource,
             idempotency,
             step_up: None,
+            currency: hold.currency,
             verb: Verb::Capture(Capture {
                 id: cx.new_id(),
                 hold: reference(&hold),
@@ -183,6 +186,7 @@ impl Bank {
             resource,
             idempotency,
             step_up: None,
+            currency: hold.currency,
             verb: Verb::Void(reference(&hold)),
         };
         self.ask_about_hold(cx, asked, &VOID_FIELDS).await
@@ -261,6 +265,8 @@ impl Bank {
                     idempotency: asked.idempotency.clone(),
                     dry_run: false,
                     step_up: asked.step_up,
+                    bounds: self.bounds_for(cx, asked.currency)?,
+                    nonce: None,
                     verb: asked.verb.clone(),
                 })
             })

@@ -21,6 +21,8 @@ macro_rules! actions {
 actions! {
     /// Open an account.
     AccountOpen = "account.open",
+    /// Open an account for a customer.
+    AccountOpenFor = "account.open_for",
     /// Read an account, its balance and history.
     AccountRead = "account.read",
     /// List accounts.
@@ -57,6 +59,8 @@ actions! {
     AuditRead = "audit.read",
     /// Read what was counted of failed logins and refused credentials.
     SecurityEventRead = "security_event.read",
+    /// Come in where operators work.
+    DeskEnter = "desk.enter",
     /// Read users.
     UserRead = "user.read",
     /// Change an own name.
@@ -85,6 +89,10 @@ actions! {
     GrantCreate = "grant.create",
     /// Make a key for an integration.
     ApiKeyCreate = "api_key.create",
+    /// Read own keys of integrations.
+    ApiKeyRead = "api_key.read",
+    /// Replace an integration's key by a new one.
+    ApiKeyRotate = "api_key.rotate",
     /// Take an integration's key away.
     ApiKeyRevoke = "api_key.revoke",
     /// Approve or reject what somebody else asked for.

@@ -183,6 +183,8 @@ kinds! {
     StepUpKind, StepUpId, "stup";
     /// A passkey.
     PasskeyKind, PasskeyId, "pkey";
+    /// A login by an issuer elsewhere.
+    ExternalLoginKind, ExternalLoginId, "xlog";
     /// Failures of nobody in particular, counted together.
     SecurityEventKind, SecurityEventId, "sev";
     /// A message to a person.

@@ -8,6 +8,7 @@
 
 mod apply;
 mod book;
+mod bounds;
 mod command;
 mod order;
 mod refusal;
@@ -17,6 +18,9 @@ mod tests;
 
 pub use apply::{Answer, Done, Signer, decide, decide_orders};
 pub use book::{Book, Captured, Changes, OpenedAccount, SealedText, StepUp, StoredOutcome};
+pub use bounds::{
+    BUDGET_WINDOW_SECS_MAX, BUDGET_WINDOW_SECS_MIN, Budget, BudgetState, KEY_PAYEES_MAX, KeyBounds, Nonce,
+};
 pub use command::{
     AccountChange, Authority, Capture, Command, Fingerprint, HoldRef, Idempotency, IdempotencyTag,
     NewAccount, NewHold, Owned, Posting, SealedMemo, StepUpClaim, Verb,

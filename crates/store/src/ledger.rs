@@ -6,11 +6,13 @@
 
 pub(crate) mod outcomes;
 mod postgres;
+mod postgres_bounds;
 mod postgres_load;
 mod postgres_write;
 mod read;
 pub(crate) mod rows;
 mod sqlite;
+mod sqlite_bounds;
 mod sqlite_write;
 
 use std::{collections::BTreeSet, fmt::Debug};
@@ -23,8 +25,8 @@ pub(crate) use sqlite::spawn_checkpointer;
 use strongroom_domain::{
     account::Account,
     iban::Iban,
-    id::{AccountId, HoldId, StepUpId},
-    ledger::{Book, Changes, Command, IdempotencyTag, Order, Verb},
+    id::{AccountId, ApiKeyId, HoldId, StepUpId},
+    ledger::{Book, Changes, Command, IdempotencyTag, Nonce, Order, Verb},
     time::{Date, Timestamp},
 };
 
@@ -44,6 +46,10 @@ pub struct Need {
     pub step_ups: BTreeSet<StepUpId>,
     /// Holds that are captured or voided.
     pub holds: BTreeSet<HoldId>,
+    /// Budgets of integrations.
+    pub budgets: BTreeSet<ApiKeyId>,
+    /// Nonces of signed requests.
+    pub nonces: BTreeSet<Nonce>,
     /// Account numbers that are about to be taken.
     pub numbers: BTreeSet<Iban>,
 }
@@ -66,6 +72,13 @@ impl Need {
             need.step_ups
                 .extend(command.step_up.and_then(|claim| claim.approval));
             need.holds.extend(command.hold());
+            let bounds = command.bounds.as_deref();
+            need.budgets.extend(
+                bounds
+                    .filter(|bounds| bounds.budget.is_some())
+                    .map(|bounds| bounds.integration),
+            );
+            need.nonces.extend(command.nonce);
             if let Verb::Open(new) = &command.verb {
                 need.accounts.insert(new.id);
                 need.numbers.insert(new.number.clone());

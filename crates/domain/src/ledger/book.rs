@@ -7,8 +7,11 @@ use crate::{
     audit::{CompactRange, SignedRecord, StoredNode},
     hold::{Hold, HoldState},
     iban::Iban,
-    id::{AccountId, HoldId, StepUpId, TransactionId, UserId},
-    ledger::command::{Fingerprint, IdempotencyTag},
+    id::{AccountId, ApiKeyId, HoldId, RequestId, StepUpId, TransactionId, UserId},
+    ledger::{
+        bounds::{BudgetState, Nonce},
+        command::{Fingerprint, IdempotencyTag},
+    },
     time::{Date, Timestamp},
     transaction::{Entry, Transaction},
 };
@@ -50,6 +53,10 @@ pub struct Book {
     pub step_ups: HashMap<StepUpId, StepUp>,
     /// The holds that the commands name, and every open hold of an account on which one is due.
     pub holds: HashMap<HoldId, Hold>,
+    /// What was spent of the budgets of the commands' keys, where they have one.
+    pub budgets: HashMap<ApiKeyId, BudgetState>,
+    /// The commands' nonces that were used, and by which request.
+    pub nonces: HashMap<[u8; 16], RequestId>,
     /// Account numbers to be opened that already exist.
     pub taken_numbers: HashSet<Iban>,
     /// The revocation epoch that is in force.
@@ -124,6 +131,10 @@ pub struct Changes {
     pub memos: Vec<SealedText>,
     /// Approvals that are spent.
     pub step_ups: Vec<StepUpId>,
+    /// Budgets of which more was spent; what is in [`Book::budgets`].
+    pub budgets: BTreeSet<ApiKeyId>,
+    /// Nonces that are used up, and by which request.
+    pub nonces: Vec<(Nonce, RequestId)>,
     /// New outcomes of idempotency keys.
     pub outcomes: Vec<StoredOutcome>,
     /// New audit records.
@@ -137,6 +148,6 @@ pub struct Changes {
 impl Changes {
     /// Whether there is nothing to commit.
     pub fn is_empty(&self) -> bool {
-        self.records.is_empty() && self.outcomes.is_empty()
+        self.records.is_empty() && self.outcomes.is_empty() && self.nonces.is_empty()
     }
 }

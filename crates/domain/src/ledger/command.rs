@@ -1,11 +1,14 @@
 //! What is asked of the books.
 
+use std::sync::Arc;
+
 use crate::{
     account::{CustomerKind, FreezeScope, Side, SystemAccount},
     action::Action,
     hold::Take,
     iban::Iban,
     id::{AccountId, HoldId, RequestId, StepUpId, TransactionId, UserId},
+    ledger::bounds::{KeyBounds, Nonce},
     money::{Amount, Currency},
     principal::Caller,
     time::{Date, Timestamp},
@@ -232,6 +235,10 @@ pub struct Command {
     pub dry_run: bool,
     /// The approval by a fresh factor, where one is needed; spent with the deed, in the same commit.
     pub step_up: Option<StepUpClaim>,
+    /// What the key moves at most, where an integration asks.
+    pub bounds: Option<Arc<KeyBounds>>,
+    /// What makes the request good once, where it was signed; used up in the same commit.
+    pub nonce: Option<Nonce>,
     /// What is to be done.
     pub verb: Verb,
 }

@@ -56,6 +56,10 @@ refusals! {
     TooManyHolds = 15, "too_many_holds";
     /// Another item of the same batch was refused, and all were to be done or none.
     BatchRefused = 30, "batch_refused";
+    /// More than the key may move.
+    LimitExceeded = 31, "limit_exceeded";
+    /// The key may not pay this account.
+    PayeeNotAllowed = 32, "payee_not_allowed";
 }
 
 impl Refusal {

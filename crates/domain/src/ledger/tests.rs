@@ -2,6 +2,7 @@
 //! the laws that hold for all of them: money is neither made nor lost, entries chain, a refusal changes nothing.
 
 mod batches;
+mod bounds;
 mod cash;
 mod desk;
 mod freezes;

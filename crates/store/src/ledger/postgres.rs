@@ -19,8 +19,8 @@ use uuid::Uuid;
 use crate::{
     error::StoreError,
     ledger::{
-        LaneClock, LaneCounters, Need, is_due,
-        postgres_load::{Loaded, open_holds, prepare, question},
+        LaneClock, LaneCounters, Need, is_due, postgres_bounds,
+        postgres_load::{Few, Loaded, open_holds, prepare, question},
         postgres_write::{Columns, HoldColumns},
     },
     postgres::PostgresEngine,
@@ -102,7 +102,7 @@ impl PostgresLane {
     async fn load(&mut self, connection: &mut PgConnection, need: &Need) -> Result<Book, StoreError> {
         let (question, statements) = question(need);
         self.count(statements);
-        let mut loaded = Loaded::ask(connection, need, question).await?;
+        let mut loaded = Loaded::ask(connection, question, Few::of(need)).await?;
         self.generation = loaded.generation;
         let newest = loaded
             .accounts
@@ -127,6 +127,8 @@ impl PostgresLane {
             taken_numbers: loaded.taken_numbers,
             step_ups: loaded.step_ups,
             holds: loaded.holds,
+            budgets: loaded.budgets,
+            nonces: loaded.nonces,
             epoch: loaded.epoch,
             booked_at,
             today: self.clock.day(booked_at),
@@ -203,6 +205,8 @@ impl PostgresLane {
             self.spend_step_ups(&mut connection, changes, book.booked_at)
                 .await?;
             self.write_holds(&mut connection, changes, book).await?;
+            let extra = postgres_bounds::write(&mut connection, changes, book).await?;
+            (0..extra).for_each(|_| self.count(1));
             self.count(1);
             if connection.execute("COMMIT").await.is_err() {
                 return Err(StoreError::CommitUnknown);

@@ -2,8 +2,8 @@
 //!
 //! Each statement of the simple query protocol has its own snapshot, as it would have in a message of its own: what is
 //! read after the locks is what was committed before they were given. The statements are prepared by name when the
-//! lane connects, so that none is planned again. Their arguments are literals, of ids, keyed tags and account numbers
-//! only: none of these can hold a quote.
+//! lane connects, so that none is planned again. Their arguments are literals, of ids, numbers, keyed tags and account
+//! numbers only: none of these can hold a quote.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -16,8 +16,8 @@ use strongroom_domain::{
     account::Account,
     hold::Hold,
     iban::Iban,
-    id::{AccountId, HoldId, StepUpId},
-    ledger::{Fingerprint, IdempotencyTag, StepUp, StoredOutcome},
+    id::{AccountId, ApiKeyId, HoldId, RequestId, StepUpId},
+    ledger::{BudgetState, Fingerprint, IdempotencyTag, StepUp, StoredOutcome},
     time::Timestamp,
 };
 use uuid::Uuid;
@@ -50,6 +50,11 @@ const PREPARE: &str = concat!(
     PREPARE lane_holds (uuid[]) AS SELECT ",
     hold_columns!(),
     " FROM holds h WHERE h.id = ANY($1); \
+    PREPARE lane_budgets (uuid[]) AS \
+      SELECT integration, opened_at, spent FROM key_budgets WHERE integration = ANY($1) ORDER BY integration FOR UPDATE; \
+    PREPARE lane_nonces (bigint[], uuid[]) AS \
+      SELECT n.digest, r.request FROM unnest($1, $2) AS n (period, digest) JOIN replays r ON r.digest = n.digest \
+      AND r.period BETWEEN n.period - 1 AND n.period + 1; \
     PREPARE lane_read (uuid[], text[]) AS \
       SELECT c.now, c.entry_block, c.record_block, c.epoch, c.generation, c.taken, \
       o.tag, o.fingerprint, o.code, o.resource, o.at FROM (\
@@ -71,6 +76,8 @@ pub(super) struct Loaded {
     pub(super) accounts: HashMap<AccountId, Account>,
     pub(super) step_ups: HashMap<StepUpId, StepUp>,
     pub(super) holds: HashMap<HoldId, Hold>,
+    pub(super) budgets: HashMap<ApiKeyId, BudgetState>,
+    pub(super) nonces: HashMap<[u8; 16], RequestId>,
     pub(super) outcomes: HashMap<IdempotencyTag, StoredOutcome>,
     pub(super) taken_numbers: HashSet<Iban>,
     pub(super) now: Timestamp,
@@ -80,8 +87,8 @@ pub(super) struct Loaded {
     pub(super) generation: i64,
 }
 
-/// The statements of a batch's beginning, and how many they are. Few batches have approvals or holds: no statement for
-/// the others.
+/// The statements of a batch's beginning, and how many they are. Few batches have approvals, holds, budgets or nonces:
+/// no statement for the others.
 pub(super) fn question(need: &Need) -> (String, u64) {
     const BYTES_PER_ID: usize = 38;
     let ids = need.accounts.len() + need.tags.len() + need.step_ups.len() + need.numbers.len();
@@ -103,6 +110,17 @@ pub(super) fn question(need: &Need) -> (String, u64) {
         statements += 1;
         call(&mut text, "lane_holds (");
         array(&mut text, need.holds.iter().map(|id| uuid(id.as_bytes())));
+    }
+    if !need.budgets.is_empty() {
+        call(&mut text, "lane_budgets (");
+        array(&mut text, need.budgets.iter().map(|id| uuid(id.as_bytes())));
+    }
+    if !need.nonces.is_empty() {
+        call(&mut text, "lane_nonces (");
+        array(&mut text, need.nonces.iter().map(|nonce| nonce.period));
+        text.pop();
+        text.push(',');
+        array(&mut text, need.nonces.iter().map(|nonce| uuid(&nonce.digest)));
     }
     call(&mut text, "lane_read (");
     array(&mut text, need.tags.iter().map(uuid));
@@ -127,12 +145,42 @@ fn array(text: &mut String, items: impl Iterator<Item = impl Display>) {
     text.push_str("}')");
 }
 
+/// Which of the statements that few batches have were asked, in their order: approvals, holds, budgets, nonces.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Few([bool; 4]);
+
+impl Few {
+    pub(super) fn of(need: &Need) -> Self {
+        Self([
+            !need.step_ups.is_empty(),
+            !need.holds.is_empty(),
+            !need.budgets.is_empty(),
+            !need.nonces.is_empty(),
+        ])
+    }
+
+    /// The answers, each in its place; those that were not asked for are empty.
+    fn of_answers(self, answers: &[Vec<PgRow>]) -> Result<[&[PgRow]; 4], StoreError> {
+        let mut rest = answers.iter();
+        let found = self.0.map(|asked| match asked {
+            true => rest.next().map(Vec::as_slice),
+            false => Some(&[][..]),
+        });
+        match (found, rest.next()) {
+            ([Some(step_ups), Some(holds), Some(budgets), Some(nonces)], None) => {
+                Ok([step_ups, holds, budgets, nonces])
+            }
+            _ => Err(StoreError::Corrupt("another number of answers than of questions")),
+        }
+    }
+}
+
 impl Loaded {
-    /// Asks the [`question`] of this need and reads its answers.
+    /// Asks [`question`] and reads its answers.
     pub(super) async fn ask(
         connection: &mut PgConnection,
-        need: &Need,
         question: String,
+        asked: Few,
     ) -> Result<Self, StoreError> {
         let mut answers = vec![Vec::new()];
         let mut stream = sqlx::raw_sql(sqlx::AssertSqlSafe(question)).fetch_many(connection);
@@ -145,17 +193,12 @@ impl Loaded {
             }
         }
         drop(stream);
-        // One answer per statement, and the empty one behind the last: begin, the advisory locks, accounts, approvals
-        // and holds where there are any, the read.
-        let mut answers = answers.into_iter().skip(2);
-        let mut next = |asked: bool| {
-            let answer = if asked { answers.next() } else { Some(Vec::new()) };
-            answer.ok_or(StoreError::Corrupt("no answer to the batch's beginning"))
+        // One answer per statement, and the empty one behind the last: begin, the advisory locks, accounts, what few
+        // batches have, the read.
+        let [_, _, accounts, few @ .., read, _] = answers.as_slice() else {
+            return Err(StoreError::Corrupt("no answer to the batch's beginning"));
         };
-        let accounts = next(true)?;
-        let step_ups = next(!need.step_ups.is_empty())?;
-        let holds = next(!need.holds.is_empty())?;
-        let read = next(true)?;
+        let [step_ups, holds, budgets, nonces] = asked.of_answers(few)?;
         let first = read
             .first()
             .ok_or(StoreError::Corrupt("no answer to the batch's read"))?;
@@ -164,6 +207,8 @@ impl Loaded {
             accounts: HashMap::with_capacity(accounts.len()),
             step_ups: HashMap::new(),
             holds: HashMap::new(),
+            budgets: HashMap::new(),
+            nonces: HashMap::new(),
             outcomes: HashMap::new(),
             taken_numbers: taken
                 .iter()
@@ -175,19 +220,28 @@ impl Loaded {
             epoch: first.try_get(3)?,
             generation: first.try_get(4)?,
         };
-        for row in &accounts {
+        for row in accounts {
             let account = Account::try_from(account_row(row)?)?;
             loaded.accounts.insert(account.id, account);
         }
-        for row in &step_ups {
+        for row in step_ups {
             let (id, approval) = step_up(row)?;
             loaded.step_ups.insert(id, approval);
         }
-        for row in &holds {
+        for row in holds {
             let hold = Hold::try_from(hold_row(row)?)?;
             loaded.holds.insert(hold.id, hold);
         }
-        for row in &read {
+        for row in budgets {
+            let (id, state) = budget(row)?;
+            loaded.budgets.insert(id, state);
+        }
+        for row in nonces {
+            let digest = row.try_get::<Uuid, _>(0)?.into_bytes();
+            let request = RequestId::from_bytes(row.try_get::<Uuid, _>(1)?.into_bytes());
+            loaded.nonces.insert(digest, request);
+        }
+        for row in read {
             if let Some(outcome) = outcome(row)? {
                 loaded.outcomes.insert(outcome.tag, outcome);
             }
@@ -207,6 +261,17 @@ fn step_up(row: &PgRow) -> Result<(StepUpId, StepUp), StoreError> {
     };
     let id = StepUpId::from_bytes(row.try_get::<Uuid, _>(0)?.into_bytes());
     Ok((id, approval))
+}
+
+fn budget(row: &PgRow) -> Result<(ApiKeyId, BudgetState), StoreError> {
+    let state = BudgetState {
+        opened_at: Timestamp::from_micros(row.try_get(1)?),
+        spent: row.try_get(2)?,
+    };
+    Ok((
+        ApiKeyId::from_bytes(row.try_get::<Uuid, _>(0)?.into_bytes()),
+        state,
+    ))
 }
 
 fn account_row(row: &PgRow) -> Result<AccountRow, StoreError> {

@@ -25,6 +25,7 @@ use crate::{
     ledger::{
         LaneClock, LaneCounters, Need, is_due,
         rows::{AccountRow, HoldRow, StateRow, hold_columns},
+        sqlite_bounds::{find_budgets, find_nonces},
         sqlite_write::write,
     },
     sqlite::{Head, SqliteEngine},
@@ -257,6 +258,8 @@ fn load(
             holds.insert(hold.id, hold);
         }
     }
+    let budgets = find_budgets(connection, need, counters)?;
+    let nonces = find_nonces(connection, need, counters)?;
     let mut taken_numbers = std::collections::HashSet::new();
     for number in &need.numbers {
         counters.statements += 1;
@@ -269,6 +272,8 @@ fn load(
         outcomes,
         step_ups,
         holds,
+        budgets,
+        nonces,
         taken_numbers,
         epoch: head.epoch,
         booked_at,

@@ -13,7 +13,11 @@ use strongroom_domain::{
 
 use crate::{
     error::StoreError,
-    ledger::{LaneCounters, outcomes::OutcomeIndex},
+    ledger::{
+        LaneCounters,
+        outcomes::OutcomeIndex,
+        sqlite_bounds::{write_budgets, write_nonces},
+    },
 };
 
 /// Writes everything but the outcomes' index, within the caller's transaction.
@@ -30,6 +34,8 @@ pub(super) fn write(
     write_memos(connection, changes, counters)?;
     write_step_ups(connection, book, changes, counters)?;
     write_holds(connection, book, changes, counters)?;
+    write_budgets(connection, book, changes, counters)?;
+    write_nonces(connection, changes, counters)?;
     write_outcomes(connection, outcomes, changes, counters)?;
     write_records(connection, changes, counters)?;
     write_tree(connection, changes, counters)

@@ -3,6 +3,7 @@
 mod harness;
 
 mod books;
+mod bounds;
 mod continuity;
 mod counters;
 mod expiry;

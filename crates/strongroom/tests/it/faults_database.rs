@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use sqlx::{Connection, Executor, PgConnection};
 
 use crate::harness::{
-    Answer, Client, Engine, Server,
+    Answer, BUSY, Client, Engine, Server,
     load::{Heard, Town},
 };
 
@@ -67,7 +67,7 @@ mod postgres {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn connections_that_are_cut_under_load_cost_no_money_and_no_restart() {
-        let Some(server) = Server::start(Engine::Postgres).await else {
+        let Some(server) = Server::start_with(Engine::Postgres, BUSY).await else {
             return;
         };
         let database = server.database().unwrap();
@@ -90,7 +90,7 @@ mod postgres {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_database_that_refuses_is_told_as_503_and_survived_without_a_restart() {
-        let Some(server) = Server::start(Engine::Postgres).await else {
+        let Some(server) = Server::start_with(Engine::Postgres, BUSY).await else {
             return;
         };
         let database = server.database().unwrap();

@@ -1,10 +1,15 @@
 //! Stories of the whole server, told over HTTPS on both databases.
 
+mod api_keys;
 mod approvals;
 mod audit;
+mod authority;
 mod bad_input;
 mod bad_input_http;
 mod batches;
+mod edge_http;
+mod edge_limits;
+mod external;
 mod factors;
 mod faults;
 mod faults_database;
@@ -14,6 +19,7 @@ mod holds;
 mod identity;
 mod import;
 mod limits;
+mod matrix;
 mod passkeys;
 mod process;
 mod races;

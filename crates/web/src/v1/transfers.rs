@@ -19,6 +19,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     Problem,
     extract::{Auth, JsonBody, QueryParams},
+    layers::Record,
     state::AppState,
     v1::{
         check::{Check, path_id},
@@ -52,12 +53,16 @@ struct CreateQuery {
 async fn create(
     State(state): State<AppState>,
     Auth(cx): Auth,
+    record: Record,
     QueryParams(query): QueryParams<CreateQuery>,
     IdempotencyKey(key): IdempotencyKey,
     JsonBody(body): JsonBody<wire::CreateTransfer>,
 ) -> Result<Response, Problem> {
     let input = parse(body, key, query.dry_run)?;
     let dry_run = input.dry_run;
+    if dry_run {
+        record.limits().preview(&record, &cx)?;
+    }
     let once = state.bank.create_transfer(&cx, input).await?;
     let transfer = to_wire(&once.value, dry_run);
     if dry_run {

@@ -101,6 +101,8 @@ fn books() -> Books {
         taken_numbers: HashSet::new(),
         step_ups: HashMap::new(),
         holds: HashMap::new(),
+        budgets: HashMap::new(),
+        nonces: HashMap::new(),
         epoch: 1,
         booked_at: Timestamp::from_micros(1_000),
         today: Date::default(),
@@ -173,6 +175,8 @@ fn books() -> Books {
             idempotency: None,
             dry_run: false,
             step_up: None,
+            bounds: None,
+            nonce: None,
             verb,
         })
         .collect();

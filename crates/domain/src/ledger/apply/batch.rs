@@ -3,6 +3,7 @@
 use super::{Answer, Signer, decide_one, is_approved, known, record, remember, spend};
 use crate::ledger::{
     book::{Book, Changes},
+    bounds,
     command::Command,
     order::Order,
     refusal::Refusal,
@@ -22,12 +23,26 @@ pub(super) fn batch(
         };
         return order.commands.iter().map(told).collect();
     }
+    if order
+        .commands
+        .iter()
+        .any(|command| bounds::was_used(book, command))
+    {
+        return order.commands.iter().map(|_| Answer::NonceUsed).collect();
+    }
     let answers = if order.all_or_none {
         all_or_none(book, changes, order, signer)
     } else {
         let each = |command| decide_one(book, changes, command, signer);
         order.commands.iter().map(each).collect()
     };
+    // The commands of an order came with one request, so they share its nonce.
+    if !answers.contains(&Answer::Stale) {
+        let signed = order.commands.iter().find(|command| command.nonce.is_some());
+        signed
+            .into_iter()
+            .for_each(|command| bounds::use_up(book, changes, command));
+    }
     let is_done = answers.iter().any(|answer| matches!(answer, Answer::Done(_)));
     if let Some(approval) = order.step_up.and_then(|claim| claim.approval).filter(|_| is_done) {
         spend(book, changes, approval);

@@ -15,6 +15,7 @@ use crate::{
     id::{AccountId, HoldId, RequestId},
     ledger::{
         book::{Book, Captured, Changes},
+        bounds::{self, Moved},
         command::{Capture, Command, HoldRef, NewHold, Posting},
         refusal::Refusal,
     },
@@ -111,8 +112,10 @@ fn put(book: &mut Book, changes: &mut Changes, hold: Hold, released: i64) {
 }
 
 pub(super) fn place(book: &mut Book, changes: &mut Changes, command: &Command, new: &NewHold) -> Decision {
+    bounds::check(book, command, &Moved::held(new))?;
     let hold = check_place(book, command, new)?;
     if !command.dry_run {
+        bounds::charge(book, changes, command, &Moved::held(new));
         if let Some(account) = book.accounts.get_mut(&hold.account) {
             account.held = account.held.saturating_add(hold.reserved());
             account.holds = account.holds.saturating_add(1);
@@ -247,6 +250,8 @@ fn check_capture(book: &Book, command: &Command, asked: &Capture) -> Result<(Pos
         memo: None,
         salt: asked.salt,
     };
+    // What is reserved was charged to whoever reserved it.
+    bounds::check_reserved(command, &Moved::of(&posting))?;
     Ok((posting, taken))
 }
 

@@ -18,6 +18,7 @@ use crate::{
     id::{HoldId, StepUpId},
     ledger::{
         book::{Book, Changes, StoredOutcome},
+        bounds,
         command::{Command, Idempotency, Owned, StepUpClaim, Verb},
         order::Order,
         refusal::Refusal,
@@ -72,6 +73,8 @@ pub enum Answer {
     /// A fresh factor must approve this request first, and none has, or its approval is spent or over. No outcome: the
     /// same key may be used again.
     StepUpNeeded,
+    /// The signature's nonce was used by another request.
+    NonceUsed,
 }
 
 /// Decides the commands in order against the book. Afterwards the book holds the new state and the changes what to
@@ -85,7 +88,7 @@ pub fn decide(book: &mut Book, commands: &[Command], signer: &dyn Signer) -> (Ch
     release_due(book, &mut changes, signer);
     let answers = commands
         .iter()
-        .map(|command| decide_one(book, &mut changes, command, signer))
+        .map(|command| decide_once(book, &mut changes, command, signer))
         .collect();
     (changes, answers)
 }
@@ -100,11 +103,23 @@ pub fn decide_orders(book: &mut Book, orders: &[Order], signer: &dyn Signer) -> 
     let answers = orders
         .iter()
         .map(|order| match order.commands.as_slice() {
-            [command] if order.step_up.is_none() => vec![decide_one(book, &mut changes, command, signer)],
+            [command] if order.step_up.is_none() => vec![decide_once(book, &mut changes, command, signer)],
             _ => batch(book, &mut changes, order, signer),
         })
         .collect();
     (changes, answers)
+}
+
+/// A signed request is decided once. Rights that changed are no decision: the same request comes again.
+fn decide_once(book: &mut Book, changes: &mut Changes, command: &Command, signer: &dyn Signer) -> Answer {
+    if bounds::was_used(book, command) {
+        return Answer::NonceUsed;
+    }
+    let answer = decide_one(book, changes, command, signer);
+    if answer != Answer::Stale {
+        bounds::use_up(book, changes, command);
+    }
+    answer
 }
 
 fn decide_one(book: &mut Book, changes: &mut Changes, command: &Command, signer: &dyn Signer) -> Answer {

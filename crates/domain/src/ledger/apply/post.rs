@@ -8,6 +8,7 @@ use crate::{
     id::AccountId,
     ledger::{
         book::{Book, Changes, SealedText},
+        bounds::{self, Moved},
         command::{Command, Posting},
         refusal::Refusal,
     },
@@ -17,6 +18,7 @@ use crate::{
 };
 
 pub(super) fn post(book: &mut Book, changes: &mut Changes, command: &Command, posting: &Posting) -> Decision {
+    bounds::check(book, command, &Moved::of(posting))?;
     let (from, to) = check_post(book, command, posting)?;
     let amount = posting.amount.minor();
     let first_entry = book.next_entry;
@@ -30,6 +32,7 @@ pub(super) fn post(book: &mut Book, changes: &mut Changes, command: &Command, po
             done: Done::Posted(transaction),
         });
     }
+    bounds::charge(book, changes, command, &Moved::of(posting));
     let entries = append_entries(book, changes, from, to, amount)?;
     let transaction = transaction_of(book, posting, to, first_entry, last_entry);
     let details = Details::transaction(&transaction.digest(&entries_digest(&posting.salt, &entries)));

@@ -87,6 +87,8 @@ fn command(by: UserId, scope: Owned, action: Action, verb: Verb) -> Command {
         idempotency: None,
         dry_run: false,
         step_up: None,
+        bounds: None,
+        nonce: None,
         verb,
     }
 }
@@ -275,6 +277,8 @@ impl Desk {
                 taken_numbers: HashSet::new(),
                 step_ups: HashMap::new(),
                 holds: HashMap::new(),
+                budgets: HashMap::new(),
+                nonces: HashMap::new(),
                 epoch: EPOCH,
                 booked_at,
                 today: Date::parse("2026-11-20").unwrap(),

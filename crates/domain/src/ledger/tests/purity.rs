@@ -1,8 +1,12 @@
 //! What is refused or only tried leaves nothing but its record.
 
-use super::desk::{
-    ALICE, BOB, Desk, EUR, NOWHERE, Seal, TELLER, capture, close, deposit, dry, freeze, hold, is_done, keyed,
-    new_account, open, place, post, posted, refused, stale, till, transfer, unfreeze, usd, void, withdrawal,
+use super::{
+    bounds::{budget, nobody, within},
+    desk::{
+        ALICE, BOB, Desk, EUR, NOWHERE, Seal, TELLER, capture, close, deposit, dry, freeze, hold, is_done,
+        keyed, new_account, open, place, post, posted, refused, stale, till, transfer, unfreeze, usd, void,
+        withdrawal,
+    },
 };
 use crate::{
     account::FreezeScope,
@@ -161,6 +165,14 @@ fn refusals(town: &Town) -> Vec<(Refusal, Command)> {
         }),
         (Refusal::NotFrozenByYou, unfreeze(ALICE, frozen)),
         (Refusal::NumberTaken, open(ALICE, taken_number)),
+        (
+            Refusal::LimitExceeded,
+            within(transfer(ALICE, alice, bob, 1), &budget(1)),
+        ),
+        (
+            Refusal::PayeeNotAllowed,
+            within(transfer(ALICE, alice, bob, 1), &nobody()),
+        ),
     ]
 }
 

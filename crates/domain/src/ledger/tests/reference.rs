@@ -66,6 +66,7 @@ pub(super) enum Told {
     Reused(usize, Option<[u8; 16]>),
     Stale,
     StepUpNeeded,
+    NonceUsed,
 }
 
 impl From<&Answer> for Told {
@@ -81,6 +82,7 @@ impl From<&Answer> for Told {
             Answer::KeyReused { field, resource } => Self::Reused(*field, *resource),
             Answer::Stale => Self::Stale,
             Answer::StepUpNeeded => Self::StepUpNeeded,
+            Answer::NonceUsed => Self::NonceUsed,
         }
     }
 }

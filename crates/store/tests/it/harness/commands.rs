@@ -106,6 +106,8 @@ fn asked(action: Action, verb: Verb) -> Asked {
             idempotency: None,
             dry_run: false,
             step_up: None,
+            bounds: None,
+            nonce: None,
             verb,
         },
     }

@@ -186,12 +186,17 @@ impl Server {
         Client::new(&self.url, &self.authority())
     }
 
+    /// The same from another loopback address, which is another stranger to the server.
+    pub(crate) fn client_from(&self, address: &str) -> Client {
+        Client::from_address(&self.url, &self.authority(), Some(address.parse().unwrap()))
+    }
+
     /// Where it is.
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
-    fn authority(&self) -> String {
+    pub(crate) fn authority(&self) -> String {
         std::fs::read_to_string(self.data().join("tls").join("ca.pem")).unwrap()
     }
 
