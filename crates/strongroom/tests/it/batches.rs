@@ -6,12 +6,13 @@ use serde_json::{Value, json};
 use tokio::{sync::Barrier, task::JoinSet};
 
 use crate::harness::{
-    Answer, Person, Server,
+    Answer, BUSY, Engine, Person, Server,
     people::{code_of, new_key, next_code_of, transfer_body},
     stories,
 };
 
 stories! {
+    with BUSY;
     each_item_of_an_independent_batch_has_its_own_answer,
     an_atomic_batch_is_all_or_none,
     a_thousand_transfers_fit_and_one_more_does_not,
@@ -42,6 +43,23 @@ fn codes(answer: &Answer) -> Vec<String> {
         _ => result["problem"]["code"].as_str().unwrap().to_owned(),
     };
     results.iter().map(code).collect()
+}
+
+mod shipped {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn each_item_of_a_batch_is_counted() {
+        let server = Server::start(Engine::Sqlite).await.unwrap();
+        let (alice, from, bob, to) = town(&server, 1_000).await;
+        let items = |count| vec![transfer_body(&from, &to, 1); count];
+        // A hundred changes an hour, of which some were needed to come this far.
+        send(&alice, "independent", &items(60)).await.expect(200);
+        let refused = send(&alice, "independent", &items(60)).await.refused(429, "rate_limited");
+        assert!(refused.header("retry-after").is_some());
+        send(&alice, "independent", &items(10)).await.expect(200);
+        assert_eq!(bob.posted(&to).await, 70);
+    }
 }
 
 /// Alice with so much, Bob with nothing.

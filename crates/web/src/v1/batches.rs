@@ -1,7 +1,7 @@
 //! `/transfers/batch`: many transfers in one request and one commit.
 
 use axum::{Extension, extract::State, response::Response};
-use http::StatusCode;
+use http::{Method, StatusCode};
 use strongroom_api::transfers as wire;
 use strongroom_app::{
     accounts::Once,
@@ -56,6 +56,8 @@ async fn create(
         atomic: body.mode == wire::BatchMode::Atomic,
         idempotency_key: key,
     };
+    let more = input.transfers.len().saturating_sub(1);
+    record.limits().items(&record, &Method::POST, &cx, more)?;
     let batch = state.bank.create_batch(&cx, input).await?;
     let id = record.id();
     let results = batch.results.into_iter().map(|result| to_result(result, &id));
