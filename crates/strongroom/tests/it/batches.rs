@@ -55,7 +55,9 @@ mod shipped {
         let items = |count| vec![transfer_body(&from, &to, 1); count];
         // A hundred changes an hour, of which some were needed to come this far.
         send(&alice, "independent", &items(60)).await.expect(200);
-        let refused = send(&alice, "independent", &items(60)).await.refused(429, "rate_limited");
+        let refused = send(&alice, "independent", &items(60))
+            .await
+            .refused(429, "rate_limited");
         assert!(refused.header("retry-after").is_some());
         send(&alice, "independent", &items(10)).await.expect(200);
         assert_eq!(bob.posted(&to).await, 70);

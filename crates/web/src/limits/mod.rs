@@ -135,7 +135,13 @@ impl Limits {
     }
 
     /// Counts what a request asks for beyond the first thing: each item of a batch is a request.
-    pub(crate) fn items(&self, record: &Record, method: &Method, cx: &Cx, more: usize) -> Result<(), Problem> {
+    pub(crate) fn items(
+        &self,
+        record: &Record,
+        method: &Method,
+        cx: &Cx,
+        more: usize,
+    ) -> Result<(), Problem> {
         let Some(inner) = &self.0 else { return Ok(()) };
         let class = class_of(cx, method, record.traffic());
         let subject = Subject::Principal(cx.caller.principal.id_bytes());
