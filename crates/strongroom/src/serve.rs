@@ -16,6 +16,7 @@ use strongroom_web::{
     SiteSettings,
     health::{Check, Readiness},
     layers::{FrontSettings, Scope},
+    pages,
     server::{Ended, Server, ServerSettings, Stop, Stopped, stop_signal},
     state::AppState,
     v1,
@@ -133,7 +134,7 @@ async fn compose(parts: Parts<'_>) -> Result<Composed, Box<dyn std::error::Error
         Box::pin(async move { bank.writer().close().await })
     };
     Ok(Composed {
-        routes: v1::routes().with_state(AppState { bank }),
+        routes: v1::routes().merge(pages::routes()).with_state(AppState { bank }),
         checks: vec![database],
         finish: vec![("command line", administration), ("ledger", ledger)],
         notes,

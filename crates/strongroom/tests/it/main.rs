@@ -13,6 +13,7 @@ mod harness;
 mod identity;
 mod import;
 mod limits;
+mod pages;
 mod passkeys;
 mod process;
 mod races;

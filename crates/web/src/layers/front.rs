@@ -23,7 +23,7 @@ use strongroom_guard::{Shed, TrustedProxies};
 use tower::Service;
 
 use super::{Record, RequestId, RouteLayer, access_log::Line, route::RouteStats, security_headers};
-use crate::{BODY_BYTES_MAX, Problem};
+use crate::{BODY_BYTES_MAX, Problem, ShownAsPage};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_FORWARDED_FOR: &str = "x-forwarded-for";
@@ -215,6 +215,11 @@ impl Inner {
             }
             // What the handler added (a cookie, a rate limit) stays; the document's own headers win.
             response = problem.render(&id, std::mem::take(response.headers_mut()));
+        }
+        if let Some(ShownAsPage(problem)) = response.extensions_mut().remove()
+            && let Some(cause) = problem.cause()
+        {
+            log_cause(&id, record.route(), cause);
         }
         let headers = response.headers_mut();
         security_headers::add(headers, self.settings.tls);
