@@ -155,7 +155,11 @@ async fn examined(books: &Books) -> Outcome<f64> {
     let mut root = books.place.root().await?;
     let before = read_so_far(&mut root).await?;
     for id in books.accounts.iter().take(usize::try_from(PAGES)?) {
-        let view = books.store.account(*id).await?.ok_or("an account is gone")?;
+        let view = books
+            .store
+            .account(*id, strongroom_app::Clock::now(&strongroom_app::SystemClock))
+            .await?
+            .ok_or("an account is gone")?;
         let start = HistoryStart::Newest;
         let lines = books.store.history(&view.account, start, LINES).await?;
         if lines.len() != usize::try_from(LINES)?.min(usize::try_from(view.account.entries)?) {

@@ -4,6 +4,7 @@
 //! the client matches on [`Problem::code`].
 
 pub mod accounts;
+pub mod api_keys;
 pub mod approvals;
 pub mod audit;
 pub mod auth;
@@ -11,6 +12,7 @@ pub mod client;
 pub mod codes;
 pub mod external;
 pub mod factors;
+pub mod holds;
 pub mod me;
 pub mod money;
 pub mod passkeys;

@@ -6,6 +6,7 @@
 //! [`ledger_writer`], which is the only way to the books. Nothing here knows HTTP, SQL or what a status code is.
 
 pub mod accounts;
+pub mod api_key_input;
 pub mod api_keys;
 pub mod approvals;
 pub mod audit_log;
@@ -13,6 +14,7 @@ pub mod audit_records;
 pub mod auth_state;
 pub mod authorize;
 pub mod bank;
+pub mod batches;
 pub mod browser;
 pub mod clock;
 pub mod counter;
@@ -25,15 +27,18 @@ pub mod external;
 pub mod factors;
 mod guess;
 pub mod history;
+pub mod holds;
 pub mod idempotency;
 pub mod identity;
 pub mod jobs;
+mod key_bounds;
 pub mod keys;
 pub mod ledger_check;
 pub mod ledger_writer;
 pub mod login;
 pub mod mail;
 pub mod mfa;
+pub mod networks;
 pub mod operators;
 pub mod outbox;
 pub mod passkeys;
@@ -51,8 +56,9 @@ pub mod token_set;
 pub mod transfers;
 pub mod users;
 pub mod verify;
+mod wrong_keys;
 
-pub use auth_state::Credential;
+pub use auth_state::{Arrival, Credential};
 pub use authorize::Permit;
 pub use bank::{Bank, BankSettings};
 pub use clock::{Clock, SystemClock};

@@ -121,12 +121,16 @@ pub(crate) fn approves_money(activated_at: Timestamp, user_created_at: Timestamp
 }
 
 /// Whether an amount is above a bound in whole units of its currency.
-fn is_above(amount: Amount, currency: Currency, units: u64) -> bool {
-    let bound = 10_u128
+pub(crate) fn is_above(amount: Amount, currency: Currency, units: u64) -> bool {
+    u128::from(amount.minor().unsigned_abs()) > units_in(currency, units)
+}
+
+/// Whole units of a currency in minor units.
+pub(crate) fn units_in(currency: Currency, units: u64) -> u128 {
+    10_u128
         .checked_pow(u32::from(currency.exponent()))
         .and_then(|minor| minor.checked_mul(u128::from(units)))
-        .unwrap_or(u128::MAX);
-    u128::from(amount.minor().unsigned_abs()) > bound
+        .unwrap_or(u128::MAX)
 }
 
 impl Bank {

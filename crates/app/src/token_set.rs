@@ -74,6 +74,12 @@ impl Bank {
         self.identity.tokens.issue(&self.ring, new)
     }
 
+    /// What names a device mark where limits are counted; `None` for a mark that this bank did not issue. It gives
+    /// away neither the mark nor what the database keeps of it.
+    pub fn device_limit_key(&self, text: &str) -> Option<[u8; 16]> {
+        self.ring.read_device_mark(text).map(|mark| mark.limit_key())
+    }
+
     /// The public keys of access tokens (RFC 7517).
     pub fn jwks(&self) -> serde_json::Value {
         strongroom_crypto::token::jwks(&self.ring)

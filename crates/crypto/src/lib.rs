@@ -24,6 +24,7 @@ pub mod recovery;
 pub mod refresh;
 pub mod seal;
 pub mod secret;
+pub mod signing_secret;
 pub mod token;
 pub mod totp;
 
@@ -47,4 +48,5 @@ pub use refresh::RefreshToken;
 pub use seal::{OpenError, Place};
 pub use secret::{ExposeSecret, SecretBytes, SecretString};
 pub use self_test::{SelfTestError, self_test};
+pub use signing_secret::SigningSecret;
 pub use token::{AccessTokens, Claims, NewToken, TokenError};

@@ -165,6 +165,8 @@ kinds! {
     DepositKind, DepositId, "dep";
     /// A withdrawal over the counter.
     WithdrawalKind, WithdrawalId, "wdr";
+    /// Money reserved for a payee.
+    HoldKind, HoldId, "hold";
     /// Server-side login state.
     SessionKind, SessionId, "sess";
     /// One request, as named in logs and answers.

@@ -10,12 +10,13 @@ use std::{
     time::Duration,
 };
 
-use strongroom_app::mail::MailDirectory;
+use strongroom_app::{Bank, mail::MailDirectory};
 use strongroom_guard::TrustedProxies;
 use strongroom_web::{
     SiteSettings,
     health::{Check, Readiness},
     layers::{FrontSettings, Scope},
+    limits::Limits,
     pages,
     server::{Ended, Server, ServerSettings, Stop, Stopped, stop_signal},
     state::AppState,
@@ -69,10 +70,11 @@ pub(crate) struct Parts<'a> {
 type Finish = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// What [`compose`] makes.
-#[derive(Default)]
 pub(crate) struct Composed {
     /// Business routes with their full paths.
     pub routes: OpenApiRouter,
+    /// How often somebody may ask.
+    pub limits: Limits,
     /// Conditions of `/readyz`.
     pub checks: Vec<Check>,
     /// What has to end after the last request and before the process, in this order.
@@ -134,6 +136,7 @@ async fn compose(parts: Parts<'_>) -> Result<Composed, Box<dyn std::error::Error
         Box::pin(async move { bank.writer().close().await })
     };
     Ok(Composed {
+        limits: limits(config, &bank)?,
         routes: v1::routes().merge(pages::routes()).with_state(AppState { bank }),
         checks: vec![database],
         finish: vec![("command line", administration), ("ledger", ledger)],
@@ -208,7 +211,7 @@ async fn serve(config: &Config, data: &DataDir, metrics: &Metrics, purpose: Purp
         composed.routes,
         readiness.clone(),
         SiteSettings {
-            front: front_settings(config),
+            front: front_settings(config, composed.limits),
             public_url: public_url.to_string(),
             docs: server.docs,
         },
@@ -276,13 +279,27 @@ fn public_scope(config: &Config) -> Scope {
     }
 }
 
-fn front_settings(config: &Config) -> FrontSettings {
+/// The limits of the configuration; marked devices are known by the bank's keys.
+fn limits(config: &Config, bank: &Arc<Bank>) -> Result<Limits, ConfigErrors> {
+    if !config.limits.enabled {
+        return Ok(Limits::off());
+    }
+    let bank = Arc::clone(bank);
+    let quota = |class| config.limits.quota(class).cloned();
+    Limits::new(quota, move |mark| bank.device_limit_key(mark)).map_err(|class| {
+        let message = format!("has no quota for {}", class.name());
+        ConfigErrors(vec![ConfigError::new("limits", Origin::Default, message)])
+    })
+}
+
+fn front_settings(config: &Config, limits: Limits) -> FrontSettings {
     FrontSettings {
         request_time_max: config.server.request_time_max,
         concurrency_max: config.server.concurrency_max,
         // Behind a named proxy that speaks TLS for us the public URL says so.
         tls: config.server.tls != Tls::Off || config.server.public_url.https,
         trusted_proxies: TrustedProxies::new(config.server.trusted_proxies.clone()),
+        limits,
     }
 }
 
@@ -339,6 +356,7 @@ async fn metrics_server(listener: TcpListener, metrics: Metrics, stopped: Stoppe
         concurrency_max: METRICS_AT_ONCE,
         tls: false,
         trusted_proxies: TrustedProxies::default(),
+        limits: Limits::off(),
     };
     let front = strongroom_web::metrics_site(move || metrics.render(), settings);
     let bounds = ServerSettings {

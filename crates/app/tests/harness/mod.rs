@@ -12,7 +12,7 @@ use std::{
 };
 
 use strongroom_app::{
-    Bank, BankSettings, Clock, Credential, Cx, Error, ExposeSecret, IdentitySettings, SecretString,
+    Arrival, Bank, BankSettings, Clock, Credential, Cx, Error, ExposeSecret, IdentitySettings, SecretString,
     accounts::OpenAccount,
     counter::MoveCash,
     login::{LoginAnswer, TokenSet},
@@ -266,7 +266,7 @@ impl TestBank {
     /// Who shows this access token.
     pub async fn enter(&self, token: &SecretString) -> Result<Cx, Error> {
         let credential = Credential::Bearer(token.expose_secret());
-        self.bank.authenticate(credential, request(), Origin::Api).await
+        self.bank.authenticate(credential, arrival(None)).await
     }
 
     pub async fn register(&self, email: &str, password: &str) -> Result<(), Error> {
@@ -457,6 +457,15 @@ pub fn key() -> String {
         std::process::id(),
         NUMBER.fetch_add(1, Ordering::Relaxed)
     )
+}
+
+/// A request that came from there.
+pub fn arrival(address: Option<std::net::IpAddr>) -> Arrival {
+    Arrival {
+        request: request(),
+        origin: Origin::Api,
+        address,
+    }
 }
 
 fn request() -> RequestId {

@@ -22,7 +22,8 @@ use std::{
 };
 
 use secrecy::SecretString;
-use strongroom_guard::Network;
+use strongroom_guard::{Network, Quota};
+use strongroom_web::limits::Class;
 
 use gather::{Gathered, Resolved};
 use value::Value;
@@ -161,6 +162,22 @@ pub(crate) struct AuthConfig {
     pub providers: Vec<Provider>,
 }
 
+/// How often somebody may ask.
+#[derive(Clone, Debug)]
+pub(crate) struct LimitsConfig {
+    /// Whether anything is counted.
+    pub enabled: bool,
+    quotas: Vec<(Class, Quota)>,
+}
+
+impl LimitsConfig {
+    /// The quota of a class; `None` only where its setting is wrong.
+    pub(crate) fn quota(&self, class: Class) -> Option<&Quota> {
+        let mut quotas = self.quotas.iter();
+        quotas.find_map(|(known, quota)| (*known == class).then_some(quota))
+    }
+}
+
 /// The bank, fixed at first start.
 #[derive(Clone, Debug)]
 pub(crate) struct BankConfig {
@@ -207,6 +224,8 @@ pub(crate) struct Config {
     pub keys: KeysConfig,
     /// How people prove who they are.
     pub auth: AuthConfig,
+    /// How often somebody may ask.
+    pub limits: LimitsConfig,
     /// Whether new operators wait.
     pub approvals_bootstrap: bool,
     /// The bank.
@@ -300,6 +319,7 @@ impl<'a> Reader<'a> {
         url: Url -> PublicUrl;
         database: Database -> DatabaseUrl;
         networks: Networks -> Vec<Network>;
+        quota: Quota -> Quota;
         path: Path -> PathBuf;
         secret: Secret -> SecretString;
     }
@@ -371,6 +391,7 @@ impl<'a> Reader<'a> {
                     .and_then(|text| providers::read(&text).ok())
                     .unwrap_or_default(),
             },
+            limits: self.limits(),
             approvals_bootstrap: self.flag("approvals.bootstrap").unwrap_or_default(),
             bank: BankConfig {
                 country: self.text("bank.country").unwrap_or_default(),
@@ -421,6 +442,21 @@ impl<'a> Reader<'a> {
         let public_url = self.url("admin.public_url");
         self.listen("admin.listen")
             .map(|listen| AdminConfig { listen, public_url })
+    }
+
+    fn limits(&self) -> LimitsConfig {
+        let setting = |class: Class| {
+            let key = TABLE.iter().map(|setting| setting.key);
+            let mut keys = key.filter(|key| key.strip_prefix("limits.") == Some(class.name()));
+            keys.next().and_then(|key| self.quota(key))
+        };
+        let quotas = Class::ALL.into_iter();
+        LimitsConfig {
+            enabled: self.flag("limits.enabled").unwrap_or_default(),
+            quotas: quotas
+                .filter_map(|class| setting(class).map(|quota| (class, quota)))
+                .collect(),
+        }
     }
 
     fn metrics(&self) -> MetricsConfig {

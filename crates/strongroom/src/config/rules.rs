@@ -167,6 +167,9 @@ impl Rules<'_> {
         if config.approvals_bootstrap {
             self.refuse("approvals.bootstrap", "is refused in production");
         }
+        if !config.limits.enabled {
+            self.refuse("limits.enabled", "= false is refused in production");
+        }
         if config.auth.providers.iter().any(|provider| provider.plain) {
             self.refuse(
                 "oidc.providers",

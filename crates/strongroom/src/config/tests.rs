@@ -127,7 +127,7 @@ fn flags_win_over_the_environment_over_the_file_over_defaults() {
 fn everything_that_is_wrong_is_said_at_once_with_its_place() {
     let directory = directory();
     let path = directory.path().join("c.toml");
-    fs::write(&path, "environment = \"dev\"\n[server]\nlsiten = \"x\"\nconnections_max = \"many\"\n[limits]\nauth = \"5/15m\"\n")
+    fs::write(&path, "environment = \"dev\"\n[server]\nlsiten = \"x\"\nconnections_max = \"many\"\n[limits]\nauth = \"5/15\"\n")
         .unwrap();
     let sources = Sources {
         file: Some((path.clone(), true)),
@@ -143,7 +143,9 @@ fn everything_that_is_wrong_is_said_at_once_with_its_place() {
         format!("environment must be one of development, staging, production ({file}:1)"),
         format!("server.lsiten is not a setting; did you mean server.listen? ({file}:3)"),
         format!("server.connections_max must be a whole number from 1 to 1000000 (connections) ({file}:4)"),
-        format!("limits.auth is not available in this build ({file}:6)"),
+        format!(
+            "limits.auth must be like 5/15m, or several such as 50/1h, 200/1d; units are s, m, h, d ({file}:6)"
+        ),
         "bank.country must be two capital letters of ISO 3166-1 (STRONGROOM_BANK__COUNTRY)".to_owned(),
         "mail.transport = smtp is not available in this build (STRONGROOM_MAIL__TRANSPORT)".to_owned(),
         "server.listen must be an IP address and a port, such as 127.0.0.1:8443 (--listen)".to_owned(),

@@ -4,7 +4,7 @@
 use std::{fmt, net::SocketAddr, path::PathBuf};
 
 use secrecy::SecretString;
-use strongroom_guard::Network;
+use strongroom_guard::{Network, Quota, QuotaError};
 
 /// The type of a setting, with its bounds.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +23,8 @@ pub(crate) enum Kind {
     DatabaseUrl,
     /// Addresses and networks in CIDR form; a list in the file, separated by commas elsewhere.
     Networks,
+    /// `5/15m`, or several windows: `50/1h, 200/1d`.
+    Quota,
     /// A path.
     Path,
     /// Text that is shown nowhere. Also readable from a file, by the name with `_file` behind it.
@@ -52,6 +54,8 @@ pub(crate) enum Value {
     Database(DatabaseUrl),
     /// Networks.
     Networks(Vec<Network>),
+    /// A quota.
+    Quota(Quota),
     /// A path.
     Path(PathBuf),
     /// A secret.
@@ -170,6 +174,10 @@ impl Kind {
             Self::DatabaseUrl => database_url(&text)
                 .map(Value::Database)
                 .ok_or_else(|| self.describe()),
+            Self::Quota => text
+                .parse()
+                .map(Value::Quota)
+                .map_err(|error: QuotaError| error.to_string()),
             Self::Path => {
                 right(!text.is_empty() && !text.contains('\0'))?;
                 Ok(Value::Path(text.into()))
@@ -209,6 +217,7 @@ impl Kind {
             }
             Self::DatabaseUrl => "must be sqlite://PATH or postgres://USER@HOST/DATABASE".into(),
             Self::Networks => "must be a list of IP addresses or networks, such as 10.0.0.0/8".into(),
+            Self::Quota => QuotaError::Form.to_string(),
             Self::Path => "must be a path".into(),
             Self::Secret => "must be text and not empty".into(),
             Self::Country => "must be two capital letters of ISO 3166-1".into(),
@@ -297,6 +306,7 @@ impl Value {
                 .map(Network::to_string)
                 .collect::<Vec<_>>()
                 .join(","),
+            Self::Quota(quota) => quota.to_string(),
             Self::Path(path) => path.display().to_string(),
             Self::Secret(_) => "(set)".into(),
         }
@@ -381,6 +391,7 @@ mod tests {
             Kind::PublicUrl,
             Kind::DatabaseUrl,
             Kind::Networks,
+            Kind::Quota,
             Kind::Country,
         ] {
             let refusal = kind.read(Raw::Text("canary!".into(), false)).unwrap_err();

@@ -28,6 +28,9 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let record = Record::of(&parts.extensions);
+        if let Some(record) = record {
+            record.limits().stranger(record, Some(&parts.headers))?;
+        }
         let request = record.map_or_else(RequestId::next, Record::id);
         let bank = AppState::from_ref(state).bank;
         let cx = Cx::anonymous(
@@ -40,7 +43,7 @@ where
             user_agent: text(&parts.headers, &header::USER_AGENT)
                 .unwrap_or_default()
                 .to_owned(),
-            device: device(&parts.headers).map(str::to_owned),
+            device: device_mark(&parts.headers).map(str::to_owned),
             browser: false,
         };
         Ok(Self(cx, client))
@@ -51,7 +54,8 @@ fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
-fn device(headers: &HeaderMap) -> Option<&str> {
+/// The device mark that a request shows, whether it is one or not.
+pub(crate) fn device_mark(headers: &HeaderMap) -> Option<&str> {
     text(headers, &DEVICE_TOKEN).or_else(|| read_cookie(headers, Cookie::Device))
 }
 
@@ -85,13 +89,13 @@ mod tests {
     #[test]
     fn a_device_mark_is_found_in_its_header_and_in_its_cookie() {
         let mut headers = HeaderMap::new();
-        assert_eq!(device(&headers), None);
+        assert_eq!(device_mark(&headers), None);
         headers.insert(
             header::COOKIE,
             HeaderValue::from_static("a=b; __Host-device=srd_1; c=d"),
         );
-        assert_eq!(device(&headers), Some("srd_1"));
+        assert_eq!(device_mark(&headers), Some("srd_1"));
         headers.insert(DEVICE_TOKEN, HeaderValue::from_static("srd_2"));
-        assert_eq!(device(&headers), Some("srd_2"));
+        assert_eq!(device_mark(&headers), Some("srd_2"));
     }
 }

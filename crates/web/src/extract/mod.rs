@@ -12,6 +12,7 @@ mod query;
 
 pub use auth::Auth;
 pub(crate) use binder::FactorBinder;
+pub(crate) use client::device_mark;
 pub use client::{Anonymous, DEVICE_TOKEN};
 pub(crate) use cookie::{Cookie, Keep, read_cookie};
 pub use json::{JSON_DEPTH_MAX, JsonBody, OptionalJsonBody, parse_json};

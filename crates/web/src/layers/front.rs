@@ -16,14 +16,17 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use http::{HeaderName, Request, header};
+use http::{HeaderName, Request, StatusCode, header};
 use metrics::Gauge;
 use strongroom_api::codes;
 use strongroom_guard::{Shed, TrustedProxies};
 use tower::Service;
 
 use super::{Record, RequestId, RouteLayer, access_log::Line, route::RouteStats, security_headers};
-use crate::{BODY_BYTES_MAX, Problem, ShownAsPage};
+use crate::{
+    BODY_BYTES_MAX, Problem, ShownAsPage,
+    limits::{self, Limits},
+};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_FORWARDED_FOR: &str = "x-forwarded-for";
@@ -45,6 +48,8 @@ pub struct FrontSettings {
     pub tls: bool,
     /// Whose `X-Forwarded-For` is believed.
     pub trusted_proxies: TrustedProxies,
+    /// How often somebody may ask.
+    pub limits: Limits,
 }
 
 /// Which part of the routes a listener serves. The rest is not there at all.
@@ -146,7 +151,8 @@ impl Front {
         B::Error: Into<axum::BoxError>,
     {
         let inner = &*self.0;
-        let record = Record::new(RequestId::next(), inner.client(&request, peer));
+        let client = inner.client(&request, peer);
+        let record = Record::new(RequestId::next(), client, inner.settings.limits.clone());
         let method = request.method().clone();
         let line = Line::begin(&record, &inner.unmatched, &method);
         let _in_flight = InFlight::enter(&inner.in_flight);
@@ -155,7 +161,14 @@ impl Front {
         request.extensions_mut().insert(inner.scope);
         DefaultBodyLimit::max(BODY_BYTES_MAX).apply(&mut request);
 
-        let response = inner.answer(request, &record).await;
+        let mut response = inner.answer(request, &record).await;
+        // Paths and methods that are not there, and whatever else met nobody who counts: strangers. A server
+        // that has all hands full does not count whom it sent away.
+        if response.status() != StatusCode::SERVICE_UNAVAILABLE
+            && let Err(problem) = inner.settings.limits.stranger(&record, None)
+        {
+            response = problem.into_response();
+        }
         let response = inner.finish(response, &record);
         line.end(response.status());
         response
@@ -223,6 +236,7 @@ impl Inner {
         }
         let headers = response.headers_mut();
         security_headers::add(headers, self.settings.tls);
+        limits::write(&self.settings.limits, record, headers);
         headers.insert(X_REQUEST_ID, id.header());
         response
     }
@@ -298,7 +312,6 @@ impl Drop for InFlight<'_> {
 #[cfg(test)]
 mod tests {
     use axum::{body::Body, routing::get};
-    use http::StatusCode;
     use http_body_util::BodyExt;
 
     use super::*;
@@ -309,6 +322,7 @@ mod tests {
             concurrency_max: 1,
             tls: true,
             trusted_proxies: TrustedProxies::default(),
+            limits: Limits::off(),
         }
     }
 

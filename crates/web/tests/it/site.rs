@@ -8,6 +8,7 @@ use strongroom_web::{
     SiteSettings,
     health::{Check, Readiness},
     layers::FrontSettings,
+    limits::Limits,
     metrics_site, site,
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -26,6 +27,7 @@ fn settings() -> FrontSettings {
         concurrency_max: 8,
         tls: false,
         trusted_proxies: TrustedProxies::default(),
+        limits: Limits::off(),
     }
 }
 

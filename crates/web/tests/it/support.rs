@@ -14,6 +14,7 @@ use strongroom_web::{
     BATCH_BODY_BYTES_MAX, Problem,
     extract::{JsonBody, QueryParams},
     layers::{ClientAddress, Front, FrontSettings, RequestId, body_limit},
+    limits::Limits,
     server::{Ended, Server, ServerSettings, Stop, stop_signal},
 };
 use tokio::{
@@ -151,6 +152,7 @@ impl Default for Options {
                 concurrency_max: 64,
                 tls: false,
                 trusted_proxies: TrustedProxies::default(),
+                limits: Limits::off(),
             },
             server: ServerSettings::default(),
         }

@@ -23,6 +23,15 @@ pub(crate) enum Engine {
     Postgres,
 }
 
+/// Limits for stories that ask a server more than a person does. All other stories run with those that are shipped.
+pub(crate) const BUSY: &[(&str, &str)] = &[
+    ("STRONGROOM_LIMITS__ANONYMOUS", "1000000/1h"),
+    ("STRONGROOM_LIMITS__AUTH", "1000000/1h"),
+    ("STRONGROOM_LIMITS__API_READ", "1000000/1h"),
+    ("STRONGROOM_LIMITS__API_WRITE", "1000000/1h"),
+    ("STRONGROOM_LIMITS__PREVIEW", "1000000/1h"),
+];
+
 /// Makes one test per engine out of a story: `stories! { name, … }`, or with settings beyond the defaults
 /// `stories! { with SETTINGS; name, … }`.
 macro_rules! stories {
