@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::{sync::Barrier, task::JoinSet};
 
 use crate::harness::{
-    Client, Person, Server,
+    BUSY, Client, Person, Server,
     browser::{Browser, Page},
     issuer::{Algorithm, CLIENT, Issuer, SECRET, Subject, Wrong},
     people::{code_of, next_code_of},
@@ -21,6 +21,7 @@ const REFUSED: &str = "/login?refused=external_login_refused";
 const SESSION: &str = "/api/v1/auth/session";
 
 stories! {
+    with BUSY;
     an_issuers_customer_comes_in_and_comes_back,
     every_algorithm_that_counts_is_read,
     whatever_is_wrong_with_an_id_token_refuses_the_login,
