@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Person, Server,
+    BUSY, Person, Server,
     authenticator::{Authenticator, Spoil},
     browser::{Browser, Page},
     people::{code_of, next_code_of},
@@ -47,6 +47,7 @@ const PAGES: [&str; 7] = [
 ];
 
 stories! {
+    with BUSY;
     a_person_registers_confirms_logs_in_and_out,
     every_page_is_for_nobody_elses_frame_and_for_no_cache,
     a_form_without_its_token_or_from_elsewhere_does_nothing,

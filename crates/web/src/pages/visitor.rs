@@ -2,13 +2,16 @@
 
 use axum::extract::{FromRef, FromRequestParts};
 use http::{HeaderMap, header, request::Parts};
-use strongroom_app::{Bank, Credential, Cx, Error, ExposeSecret, SecretString, personal::Client};
+use strongroom_app::{
+    Arrival, Bank, Credential, Cx, Error, ExposeSecret, SecretString, personal::Client,
+    security_events::SecurityEventKind,
+};
 use strongroom_domain::principal::Origin;
 
 use super::render::Refused;
 use crate::{
     extract::{Anonymous, Cookie, Keep, read_cookie},
-    layers::Scope,
+    layers::{Record, Scope},
     state::AppState,
 };
 
@@ -27,6 +30,8 @@ pub(super) struct Visitor {
     pub(super) form: (SecretString, bool),
     /// Which listener it came to.
     scope: Scope,
+    /// What is known of the request.
+    record: Option<Record>,
     /// Where the request was made, as far as the browser says (Fetch metadata).
     pub(super) from: From,
 }
@@ -68,6 +73,7 @@ where
             half: read(Cookie::Login),
             form,
             scope: parts.extensions.get::<Scope>().copied().unwrap_or_default(),
+            record: Record::of(&parts.extensions).cloned(),
             from: made_at(&parts.headers, bank.public_url()),
         })
     }
@@ -93,10 +99,24 @@ impl Visitor {
     /// [`Error`] of an unauthenticated call where there is no session, or it ended.
     pub(super) async fn member(&self, bank: &Bank) -> Result<Cx, Error> {
         let cookie = self.session.as_ref().ok_or_else(Error::unauthenticated)?;
-        let credential = Credential::Browser(cookie.expose_secret());
-        let cx = bank
-            .authenticate(credential, self.cx.request, Origin::Web)
-            .await?;
+        let arrival = Arrival {
+            request: self.cx.request,
+            origin: Origin::Web,
+            address: self.record.as_ref().map(Record::client),
+        };
+        let outcome = bank
+            .authenticate(Credential::Browser(cookie.expose_secret()), arrival)
+            .await;
+        bank.note_failure(
+            SecurityEventKind::TokenRefused,
+            &self.client.address,
+            None,
+            &outcome,
+        );
+        let cx = outcome?;
+        if let (Some(record), Some(me)) = (&self.record, cx.caller.principal.owner()) {
+            record.set_principal(me.to_string());
+        }
         let operator = cx.rights.roles.iter().any(|role| role.is_operator());
         if self.scope.lets_in(operator) {
             Ok(cx)
