@@ -9,6 +9,7 @@ mod bad_input_http;
 mod batches;
 mod edge_limits;
 mod external;
+mod external_certified;
 mod factors;
 mod faults;
 mod faults_database;

@@ -90,6 +90,19 @@ impl Browser {
         Self::at(server, Ipv4Addr::new(127, 77, number[2], number[3]))
     }
 
+    /// Without cookies, at somebody else's server without TLS.
+    pub(crate) fn elsewhere(url: &str) -> Self {
+        let http = reqwest::Client::builder()
+            .redirect(redirect::Policy::none())
+            .build()
+            .unwrap();
+        Self {
+            http,
+            url: url.trim_end_matches('/').to_owned(),
+            cookies: Mutex::default(),
+        }
+    }
+
     /// Without cookies, at an address.
     pub(crate) fn at(server: &Server, address: Ipv4Addr) -> Self {
         let authority = Certificate::from_pem(server.authority().as_bytes()).unwrap();
