@@ -20,6 +20,10 @@ pub enum Kind {
     Conflict,
     /// The body is larger than this route takes.
     TooLarge,
+    /// The address of the request is too long.
+    TargetTooLong,
+    /// The request is not for this server.
+    Misdirected,
     /// The body is not in a form that this route reads.
     UnsupportedMedia,
     /// A well-formed request that the bank's rules decide against.
@@ -145,6 +149,10 @@ codes! {
 
     BODY_TOO_LARGE = "body_too_large", TooLarge, "The body is too large",
         "Send less: 64 KiB, for batches 512 KiB.";
+    TARGET_TOO_LONG = "target_too_long", TargetTooLong, "The address of the request is too long",
+        "Send what is long in the body; path and query have 8 KiB.";
+    MISDIRECTED = "misdirected", Misdirected, "This server does not answer to that name",
+        "Use the address that the bank gave you.";
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type", UnsupportedMedia, "The body is in an unknown form",
         "Send JSON with `Content-Type: application/json` and no content encoding.";
 

@@ -15,7 +15,7 @@ use strongroom_guard::TrustedProxies;
 use strongroom_web::{
     SiteSettings,
     health::{Check, Readiness},
-    layers::{FrontSettings, Scope},
+    layers::{FrontSettings, Hosts, Hsts, Origins, Scope},
     limits::Limits,
     pages,
     server::{Ended, Server, ServerSettings, Stop, Stopped, stop_signal},
@@ -243,12 +243,18 @@ async fn serve(config: &Config, data: &DataDir, metrics: &Metrics, purpose: Purp
     let public = Server::new(
         listener,
         tls.clone(),
-        site.front.scoped(public_scope(config)),
+        site.front
+            .scoped(public_scope(config), hosts_of(config, server.listen, &public_url)),
         settings.clone(),
     );
-    let operators = admin_listener.map(|listener| {
-        Server::new(listener, tls, site.front.scoped(Scope::Operators), settings).run(stopped.clone())
+    let operators_front = admin.map(|admin| {
+        let url = admin.public_url.as_ref().unwrap_or(&public_url);
+        site.front
+            .scoped(Scope::Operators, hosts_of(config, admin.listen, url))
     });
+    let operators = admin_listener
+        .zip(operators_front)
+        .map(|(listener, front)| Server::new(listener, tls, front, settings).run(stopped.clone()));
     let operators = async {
         match operators {
             Some(running) => running.await,
@@ -292,12 +298,26 @@ fn limits(config: &Config, bank: &Arc<Bank>) -> Result<Limits, ConfigErrors> {
     })
 }
 
+/// The names that a listener answers to. On one machine, outside production, its addresses are names as well.
+fn hosts_of(config: &Config, listen: SocketAddr, url: &PublicUrl) -> Hosts {
+    let mut names = vec![url.host.clone()];
+    if config.environment != Environment::Production && listen.ip().is_loopback() {
+        names.extend(["localhost", "127.0.0.1", "::1"].map(str::to_owned));
+    }
+    Hosts::only(names)
+}
+
 fn front_settings(config: &Config, limits: Limits) -> FrontSettings {
     FrontSettings {
         request_time_max: config.server.request_time_max,
         concurrency_max: config.server.concurrency_max,
         // Behind a named proxy that speaks TLS for us the public URL says so.
-        tls: config.server.tls != Tls::Off || config.server.public_url.https,
+        hsts: match config.server.tls != Tls::Off || config.server.public_url.https {
+            false => Hsts::Off,
+            true if config.server.hsts_preload => Hsts::Preload,
+            true => Hsts::On,
+        },
+        origins: Origins::new(config.server.cors_origins.clone()),
         trusted_proxies: TrustedProxies::new(config.server.trusted_proxies.clone()),
         limits,
     }
@@ -354,7 +374,8 @@ async fn metrics_server(listener: TcpListener, metrics: Metrics, stopped: Stoppe
     let settings = FrontSettings {
         request_time_max: Duration::from_secs(10),
         concurrency_max: METRICS_AT_ONCE,
-        tls: false,
+        hsts: Hsts::Off,
+        origins: Origins::default(),
         trusted_proxies: TrustedProxies::default(),
         limits: Limits::off(),
     };

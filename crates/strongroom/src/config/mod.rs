@@ -91,6 +91,10 @@ pub(crate) struct ServerConfig {
     pub tls: Tls,
     /// Proxies whose forwarded addresses are believed.
     pub trusted_proxies: Vec<Network>,
+    /// Whether browsers are asked to know this host as HTTPS from the first visit on.
+    pub hsts_preload: bool,
+    /// Origins whose pages may call this server.
+    pub cors_origins: Vec<String>,
     /// Whether `/docs` and `/openapi.json` are served.
     pub docs: bool,
     /// Bound of a request.
@@ -320,6 +324,7 @@ impl<'a> Reader<'a> {
         database: Database -> DatabaseUrl;
         networks: Networks -> Vec<Network>;
         quota: Quota -> Quota;
+        origins: Origins -> Vec<String>;
         path: Path -> PathBuf;
         secret: Secret -> SecretString;
     }
@@ -427,6 +432,10 @@ impl<'a> Reader<'a> {
             public_url: self.url("server.public_url").unwrap_or(local),
             tls,
             trusted_proxies: self.networks("server.trusted_proxies").unwrap_or_default(),
+            hsts_preload: self
+                .flag("server.hsts_preload")
+                .unwrap_or(environment == Environment::Production),
+            cors_origins: self.origins("server.cors_origins").unwrap_or_default(),
             docs: self
                 .flag("server.docs")
                 .unwrap_or(environment != Environment::Production),

@@ -83,6 +83,11 @@ settings! {
          `server.trusted_proxies`.";
     "server.trusted_proxies": Kind::Networks, Some(""),
         "Proxies whose `X-Forwarded-For` is believed. Host and scheme are never read from forwarded headers.";
+    "server.cors_origins": Kind::Origins, Some(""),
+        "Origins whose pages may call this server from a browser, each exactly as the browser writes it. Unset: none.";
+    "server.hsts_preload": Kind::Flag, None,
+        "Ask browsers to ship this host in their lists of hosts that are HTTPS only, with all hosts below it: hard to \
+         take back. Unset: only in production.";
     "server.docs": Kind::Flag, None,
         "Serve `/docs` and `/openapi.json`. Unset: yes, except in production.";
     "server.request_seconds_max": seconds(1, 300), Some("30"),

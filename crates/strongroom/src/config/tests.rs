@@ -229,6 +229,7 @@ fn development_refuses_addresses_that_are_not_loopback() {
 fn production_names_every_reason_at_once() {
     let careless = [
         ("STRONGROOM_ENVIRONMENT", "production"),
+        ("STRONGROOM_LIMITS__ENABLED", "false"),
         ("STRONGROOM_SERVER__TLS", "off"),
         (
             "STRONGROOM_SERVER__TRUSTED_PROXIES",
@@ -245,6 +246,7 @@ fn production_names_every_reason_at_once() {
         "server.trusted_proxies must not contain a network as wide as ::/0",
         "mail.transport = outbox is refused in production",
         "approvals.bootstrap is refused in production",
+        "limits.enabled = false is refused in production",
         "keys.passphrase is needed in production",
         "keys.file must not lie in the data directory in production",
         "database.url must verify the server's certificate in production",
@@ -384,4 +386,52 @@ fn plain_http_is_for_loopback_or_behind_a_named_proxy() {
     assert!(messages(with_variables(&open, Path::new("/data")))[0].contains("= off needs a loopback"));
     open.push(("STRONGROOM_SERVER__TRUSTED_PROXIES", "10.1.2.3"));
     assert!(with_variables(&open, Path::new("/data")).is_ok());
+}
+
+#[test]
+fn production_asks_for_preload_unless_it_is_told_not_to() {
+    for (settings, preload) in [
+        (&[][..], false),
+        (&[("STRONGROOM_ENVIRONMENT", "staging")], false),
+        (&[("STRONGROOM_ENVIRONMENT", "production")], true),
+        (
+            &[
+                ("STRONGROOM_ENVIRONMENT", "production"),
+                ("STRONGROOM_SERVER__HSTS_PRELOAD", "false"),
+            ],
+            false,
+        ),
+    ] {
+        let gathered = Gathered::from(Sources {
+            variables: variables(settings),
+            ..Sources::default()
+        });
+        let config = Reader::new(&gathered).config(Path::new("/data"));
+        assert_eq!(config.server.hsts_preload, preload, "{settings:?}");
+    }
+}
+
+#[test]
+fn origins_are_written_as_browsers_write_them() {
+    let set = |origins| {
+        with_variables(
+            &[("STRONGROOM_SERVER__CORS_ORIGINS", origins)],
+            Path::new("/data"),
+        )
+    };
+    let config = set("https://app.example, http://localhost:3000").unwrap();
+    assert_eq!(
+        config.server.cors_origins,
+        ["https://app.example", "http://localhost:3000"]
+    );
+    for wrong in [
+        "*",
+        "null",
+        "app.example",
+        "https://app.example/",
+        "https://APP.example",
+        "https://app.example:443",
+    ] {
+        assert!(set(wrong).is_err(), "{wrong}");
+    }
 }

@@ -51,6 +51,9 @@ where
                 Principal::Anonymous | Principal::Job | Principal::Cli(_) => String::new(),
             });
         }
+        if is_desk(parts) {
+            strongroom_app::authorize::enter_desk(&cx)?;
+        }
         Ok(Self(cx))
     }
 }

@@ -141,6 +141,13 @@ impl Limits {
         inner.count(record, Class::Preview, subject)
     }
 
+    /// Counts the question of a browser what a page of a named origin may do: a page asks it before it can show who it
+    /// is.
+    pub(crate) fn preflight(&self, record: &Record) -> Result<(), Problem> {
+        let Some(inner) = &self.0 else { return Ok(()) };
+        inner.count(record, Class::Asset, Subject::Address(record.client()))
+    }
+
     /// Counts the address of a request that turned out to be nobody's, unless it was counted before.
     pub(crate) fn stranger(&self, record: &Record, headers: Option<&HeaderMap>) -> Result<(), Problem> {
         let Some(inner) = &self.0 else { return Ok(()) };

@@ -15,7 +15,7 @@ use strongroom_guard::TrustedProxies;
 use tokio::sync::Notify;
 
 use super::*;
-use crate::layers::{Front, FrontSettings};
+use crate::layers::{Front, FrontSettings, Hsts, Origins};
 
 const HERE: &str = "192.0.2.1";
 const LOGIN: &str = "/api/v1/auth/login";
@@ -37,7 +37,8 @@ fn front(router: Router) -> Front {
         FrontSettings {
             request_time_max: Duration::from_secs(30),
             concurrency_max: 1024,
-            tls: true,
+            hsts: Hsts::On,
+            origins: Origins::default(),
             trusted_proxies: TrustedProxies::new(vec!["10.0.0.0/8".parse().unwrap()]),
             limits: Limits::new(small, mark).unwrap(),
         },
@@ -46,7 +47,8 @@ fn front(router: Router) -> Front {
 
 async fn ask(front: &Front, from: &str, request: http::request::Builder) -> Response {
     let peer: IpAddr = from.parse().unwrap();
-    front.serve(request.body(Body::empty()).unwrap(), peer).await
+    let request = request.header("host", "bank.example").body(Body::empty());
+    front.serve(request.unwrap(), peer).await
 }
 
 async fn statuses(front: &Front, times: usize, request: impl Fn() -> http::request::Builder) -> Vec<u16> {

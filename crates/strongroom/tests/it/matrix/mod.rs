@@ -22,7 +22,7 @@ use self::{
     cast::{Cast, Credential, Member},
     table::Row,
 };
-use crate::harness::{Answer, Engine, Person, Server, stories};
+use crate::harness::{Answer, BUSY, Engine, Person, Server, stories};
 
 /// Longest wait until the log holds everything that happened.
 const SEALED_WITHIN: Duration = Duration::from_secs(10);
@@ -79,7 +79,7 @@ const TOLD_ELSEWHERE: &[(&str, &str)] = &[
     ),
 ];
 
-stories!(everybody_is_answered_as_the_table_says,);
+stories!(with BUSY; everybody_is_answered_as_the_table_says,);
 
 /// Whose thing a request is about, as its caller sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
