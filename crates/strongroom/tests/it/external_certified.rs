@@ -48,10 +48,10 @@ async fn started(server: &mut Server) -> Option<(Running, String)> {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap())
-        .read_line(&mut line)
-        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let line = lines.next().unwrap().unwrap();
+    // It goes on talking, and ends when nobody listens.
+    std::thread::spawn(move || lines.for_each(drop));
     let url = line
         .trim()
         .strip_prefix("url ")
