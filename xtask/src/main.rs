@@ -5,6 +5,7 @@
 
 mod bench;
 mod generate;
+mod issuer;
 mod matrix;
 mod outcome;
 mod postgres;

@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use strongroom_crypto::{ExposeSecret, SecretString, token::fingerprint};
+use strongroom_crypto::{ExposeSecret, SecretString, random, token::fingerprint};
 use strongroom_domain::action::Action;
-use strongroom_store::Scope;
+use strongroom_store::{Scope, identity::TicketKind};
 
 use crate::{
     auth_state::{is_live, refused},
@@ -25,7 +25,44 @@ pub struct SessionClock {
     pub left_secs: i64,
 }
 
+/// Name of the keyed digest that the tokens of forms are.
+const FORMS: &str = "pages.forms";
+
 impl Bank {
+    /// What clients call this server.
+    pub fn public_url(&self) -> &str {
+        &self.identity.settings.public_url
+    }
+
+    /// A new value for the cookie that the tokens of a browser's forms are made from.
+    #[expect(clippy::unused_self, reason = "luck is the bank's to give")]
+    pub fn new_form_cookie(&self) -> SecretString {
+        random::token()
+    }
+
+    /// The token of the forms of a browser with this cookie.
+    pub fn form_token(&self, cookie: &str) -> String {
+        hex(&self.ring.blind_index(FORMS, cookie.as_bytes()))
+    }
+
+    /// Whether a form's token belongs to this cookie, also where a key was rotated meanwhile.
+    pub fn is_form_token(&self, cookie: &str, token: &str) -> bool {
+        // Digests are compared, so that the time says nothing about the token.
+        let shown = fingerprint(token);
+        let known = self.ring.blind_indexes(FORMS, cookie.as_bytes());
+        known.iter().any(|index| fingerprint(&hex(index)) == shown)
+    }
+
+    /// What would do as the second half of a login.
+    ///
+    /// # Errors
+    /// `invalid_credentials` for half a login that does not count.
+    pub async fn methods_of_login(&self, cx: &Cx, token: &SecretString) -> Result<Vec<&'static str>, Error> {
+        let hash = fingerprint(token.expose_secret());
+        let ticket = self.usable_ticket(cx, &hash, &[TicketKind::Mfa]).await?;
+        self.factor_methods(ticket.person, cx.now()).await
+    }
+
     /// How long the session of a cookie goes on. To ask is no use of it.
     ///
     /// # Errors
@@ -68,4 +105,8 @@ impl Bank {
         })
         .await
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -17,6 +17,7 @@ use strongroom_web::{
     health::{Check, Readiness},
     layers::{FrontSettings, Hosts, Hsts, Origins, Scope},
     limits::Limits,
+    pages,
     server::{Ended, Server, ServerSettings, Stop, Stopped, stop_signal},
     state::AppState,
     v1,
@@ -136,7 +137,7 @@ async fn compose(parts: Parts<'_>) -> Result<Composed, Box<dyn std::error::Error
     };
     Ok(Composed {
         limits: limits(config, &bank)?,
-        routes: v1::routes().with_state(AppState { bank }),
+        routes: v1::routes().merge(pages::routes()).with_state(AppState { bank }),
         checks: vec![database],
         finish: vec![("command line", administration), ("ledger", ledger)],
         notes,

@@ -12,6 +12,7 @@ pub mod health;
 pub mod layers;
 pub mod limits;
 pub mod openapi;
+pub mod pages;
 mod problem;
 mod refusal;
 pub mod server;
@@ -19,6 +20,7 @@ mod site;
 pub mod state;
 pub mod v1;
 
+pub(crate) use problem::ShownAsPage;
 pub use problem::{Problem, RETRY_AFTER_DEFAULT, error_reference, status_of};
 pub use site::{Site, SiteSettings, document, metrics_site, site};
 

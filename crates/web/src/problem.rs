@@ -267,6 +267,10 @@ impl fmt::Debug for Problem {
     }
 }
 
+/// A refusal that was answered with a page: the front writes its cause into the log and leaves the page alone.
+#[derive(Clone, Debug)]
+pub(crate) struct ShownAsPage(pub(crate) Problem);
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = Response::new(Body::empty());

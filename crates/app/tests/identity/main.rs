@@ -7,6 +7,7 @@ mod harness;
 
 mod api_keys;
 mod approvals;
+mod browsers;
 mod credentials;
 mod factors;
 mod login;

@@ -14,6 +14,8 @@ pub(crate) enum Cookie {
     Login,
     /// Somebody who was sent to an issuer.
     External,
+    /// What the tokens of a browser's forms are made from.
+    Form,
 }
 
 /// How long a browser keeps one.
@@ -34,6 +36,7 @@ impl Cookie {
             Self::Device => "__Host-device",
             Self::Login => "__Host-login",
             Self::External => "__Host-oidc",
+            Self::Form => "__Host-form",
         }
     }
 
@@ -41,7 +44,7 @@ impl Cookie {
     const fn same_site(self) -> &'static str {
         match self {
             Self::External => "Lax",
-            Self::Session | Self::Device | Self::Login => "Strict",
+            Self::Session | Self::Device | Self::Login | Self::Form => "Strict",
         }
     }
 
@@ -106,7 +109,13 @@ mod tests {
 
     #[test]
     fn no_script_and_no_other_site_gets_a_cookie() {
-        for cookie in [Cookie::Session, Cookie::Device, Cookie::Login, Cookie::External] {
+        for cookie in [
+            Cookie::Session,
+            Cookie::Device,
+            Cookie::Login,
+            Cookie::External,
+            Cookie::Form,
+        ] {
             let set = cookie.set("x", Keep::Window).unwrap();
             let set = set.to_str().unwrap();
             assert!(set.starts_with("__Host-"), "{set}");

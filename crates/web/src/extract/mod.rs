@@ -17,6 +17,7 @@ pub use client::{Anonymous, DEVICE_TOKEN};
 pub(crate) use cookie::{Cookie, Keep, read_cookie};
 pub use json::{JSON_DEPTH_MAX, JsonBody, OptionalJsonBody, parse_json};
 pub use query::{QUERY_BYTES_MAX, QUERY_PARAMETERS_MAX, QueryParams};
+pub(crate) use query::{form_fields, form_pairs};
 
 /// The codes of `errors[].code` that the extractors write, with their meanings for the error reference.
 pub const FIELD_CODES: &[(&str, &str)] = &[

@@ -35,11 +35,16 @@ impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for QueryParams<T> {
 }
 
 fn parse<T: DeserializeOwned>(query: &str) -> Result<T, FieldError> {
-    if query.len() > QUERY_BYTES_MAX {
+    form_fields(&form_pairs(query, QUERY_BYTES_MAX)?)
+}
+
+/// Names and values of a query or a form, each name once.
+pub(crate) fn form_pairs(query: &str, bytes_max: usize) -> Result<Vec<(String, String)>, FieldError> {
+    if query.len() > bytes_max {
         return Err(FieldError::query(
             "",
             "too_many",
-            format!("may be {QUERY_BYTES_MAX} bytes long"),
+            format!("may be {bytes_max} bytes long"),
         ));
     }
     let mut pairs: Vec<(String, String)> = Vec::new();
@@ -65,6 +70,11 @@ fn parse<T: DeserializeOwned>(query: &str) -> Result<T, FieldError> {
         }
         pairs.push((name, value));
     }
+    Ok(pairs)
+}
+
+/// Names and values as `T`.
+pub(crate) fn form_fields<T: DeserializeOwned>(pairs: &[(String, String)]) -> Result<T, FieldError> {
     let current = std::cell::Cell::new(None);
     let entries = pairs.iter().map(|(name, value)| {
         current.set(Some(name.as_str()));

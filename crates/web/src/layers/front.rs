@@ -27,7 +27,7 @@ use super::{
     security_headers,
 };
 use crate::{
-    BODY_BYTES_MAX, Problem,
+    BODY_BYTES_MAX, Problem, ShownAsPage,
     limits::{self, Limits},
 };
 
@@ -248,6 +248,11 @@ impl Inner {
             }
             // What the handler added (a cookie, a rate limit) stays; the document's own headers win.
             response = problem.render(&id, std::mem::take(response.headers_mut()));
+        }
+        if let Some(ShownAsPage(problem)) = response.extensions_mut().remove()
+            && let Some(cause) = problem.cause()
+        {
+            log_cause(&id, record.route(), cause);
         }
         let headers = response.headers_mut();
         security_headers::add(headers, self.settings.hsts);

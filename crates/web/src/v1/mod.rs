@@ -24,6 +24,7 @@ mod step_up;
 mod transfers;
 
 pub use admin_ledger::verification;
+pub(crate) use external::{enter, set_cookie};
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::state::AppState;

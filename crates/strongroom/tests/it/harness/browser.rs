@@ -39,6 +39,33 @@ impl Page {
             .unwrap_or("")
     }
 
+    /// The token of its forms.
+    #[track_caller]
+    pub(crate) fn token(&self) -> String {
+        self.value_of("name=\"csrf\" value=\"")
+    }
+
+    /// What stands behind some text, up to the next quotation mark, as a browser reads it.
+    #[track_caller]
+    pub(crate) fn value_of(&self, before: &str) -> String {
+        let (_, rest) = self
+            .text
+            .split_once(before)
+            .unwrap_or_else(|| panic!("no {before}: {self:?}"));
+        let (value, _) = rest.split_once('"').unwrap();
+        let mut text = value.to_owned();
+        for (name, character) in [
+            ("&#34;", "\""),
+            ("&#39;", "'"),
+            ("&#60;", "<"),
+            ("&#62;", ">"),
+            ("&#38;", "&"),
+        ] {
+            text = text.replace(name, character);
+        }
+        text
+    }
+
     /// Where it leads.
     #[track_caller]
     pub(crate) fn leads_to(self, place: &str) -> Self {
@@ -61,6 +88,19 @@ impl Browser {
     pub(crate) fn new(server: &Server) -> Self {
         let number = ADDRESSES.fetch_add(1, Ordering::Relaxed).to_be_bytes();
         Self::at(server, Ipv4Addr::new(127, 77, number[2], number[3]))
+    }
+
+    /// Without cookies, at somebody else's server without TLS.
+    pub(crate) fn elsewhere(url: &str) -> Self {
+        let http = reqwest::Client::builder()
+            .redirect(redirect::Policy::none())
+            .build()
+            .unwrap();
+        Self {
+            http,
+            url: url.trim_end_matches('/').to_owned(),
+            cookies: Mutex::default(),
+        }
     }
 
     /// Without cookies, at an address.
@@ -124,6 +164,26 @@ impl Browser {
         self.send(self.request(Method::GET, path)).await
     }
 
+    /// A form as a browser sends it from one of our pages.
+    pub(crate) fn form(&self, path: &str, fields: &[(&str, &str)]) -> reqwest::RequestBuilder {
+        self.request(Method::POST, path)
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .header("sec-fetch-site", "same-origin")
+            .body(form_text(fields))
+    }
+
+    /// Fills in the form of a page and sends it to a path.
+    pub(crate) async fn fill(&self, page: &str, path: &str, fields: &[(&str, &str)]) -> Page {
+        let csrf = self.get(page).await.expect(200).token();
+        self.send_form(path, &csrf, fields).await
+    }
+
+    /// Sends a form with its token.
+    pub(crate) async fn send_form(&self, path: &str, csrf: &str, fields: &[(&str, &str)]) -> Page {
+        let all = [&[("csrf", csrf)], fields].concat();
+        self.send(self.form(path, &all)).await
+    }
+
     /// A cookie's value.
     pub(crate) fn cookie(&self, name: &str) -> Option<String> {
         self.cookies.lock().unwrap().get(name).cloned()
@@ -134,6 +194,12 @@ impl Browser {
         let theirs = other.cookies.lock().unwrap().clone();
         *self.cookies.lock().unwrap() = theirs;
     }
+}
+
+/// Fields as a form's body.
+pub(crate) fn form_text(fields: &[(&str, &str)]) -> String {
+    let url = reqwest::Url::parse_with_params("http://x/", fields).unwrap();
+    url.query().unwrap_or("").to_owned()
 }
 
 /// The values of a URL's query.

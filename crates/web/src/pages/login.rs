@@ -1,0 +1,201 @@
+//! `/login`: with a password, a passkey, or by an issuer elsewhere.
+
+use askama::Template;
+use axum::{extract::State, response::Response};
+use http::StatusCode;
+use serde::Deserialize;
+use strongroom_app::{
+    Error, ExposeSecret, Kind, SecretString,
+    login::{LoginAnswer, TICKET_SECS, TokenSet},
+    passkeys::PasskeyUse,
+};
+
+use super::{
+    form::Form,
+    render::{Answer, message, noted, page, see_other, told},
+    visitor::Visitor,
+};
+use crate::{
+    extract::{Cookie, Keep, QueryParams},
+    state::AppState,
+    v1::{enter, set_cookie},
+};
+
+/// What the heading of a refused attempt says, whatever was wrong.
+pub(super) const WRONG: &str =
+    "That did not work. Check what you entered, or wait a little if you tried often.";
+
+/// Codes that the page has sentences for.
+#[derive(Default, Deserialize)]
+pub(super) struct Told {
+    #[serde(default)]
+    refused: String,
+    #[serde(default)]
+    notice: String,
+}
+
+#[derive(Template)]
+#[template(path = "login.html")]
+struct LoginPage<'a> {
+    csrf: String,
+    refused: &'a str,
+    notice: &'a str,
+    email: &'a str,
+    providers: Vec<(&'a str, &'a str)>,
+}
+
+#[derive(Template)]
+#[template(path = "passkey.html")]
+pub(super) struct PasskeyPage {
+    pub(super) csrf: String,
+    pub(super) action: &'static str,
+    pub(super) back: &'static str,
+    pub(super) options: String,
+}
+
+/// A login form.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Password {
+    email: String,
+    password: String,
+}
+
+/// A form with nothing but a button.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Button {}
+
+/// What an authenticator answered, as the script wrote it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Shown {
+    pub(super) credential: String,
+}
+
+pub(super) async fn show(
+    State(state): State<AppState>,
+    visitor: Visitor,
+    QueryParams(query): QueryParams<Told>,
+) -> Response {
+    let (refused, notice) = (told(&query.refused), noted(&query.notice));
+    login_page(&state, &visitor, StatusCode::OK, refused, notice, "")
+}
+
+fn login_page(
+    state: &AppState,
+    visitor: &Visitor,
+    status: StatusCode,
+    refused: &str,
+    notice: &str,
+    email: &str,
+) -> Response {
+    let template = LoginPage {
+        csrf: visitor.token(&state.bank),
+        refused,
+        notice,
+        email,
+        providers: state.bank.login_providers().collect(),
+    };
+    page(visitor, status, &template)
+}
+
+pub(super) async fn password(State(state): State<AppState>, Form(visitor, form): Form<Password>) -> Answer {
+    let password = SecretString::from(form.password);
+    let answer = state
+        .bank
+        .login(&visitor.cx, &visitor.client, &form.email, password)
+        .await;
+    match answer {
+        Ok(answer) => go_on(&state, &visitor, answer).await,
+        Err(error) if error.kind == Kind::Unauthenticated => {
+            let status = StatusCode::UNAUTHORIZED;
+            Ok(login_page(&state, &visitor, status, WRONG, "", &form.email))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+pub(super) async fn ask_passkey(State(state): State<AppState>, Form(visitor, _): Form<Button>) -> Answer {
+    let options = state
+        .bank
+        .ask_for_passkey(&visitor.cx, &PasskeyUse::Login)
+        .await?;
+    let template = PasskeyPage {
+        csrf: visitor.token(&state.bank),
+        action: "/login/passkey/answer",
+        back: "/login",
+        options: options.to_string(),
+    };
+    Ok(page(&visitor, StatusCode::OK, &template))
+}
+
+pub(super) async fn passkey(State(state): State<AppState>, Form(visitor, form): Form<Shown>) -> Answer {
+    let credential = credential_of(&form.credential);
+    let answer = match credential {
+        Some(credential) => {
+            state
+                .bank
+                .login_by_passkey(&visitor.cx, &visitor.client, credential)
+                .await
+        }
+        None => Err(Error::unauthenticated()),
+    };
+    match answer {
+        Ok(set) => go_on(&state, &visitor, LoginAnswer::Session(Box::new(set))).await,
+        Err(error) if error.kind == Kind::Unauthenticated => {
+            let status = StatusCode::UNAUTHORIZED;
+            Ok(login_page(&state, &visitor, status, WRONG, "", ""))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+pub(super) fn credential_of(text: &str) -> Option<serde_json::Value> {
+    serde_json::from_str(text).ok()
+}
+
+/// From the answer of a login to the next page.
+pub(super) async fn go_on(state: &AppState, visitor: &Visitor, answer: LoginAnswer) -> Answer {
+    match answer {
+        LoginAnswer::Session(set) => enter_by(state, visitor, &set, "/").await,
+        LoginAnswer::MfaRequired { mfa_token, .. } => Ok(half(&mfa_token, "/login/second")),
+        LoginAnswer::RebindRequired { rebind_token } => Ok(half(&rebind_token, "/login/rebind")),
+        LoginAnswer::PasswordChangeRequired { .. } | LoginAnswer::TotpRequired { .. } => Ok(message(
+            StatusCode::FORBIDDEN,
+            "First login of an operator",
+            "Operators set up their own password and authenticator with the operators' interface.",
+        )),
+    }
+}
+
+/// The first half of a login was right.
+fn half(token: &SecretString, to: &'static str) -> Response {
+    let mut response = see_other(to);
+    let keep = Keep::Seconds(TICKET_SECS);
+    set_cookie(&mut response, Cookie::Login, token.expose_secret(), keep);
+    response
+}
+
+/// A session begins in this browser, under a new cookie; one that was there before ends.
+pub(super) async fn enter_by(
+    state: &AppState,
+    visitor: &Visitor,
+    set: &TokenSet,
+    to: &'static str,
+) -> Answer {
+    if let Some(before) = &visitor.session {
+        state.bank.logout_browser(&visitor.cx, before).await?;
+    }
+    let mut response = see_other(to);
+    enter(&mut response, set);
+    set_cookie(&mut response, Cookie::Login, "", Keep::Not);
+    renew_forms(state, &mut response);
+    Ok(response)
+}
+
+/// The tokens of forms that were shown before count no more.
+pub(super) fn renew_forms(state: &AppState, response: &mut Response) {
+    let fresh = state.bank.new_form_cookie();
+    set_cookie(response, Cookie::Form, fresh.expose_secret(), Keep::Window);
+}
