@@ -9,6 +9,7 @@ mod api_keys;
 mod approvals;
 mod credentials;
 mod factors;
+mod guesses;
 mod login;
 mod operators;
 mod refresh;

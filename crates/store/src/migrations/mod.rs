@@ -63,6 +63,7 @@ impl MigratorTrait for Migrator {
             Box::new(step!("0004_identity")),
             Box::new(step!("0005_factors")),
             Box::new(step!("0007_security_events")),
+            Box::new(step!("0010_guesses")),
         ]
     }
 }

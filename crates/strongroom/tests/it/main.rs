@@ -8,6 +8,7 @@ mod factors;
 mod faults;
 mod faults_database;
 mod faults_nodes;
+mod guesses;
 mod harness;
 mod identity;
 mod import;
