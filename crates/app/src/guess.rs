@@ -7,6 +7,8 @@
 //! a complete login begins a count anew. Waits grow; after a hundred failures from unknown devices nothing is looked
 //! at from there until the owner acts. The owner is told by mail, once a day and at the hundredth.
 
+use std::sync::atomic::Ordering;
+
 use strongroom_crypto::PasswordError;
 use strongroom_domain::{id::UserId, time::Timestamp};
 use strongroom_store::{Scope, WriteTx, identity::Guesses};
@@ -161,7 +163,9 @@ impl Bank {
         let (allowed, count) = take(locked, is_known_device(&subject), now);
         tx.set_guesses(&subject, count).await?;
         tx.commit().await?;
-        if !allowed {
+        if allowed {
+            self.identity.guesses.fetch_add(1, Ordering::Relaxed);
+        } else {
             metrics::counter!("strongroom_guesses_refused_total").increment(1);
         }
         Ok(Try {

@@ -1,7 +1,10 @@
 //! What establishing a principal needs: settings, keys of tokens, the pool that hashes passwords, and what is
 //! remembered.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use strongroom_crypto::{
     AccessTokens, KeyEnvironment, Keyring, Passkeys, PasswordPool,
@@ -94,6 +97,8 @@ pub(crate) struct Identity {
     pub(crate) passkeys: Option<Passkeys>,
     pub(crate) state: AuthState,
     pub(crate) failures: Pending,
+    /// Tries that a secret was looked at for.
+    pub(crate) guesses: AtomicU64,
     pub(crate) mail: tokio::sync::OnceCell<Arc<dyn MailSink>>,
     pub(crate) mail_waits: tokio::sync::Notify,
 }
@@ -107,6 +112,7 @@ impl Identity {
             passkeys: Passkeys::new(&settings.public_url, &settings.bank_name).ok(),
             state: AuthState::default(),
             failures: Pending::default(),
+            guesses: AtomicU64::new(0),
             settings: settings.clone(),
             mail: tokio::sync::OnceCell::new(),
             mail_waits: tokio::sync::Notify::new(),
@@ -154,6 +160,11 @@ impl Bank {
     /// right one.
     pub fn password_hashes(&self) -> u64 {
         self.identity.passwords.computed()
+    }
+
+    /// Tries that were let through to a secret so far: many at once must not be more than one after another would be.
+    pub fn guesses_made(&self) -> u64 {
+        self.identity.guesses.load(Ordering::Relaxed)
     }
 
     /// Runs a use case that writes to its end, whether or not its caller still waits: a client that goes away must

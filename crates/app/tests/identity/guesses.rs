@@ -38,6 +38,7 @@ on_both_engines! {
             bank.try_login(&client(), email, PASSWORD).await.unwrap() else { panic!("no ticket") };
         let right = bank.code(&operator.totp);
         let wrong = secret(if right.expose_secret() == "000000" { "000001" } else { "000000" });
+        let before = bank.bank.guesses_made();
         let tries = (0..200).map(|number| {
             let (bank, mfa_token, wrong) = (&bank, &mfa_token, &wrong);
             async move {
@@ -50,6 +51,7 @@ on_both_engines! {
             }
         });
         assert!(!join_all(tries).await.contains(&true));
+        assert_eq!(bank.bank.guesses_made() - before, 5);
         assert!(bank.answer_code(&mfa_token, &right).await.is_err());
         assert!(bank.try_login(&client(), email, PASSWORD).await.is_err());
         // A sixth that was counted would have doubled the wait.
