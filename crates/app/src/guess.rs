@@ -206,8 +206,8 @@ impl Bank {
         Ok(tx.set_guesses(&tried.subject, count).await?)
     }
 
-    /// The refusal of a wrong try. Where it is the owner's business by now, a notice is written: for an address the same
-    /// whether or not anybody has it, and a job finds out.
+    /// The refusal of a wrong try. Where it is the owner's business by now, a notice is written: for an address the
+    /// same whether or not anybody has it, and a job finds out.
     pub(crate) async fn guessed_wrong(&self, tried: &Try<'_>) -> Error {
         match self.tell_of_guesses(tried).await {
             Ok(()) => invalid_credentials(),
