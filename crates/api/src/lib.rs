@@ -13,6 +13,7 @@ pub mod factors;
 pub mod me;
 pub mod money;
 pub mod passkeys;
+pub mod passwords;
 mod problem;
 pub mod receipts;
 pub mod security;

@@ -8,7 +8,7 @@ use std::sync::{
 
 use strongroom_crypto::{
     AccessTokens, KeyEnvironment, Keyring, Passkeys, PasswordPool,
-    password::{Cost, PoolSize},
+    password::{Cost, Policy, PoolSize},
 };
 use strongroom_domain::{
     id::RequestId,
@@ -27,6 +27,8 @@ pub const SESSION_IDLE_SECS: i64 = 15 * 60;
 pub const SESSION_CUSTOMER_SECS: i64 = 12 * 60 * 60;
 /// An operator's session ends after so long, in seconds.
 pub const SESSION_OPERATOR_SECS: i64 = 8 * 60 * 60;
+/// Passwords that are measured at a time for people who think of one; more are told to come back.
+const METERS: usize = 8;
 /// The client that access tokens are issued to: ours.
 const CLIENT: &str = "strongroom";
 
@@ -43,6 +45,8 @@ pub struct IdentitySettings {
     pub operators_at_once: bool,
     /// New operators decide about requests of others at once: development only.
     pub approvals_bootstrap: bool,
+    /// What a new password must be.
+    pub password_policy: Policy,
     /// What a password hash costs.
     pub password_cost: Cost,
     /// How many hashes are computed and wait at a time.
@@ -74,6 +78,7 @@ impl IdentitySettings {
             key_environment: KeyEnvironment::Test,
             operators_at_once: false,
             approvals_bootstrap: false,
+            password_policy: Policy::default(),
             password_cost: Cost::DEFAULT,
             password_pool: PoolSize {
                 workers: Self::PASSWORD_WORKERS,
@@ -93,6 +98,9 @@ pub(crate) struct Identity {
     pub(crate) settings: IdentitySettings,
     pub(crate) tokens: AccessTokens,
     pub(crate) passwords: PasswordPool,
+    pub(crate) policy: Arc<Policy>,
+    /// Places of those who measure a password that they think of.
+    pub(crate) meters: tokio::sync::Semaphore,
     /// None where the server's address has no host name: then there are no passkeys.
     pub(crate) passkeys: Option<Passkeys>,
     pub(crate) state: AuthState,
@@ -109,6 +117,8 @@ impl Identity {
             tokens: AccessTokens::new(&settings.public_url, &settings.audience, CLIENT),
             passwords: PasswordPool::start(ring, settings.password_cost, settings.password_pool)
                 .map_err(Error::internal)?,
+            policy: Arc::new(settings.password_policy.clone()),
+            meters: tokio::sync::Semaphore::new(METERS),
             passkeys: Passkeys::new(&settings.public_url, &settings.bank_name).ok(),
             state: AuthState::default(),
             failures: Pending::default(),

@@ -35,6 +35,7 @@ pub mod mfa;
 pub mod operators;
 pub mod outbox;
 pub mod passkeys;
+pub mod passwords;
 pub mod people;
 pub mod personal;
 pub mod receipts;

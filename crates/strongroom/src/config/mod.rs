@@ -149,12 +149,16 @@ pub(crate) struct KeysConfig {
 }
 
 /// How people prove who they are.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct AuthConfig {
     /// Whether customers need a second factor.
     pub customer_mfa_required: bool,
     /// Whole units of a transfer's currency above which a fresh factor is needed.
     pub step_up_transfer_over: u64,
+    /// Whether a new password needs a character of each class.
+    pub password_complexity: bool,
+    /// The operator's list of breached passwords.
+    pub breached_passwords: Option<PathBuf>,
 }
 
 /// The bank, fixed at first start.
@@ -362,6 +366,8 @@ impl<'a> Reader<'a> {
                     None => environment != Environment::Development,
                 },
                 step_up_transfer_over: self.number("auth.step_up_transfer_over").unwrap_or_default(),
+                password_complexity: self.is("auth.password_policy", "complexity"),
+                breached_passwords: self.path("auth.breached_passwords"),
             },
             approvals_bootstrap: self.flag("approvals.bootstrap").unwrap_or_default(),
             bank: BankConfig {

@@ -144,6 +144,13 @@ settings! {
     "auth.step_up_transfer_over": count(0, 1_000_000_000, "whole units of the currency"), Some("10000"),
         "Transfers above this amount need a fresh factor, bound to exactly this transfer.";
 
+    "auth.password_policy": Kind::Choice(&["strength", "complexity"]), Some("strength"),
+        "`strength`: length, guessability and breaches decide. `complexity`: besides, a new password has a lower-case \
+         letter, an upper-case letter, a digit and something else.";
+    "auth.breached_passwords": Kind::Path, None,
+        "A file that `strongroom passwords filter` made of a list of breached passwords: none of them is taken. The \
+         commonest are refused without it.";
+
     "approvals.bootstrap": Kind::Flag, Some("false"),
         "Outside production: the waiting times of new operators are zero.";
 

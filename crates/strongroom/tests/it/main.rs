@@ -14,6 +14,7 @@ mod identity;
 mod import;
 mod limits;
 mod passkeys;
+mod passwords;
 mod process;
 mod races;
 mod secrets;

@@ -15,6 +15,7 @@ mod history;
 mod idempotency;
 mod me;
 mod passkeys;
+mod passwords;
 mod receipts;
 mod step_up;
 mod transfers;
@@ -31,6 +32,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .merge(step_up::routes())
         .merge(factors::routes())
         .merge(passkeys::routes())
+        .merge(passwords::routes())
         .merge(me::routes())
         .merge(accounts::routes())
         .merge(history::routes())
