@@ -113,7 +113,7 @@ impl Bank {
         let (cx, person) = (&binding.cx, binding.person);
         let subject = match &binding.ticket {
             Some(ticket) => ticket.subject,
-            None => self.guess_subject_of(cx, person).await?,
+            None => self.guess_subject_of(person),
         };
         if !self
             .take_guess(subject, Tried::Person(person), cx.now())

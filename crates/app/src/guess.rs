@@ -1,9 +1,8 @@
 //! How often a secret may be guessed at. The one place that counts.
 //!
 //! A try is counted before the secret is looked at, in one locked row, so that many at once never get more than one
-//! after another would. One count serves every secret of a person: password, code, recovery code, proof inside a
-//! session. Counted is the person, or the address of nobody as typed, on all devices that are not known; and, apart
-//! from it, each known device: who guesses from elsewhere cannot lock the owner out of the owner's own devices. Only
+//! after another would. One count serves every secret of a person: password, code, recovery code. Counted is the person, or the address of nobody as typed, on all devices that are not known; and, apart
+//! from it, each known device, and whoever is logged in: who guesses from elsewhere cannot lock the owner out. Only
 //! a complete login begins a count anew. Waits grow; after a hundred failures from unknown devices nothing is looked
 //! at from there until the owner acts. The owner is told by mail, once a day and at the hundredth.
 
@@ -15,7 +14,6 @@ use strongroom_store::{Scope, WriteTx, identity::Guesses};
 
 use crate::{
     bank::Bank,
-    cx::Cx,
     email::Email,
     error::Error,
     login::invalid_credentials,
@@ -37,6 +35,8 @@ const WAIT_FORGET_SECS: i64 = 24 * 60 * 60;
 const NOTICE_SECS: i64 = 24 * 60 * 60;
 const DAY_SECS: i64 = 24 * 60 * 60;
 const INDEX: &str = "guesses";
+/// Stands for the device of whoever is logged in; no mark has this digest.
+const SESSIONS: [u8; 32] = [0; 32];
 
 /// Whose tries are counted together. The last bit says whether it is a known device.
 pub(crate) type Subject = [u8; 16];
@@ -139,16 +139,10 @@ impl Bank {
         subject
     }
 
-    /// Who is counted where a logged-in person proves something again: the device of the session.
-    pub(crate) async fn guess_subject_of(&self, cx: &Cx, person: UserId) -> Result<Subject, Error> {
-        let session = match cx.caller.session {
-            Some(session) => self.store.session(session).await?,
-            None => None,
-        };
-        let device: Option<[u8; 32]> = session
-            .and_then(|row| row.device_hash)
-            .and_then(|hash| hash.try_into().ok());
-        Ok(self.guess_subject(Tried::Person(person), device.as_ref()))
+    /// Who is counted where a logged-in person proves something again: all sessions together, so that another one is no
+    /// new beginning.
+    pub(crate) fn guess_subject_of(&self, person: UserId) -> Subject {
+        self.guess_subject(Tried::Person(person), Some(&SESSIONS))
     }
 
     /// Counts a try before it is made.
@@ -260,6 +254,7 @@ impl Bank {
     pub(crate) async fn clear_guesses_of(&self, tx: &WriteTx, person: UserId) -> Result<(), Error> {
         let tried = Tried::Person(person);
         tx.clear_guesses(&self.guess_subject(tried, None)).await?;
+        tx.clear_guesses(&self.guess_subject_of(person)).await?;
         for device in tx.devices(person).await? {
             tx.clear_guesses(&self.guess_subject(tried, Some(&device)))
                 .await?;

@@ -204,7 +204,7 @@ impl Bank {
             None => None,
         };
         self.check_kind(cx, me, &shown, challenge.is_some()).await?;
-        let subject = self.guess_subject_of(cx, me).await?;
+        let subject = self.guess_subject_of(me);
         let tried = self.take_guess(subject, Tried::Person(me), cx.now()).await?;
         let proved = match shown {
             ShownFactor::Totp(code) => self.prove_totp(cx, me, &code, tried.allowed).await?,
