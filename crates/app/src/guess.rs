@@ -1,10 +1,11 @@
 //! How often a secret may be guessed at. The one place that counts.
 //!
 //! A try is counted before the secret is looked at, in one locked row, so that many at once never get more than one
-//! after another would. One count serves every secret of a person: password, code, recovery code. Counted is the person, or the address of nobody as typed, on all devices that are not known; and, apart
-//! from it, each known device, and whoever is logged in: who guesses from elsewhere cannot lock the owner out. Only
-//! a complete login begins a count anew. Waits grow; after a hundred failures from unknown devices nothing is looked
-//! at from there until the owner acts. The owner is told by mail, once a day and at the hundredth.
+//! after another would. One count serves every secret of a person: password, code, recovery code. Counted is the
+//! person, or the address of nobody as typed, on all devices that are not known; and, apart from it, each known device,
+//! and whoever is logged in: who guesses from elsewhere cannot lock the owner out. Only a complete login begins a count
+//! anew. Waits grow; after a hundred failures from unknown devices nothing is looked at from there until the owner
+//! acts. The owner is told by mail, once a day and at the hundredth.
 
 use std::sync::atomic::Ordering;
 
