@@ -1,8 +1,8 @@
 //! The policy for new passwords.
 //!
-//! Length, guessability and what is known from breaches, no composition rules: NIST SP 800-63B-4 §3.1.1.2 and OWASP ASVS
-//! 5.0 6.2.5 forbid those. Who has to have them all the same can ask for them. Twelve characters suffice because a
-//! second factor is the rule.
+//! Length, guessability and what is known from breaches, no composition rules: NIST SP 800-63B-4 §3.1.1.2 and OWASP
+//! ASVS 5.0 6.2.5 forbid those. Who has to have them all the same can ask for them. Twelve characters suffice because
+//! a second factor is the rule.
 
 use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroizing;

@@ -1,8 +1,8 @@
 //! A password's hash as the database keeps it: ours, or one that came with its owner from elsewhere.
 //!
-//! `1:<kid of the pepper>:<PHC string>` is Argon2id under the ring's pepper. `2:<bcrypt>` was imported: it lets its owner
-//! in once and is replaced by one of ours then. bcrypt looks at 72 bytes and no more, one of which ends the text; a longer
-//! password matches no imported hash, so that two which differ beyond are never the same.
+//! `1:<kid of the pepper>:<PHC string>` is Argon2id under the ring's pepper. `2:<bcrypt>` was imported: it lets its
+//! owner in once and is replaced by one of ours then. bcrypt looks at 72 bytes and no more, one of which ends the
+//! text; a longer password matches no imported hash, so that two which differ beyond are never the same.
 
 use std::fmt;
 
