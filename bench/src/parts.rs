@@ -1,7 +1,7 @@
 //! What each step of a transfer costs on its own, in this process: the best of many short batches, so that the
 //! machine's other work does not count.
 
-use std::{hint::black_box, sync::Arc, time::Instant};
+use std::{hint::black_box, net::IpAddr, sync::Arc, time::Instant};
 
 use strongroom_app::{
     Clock, Cx, Rights, SystemClock,
@@ -19,6 +19,7 @@ use strongroom_domain::{
     ledger::Signer,
     principal::{Assurance, Caller, Origin, Principal, Role},
 };
+use strongroom_guard::{Limiter, Subject};
 
 use crate::{outcome::Outcome, report::Report, settings::Settings};
 
@@ -61,9 +62,11 @@ pub(crate) fn run(settings: &Settings, report: &mut Report) -> Outcome<()> {
     let ring = Keyring::generate(0);
     let user: UserId = id();
     tokens(&mut bench, &ring);
+    limits(&mut bench)?;
     rights(&mut bench, user)?;
     let keyed = ring.idempotency();
-    let key = IdempotencyKey::new(user, "7f9c2ba4-e88f-827d-6160-45507605853e").ok_or("a well-formed key")?;
+    let key = IdempotencyKey::new(*user.as_bytes(), "7f9c2ba4-e88f-827d-6160-45507605853e")
+        .ok_or("a well-formed key")?;
     let account = [7_u8; 31];
     let fields: [&[u8]; 7] = [
         b"transfer",
@@ -123,6 +126,42 @@ fn tokens(bench: &mut Bench<'_>, ring: &Keyring) {
     bench.time("token: fingerprint, by which a verified one is found", || {
         token::fingerprint(text.expose_secret())
     });
+}
+
+/// With as many others in memory as fit, each request of somebody else: no counter is in the processor's cache.
+fn limits(bench: &mut Bench<'_>) -> Outcome<()> {
+    for (name, quota, address) in [
+        ("limits: a principal, one window", "1000000000/1s", None),
+        (
+            "limits: an IPv4 address, two windows",
+            "1000000/1s, 1000000000/1h",
+            Some(0),
+        ),
+        (
+            "limits: an IPv6 address, three widths of two windows",
+            "1000000/1s, 1000000000/1h",
+            Some(0x2001_0db8_u128 << 96),
+        ),
+    ] {
+        let limiter = Limiter::new(quota.parse()?);
+        let mut number = 0_u64;
+        let mut next = || {
+            // Steps of a full cycle through 32,768 subjects.
+            number = (number + 12_345) % 32_768;
+            match address {
+                None => Subject::Principal(u128::from(number).to_be_bytes()),
+                Some(0) => Subject::Address(IpAddr::from((number as u32).to_be_bytes())),
+                Some(prefix) => {
+                    Subject::Address(IpAddr::from((prefix | u128::from(number) << 64).to_be_bytes()))
+                }
+            }
+        };
+        for _ in 0..32_768 {
+            limiter.charge(next(), 1).map_err(|_| "plenty is enough")?;
+        }
+        bench.time(name, || limiter.charge(next(), 1).is_ok());
+    }
+    Ok(())
 }
 
 fn rights(bench: &mut Bench<'_>, user: UserId) -> Outcome<()> {

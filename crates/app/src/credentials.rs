@@ -138,6 +138,7 @@ impl Bank {
                     person: row.id,
                     subject: self.guess_subject(Tried::Person(row.id), None),
                     kind: TicketKind::Reset,
+                    external: false,
                     created_at: now,
                     expires_at: now.plus_seconds(RESET_SECS),
                 };

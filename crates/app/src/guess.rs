@@ -7,7 +7,7 @@
 //! anew. Waits grow; after a hundred failures from unknown devices nothing is looked at from there until the owner
 //! acts. The owner is told by mail, once a day and at the hundredth.
 
-use std::sync::atomic::Ordering;
+use std::{net::IpAddr, sync::atomic::Ordering};
 
 use strongroom_crypto::PasswordError;
 use strongroom_domain::{id::UserId, time::Timestamp};
@@ -39,7 +39,7 @@ const INDEX: &str = "guesses";
 /// Stands for the device of whoever is logged in; no mark has this digest.
 const SESSIONS: [u8; 32] = [0; 32];
 
-/// Whose tries are counted together. The last bit says whether it is a known device.
+/// Whose tries are counted together. The last bit says whether they wait only: a known device, a network.
 pub(crate) type Subject = [u8; 16];
 
 /// Whose secret is tried.
@@ -49,6 +49,8 @@ pub(crate) enum Tried<'a> {
     Person(UserId),
     /// Whoever has this address, if anybody.
     Address(&'a Email),
+    /// Nobody's in particular: what a network address shows is counted against it.
+    Network,
 }
 
 /// A try that was counted, or refused.
@@ -133,17 +135,33 @@ impl Bank {
         let mut name = match tried {
             Tried::Person(person) => [b"person", &person.as_bytes()[..]].concat(),
             Tried::Address(email) => [b"nobody", &email.index(&self.ring)[..]].concat(),
+            Tried::Network => b"network".to_vec(),
         };
         name.extend_from_slice(device.map_or(&[][..], |hash| hash));
-        let mut subject = self.ring.blind_index(INDEX, &name);
-        subject[15] = subject[15] & !1 | u8::from(device.is_some());
-        subject
+        self.subject(name, device.is_some())
     }
 
     /// Who is counted where a logged-in person proves something again: all sessions together, so that another one is no
     /// new beginning.
     pub(crate) fn guess_subject_of(&self, person: UserId) -> Subject {
         self.guess_subject(Tried::Person(person), Some(&SESSIONS))
+    }
+
+    /// Who is counted where nobody in particular tries: a network address, for IPv6 its /64. It waits and is never
+    /// stopped for good.
+    pub(crate) fn guess_subject_of_address(&self, address: &str) -> Subject {
+        let network = match address.parse().map(|address: IpAddr| address.to_canonical()) {
+            Ok(IpAddr::V6(v6)) => v6.octets()[..8].to_vec(),
+            Ok(IpAddr::V4(v4)) => v4.octets().to_vec(),
+            Err(_) => address.as_bytes().to_vec(),
+        };
+        self.subject([&b"address"[..], &network].concat(), true)
+    }
+
+    fn subject(&self, name: Vec<u8>, waits_only: bool) -> Subject {
+        let mut subject = self.ring.blind_index(INDEX, &name);
+        subject[15] = subject[15] & !1 | u8::from(waits_only);
+        subject
     }
 
     /// Counts a try before it is made.
@@ -184,9 +202,7 @@ impl Bank {
             Ok(found) => Ok(found),
             Err(error) => {
                 if tried.allowed {
-                    let tx = self.store.write(Scope::System).await?;
-                    self.no_failure(&tx, tried).await?;
-                    tx.commit().await?;
+                    self.return_guess(tried).await?;
                 }
                 Err(busy(error))
             }
@@ -199,6 +215,13 @@ impl Bank {
         let now = tx.lock_guesses(&tried.subject, tried.at).await?;
         let count = give_back(now, &tried.count, &tried.before);
         Ok(tx.set_guesses(&tried.subject, count).await?)
+    }
+
+    /// Takes a try back that turned out not to be wrong.
+    pub(crate) async fn return_guess(&self, tried: &Try<'_>) -> Result<(), Error> {
+        let tx = self.store.write(Scope::System).await?;
+        self.no_failure(&tx, tried).await?;
+        Ok(tx.commit().await?)
     }
 
     /// The refusal of a wrong try. Where it is the owner's business by now, a notice is written: for an address the
@@ -224,6 +247,7 @@ impl Bank {
         count.told_at = count.updated_at.max(tried.at);
         tx.set_guesses(&tried.subject, count).await?;
         match tried.tried {
+            Tried::Network => return Ok(()),
             Tried::Person(person) => self.mail_to_person(&mut tx, person, kind, "").await?,
             Tried::Address(email) => {
                 let params = MailParams {

@@ -16,7 +16,13 @@ use strongroom_domain::{
 };
 
 use crate::{
-    auth_state::AuthState, bank::Bank, cx::Cx, error::Error, mail::MailSink, security_events::Pending,
+    auth_state::AuthState,
+    bank::Bank,
+    cx::Cx,
+    error::Error,
+    external::{ProviderSettings, Providers},
+    mail::MailSink,
+    security_events::Pending,
 };
 
 /// Lifetime of an access token, in seconds.
@@ -55,6 +61,8 @@ pub struct IdentitySettings {
     pub step_up_transfer_over: u64,
     /// Customers without a second factor are asked for one, too, so that they must bind one first.
     pub customer_mfa_required: bool,
+    /// Issuers elsewhere that people may log in by.
+    pub providers: Vec<ProviderSettings>,
     /// The sender's name in mails and authenticator apps.
     pub bank_name: String,
 }
@@ -87,6 +95,7 @@ impl IdentitySettings {
             },
             step_up_transfer_over: Self::STEP_UP_TRANSFER_OVER,
             customer_mfa_required: false,
+            providers: Vec::new(),
             bank_name: "Strongroom".to_owned(),
         }
     }
@@ -104,6 +113,7 @@ pub(crate) struct Identity {
     /// None where the server's address has no host name: then there are no passkeys.
     pub(crate) passkeys: Option<Passkeys>,
     pub(crate) state: AuthState,
+    pub(crate) external: Providers,
     pub(crate) failures: Pending,
     /// Tries that a secret was looked at for.
     pub(crate) guesses: AtomicU64,
@@ -121,6 +131,7 @@ impl Identity {
             meters: tokio::sync::Semaphore::new(METERS),
             passkeys: Passkeys::new(&settings.public_url, &settings.bank_name).ok(),
             state: AuthState::default(),
+            external: Providers::new(&settings.public_url, &settings.providers),
             failures: Pending::default(),
             guesses: AtomicU64::new(0),
             settings: settings.clone(),

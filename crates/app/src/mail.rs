@@ -90,6 +90,8 @@ pub(crate) enum MailKind {
     FactorChanged,
     /// A recovery code was used in place of a factor.
     RecoveryUsed,
+    /// A key for an integration was made.
+    ApiKeyMade,
     /// Somebody made an operator without the approval of another.
     BreakGlass,
     /// Tries at an address were wrong; not a mail yet.
@@ -101,7 +103,7 @@ pub(crate) enum MailKind {
 }
 
 impl MailKind {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::Verification,
         Self::AddressTaken,
         Self::ResetWish,
@@ -111,6 +113,7 @@ impl MailKind {
         Self::StepUpFailures,
         Self::FactorChanged,
         Self::RecoveryUsed,
+        Self::ApiKeyMade,
         Self::BreakGlass,
         Self::GuessWish,
         Self::LoginGuessed,
@@ -129,6 +132,7 @@ impl MailKind {
             Self::StepUpFailures => "step_up_failures",
             Self::FactorChanged => "factor_changed",
             Self::RecoveryUsed => "recovery_used",
+            Self::ApiKeyMade => "api_key_made",
             Self::BreakGlass => "break_glass",
             Self::GuessWish => "guess_wish",
             Self::LoginGuessed => "login_guessed",
@@ -149,6 +153,7 @@ impl MailKind {
                 | Self::StepUpFailures
                 | Self::FactorChanged
                 | Self::RecoveryUsed
+                | Self::ApiKeyMade
                 | Self::BreakGlass
                 | Self::GuessWish
                 | Self::LoginGuessed
@@ -166,6 +171,7 @@ impl MailKind {
             | Self::StepUpFailures
             | Self::FactorChanged
             | Self::RecoveryUsed
+            | Self::ApiKeyMade
             | Self::BreakGlass
             | Self::GuessWish
             | Self::LoginGuessed
@@ -183,6 +189,7 @@ impl MailKind {
             Self::StepUpFailures => "A session of yours was ended",
             Self::FactorChanged => "How you prove who you are was changed",
             Self::RecoveryUsed => "A recovery code was used",
+            Self::ApiKeyMade => "A key for a program was made in your name",
             Self::BreakGlass => "An operator was added without approval",
             Self::GuessWish | Self::LoginGuessed => "Somebody tries to log in as you",
             Self::PasswordStopped => "Logins from unknown devices are stopped",
@@ -218,6 +225,9 @@ impl MailKind {
                 .to_owned(),
             Self::RecoveryUsed => "one of your recovery codes was used in place of your second factor. It lets somebody bind a new factor \
                 and nothing else. If that was not you, change your password at once and tell us."
+                .to_owned(),
+            Self::ApiKeyMade => "a key was made just now with which a program can act in your name, within the bounds that it was made \
+                with. If that was not you, take the key away, change your password and tell us."
                 .to_owned(),
             Self::BreakGlass => "an operator was added on the command line without the approval of another operator. If you do \
                 not know why, act now."

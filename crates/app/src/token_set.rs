@@ -22,6 +22,8 @@ pub struct TokenSet {
     pub session: SessionId,
     /// A new device mark, where the client showed none of its own.
     pub device: Option<SecretString>,
+    /// For the cookie of a session that lives in a browser; whoever gets it gets none of the tokens.
+    pub cookie: Option<SecretString>,
 }
 
 impl Bank {
@@ -41,6 +43,7 @@ impl Bank {
             refresh_token: opening.refresh.text(),
             session: new.id,
             device: opening.mark.map(|mark| mark.text()),
+            cookie: opening.cookie,
         }
     }
 
@@ -69,6 +72,12 @@ impl Bank {
             lifetime_secs: lifetime(now, session_ends),
         };
         self.identity.tokens.issue(&self.ring, new)
+    }
+
+    /// What names a device mark where limits are counted; `None` for a mark that this bank did not issue. It gives
+    /// away neither the mark nor what the database keeps of it.
+    pub fn device_limit_key(&self, text: &str) -> Option<[u8; 16]> {
+        self.ring.read_device_mark(text).map(|mark| mark.limit_key())
     }
 
     /// The public keys of access tokens (RFC 7517).

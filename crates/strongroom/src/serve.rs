@@ -10,12 +10,13 @@ use std::{
     time::Duration,
 };
 
-use strongroom_app::mail::MailDirectory;
+use strongroom_app::{Bank, mail::MailDirectory};
 use strongroom_guard::TrustedProxies;
 use strongroom_web::{
     SiteSettings,
     health::{Check, Readiness},
-    layers::{FrontSettings, Scope},
+    layers::{FrontSettings, Hosts, Hsts, Origins, Scope},
+    limits::Limits,
     server::{Ended, Server, ServerSettings, Stop, Stopped, stop_signal},
     state::AppState,
     v1,
@@ -68,10 +69,11 @@ pub(crate) struct Parts<'a> {
 type Finish = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// What [`compose`] makes.
-#[derive(Default)]
 pub(crate) struct Composed {
     /// Business routes with their full paths.
     pub routes: OpenApiRouter,
+    /// How often somebody may ask.
+    pub limits: Limits,
     /// Conditions of `/readyz`.
     pub checks: Vec<Check>,
     /// What has to end after the last request and before the process, in this order.
@@ -133,6 +135,7 @@ async fn compose(parts: Parts<'_>) -> Result<Composed, Box<dyn std::error::Error
         Box::pin(async move { bank.writer().close().await })
     };
     Ok(Composed {
+        limits: limits(config, &bank)?,
         routes: v1::routes().with_state(AppState { bank }),
         checks: vec![database],
         finish: vec![("command line", administration), ("ledger", ledger)],
@@ -207,7 +210,7 @@ async fn serve(config: &Config, data: &DataDir, metrics: &Metrics, purpose: Purp
         composed.routes,
         readiness.clone(),
         SiteSettings {
-            front: front_settings(config),
+            front: front_settings(config, composed.limits),
             public_url: public_url.to_string(),
             docs: server.docs,
         },
@@ -239,12 +242,18 @@ async fn serve(config: &Config, data: &DataDir, metrics: &Metrics, purpose: Purp
     let public = Server::new(
         listener,
         tls.clone(),
-        site.front.scoped(public_scope(config)),
+        site.front
+            .scoped(public_scope(config), hosts_of(config, server.listen, &public_url)),
         settings.clone(),
     );
-    let operators = admin_listener.map(|listener| {
-        Server::new(listener, tls, site.front.scoped(Scope::Operators), settings).run(stopped.clone())
+    let operators_front = admin.map(|admin| {
+        let url = admin.public_url.as_ref().unwrap_or(&public_url);
+        site.front
+            .scoped(Scope::Operators, hosts_of(config, admin.listen, url))
     });
+    let operators = admin_listener
+        .zip(operators_front)
+        .map(|(listener, front)| Server::new(listener, tls, front, settings).run(stopped.clone()));
     let operators = async {
         match operators {
             Some(running) => running.await,
@@ -275,13 +284,41 @@ fn public_scope(config: &Config) -> Scope {
     }
 }
 
-fn front_settings(config: &Config) -> FrontSettings {
+/// The limits of the configuration; marked devices are known by the bank's keys.
+fn limits(config: &Config, bank: &Arc<Bank>) -> Result<Limits, ConfigErrors> {
+    if !config.limits.enabled {
+        return Ok(Limits::off());
+    }
+    let bank = Arc::clone(bank);
+    let quota = |class| config.limits.quota(class).cloned();
+    Limits::new(quota, move |mark| bank.device_limit_key(mark)).map_err(|class| {
+        let message = format!("has no quota for {}", class.name());
+        ConfigErrors(vec![ConfigError::new("limits", Origin::Default, message)])
+    })
+}
+
+/// The names that a listener answers to. On one machine, outside production, its addresses are names as well.
+fn hosts_of(config: &Config, listen: SocketAddr, url: &PublicUrl) -> Hosts {
+    let mut names = vec![url.host.clone()];
+    if config.environment != Environment::Production && listen.ip().is_loopback() {
+        names.extend(["localhost", "127.0.0.1", "::1"].map(str::to_owned));
+    }
+    Hosts::only(names)
+}
+
+fn front_settings(config: &Config, limits: Limits) -> FrontSettings {
     FrontSettings {
         request_time_max: config.server.request_time_max,
         concurrency_max: config.server.concurrency_max,
         // Behind a named proxy that speaks TLS for us the public URL says so.
-        tls: config.server.tls != Tls::Off || config.server.public_url.https,
+        hsts: match config.server.tls != Tls::Off || config.server.public_url.https {
+            false => Hsts::Off,
+            true if config.server.hsts_preload => Hsts::Preload,
+            true => Hsts::On,
+        },
+        origins: Origins::new(config.server.cors_origins.clone()),
         trusted_proxies: TrustedProxies::new(config.server.trusted_proxies.clone()),
+        limits,
     }
 }
 
@@ -336,8 +373,10 @@ async fn metrics_server(listener: TcpListener, metrics: Metrics, stopped: Stoppe
     let settings = FrontSettings {
         request_time_max: Duration::from_secs(10),
         concurrency_max: METRICS_AT_ONCE,
-        tls: false,
+        hsts: Hsts::Off,
+        origins: Origins::default(),
         trusted_proxies: TrustedProxies::default(),
+        limits: Limits::off(),
     };
     let front = strongroom_web::metrics_site(move || metrics.render(), settings);
     let bounds = ServerSettings {

@@ -10,6 +10,7 @@ pub mod docs;
 pub mod extract;
 pub mod health;
 pub mod layers;
+pub mod limits;
 pub mod openapi;
 mod problem;
 mod refusal;

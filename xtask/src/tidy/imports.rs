@@ -203,6 +203,7 @@ const WALLS: [Wall; 10] = [
             "strongroom-crypto",
             "strongroom-store",
             "strongroom-app",
+            "strongroom-guard",
         ],
         may_in_tests: &[],
         never: &["axum"],

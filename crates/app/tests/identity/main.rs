@@ -12,6 +12,7 @@ mod factors;
 mod guesses;
 mod login;
 mod operators;
+mod own_keys;
 mod refresh;
 mod registration;
 mod secrets;

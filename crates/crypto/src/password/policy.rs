@@ -311,7 +311,10 @@ mod tests {
             codes(&"a".repeat(CHARS_MAX + 1), &[]),
             ["password_too_long", "password_too_guessable"]
         );
-        assert_eq!(codes("password1234", &[]), ["password_too_guessable"]);
+        assert_eq!(
+            codes("password1234", &[]),
+            ["password_too_guessable", "password_breached"]
+        );
         assert_eq!(codes("Password1234!", &[]), ["password_too_guessable"]);
     }
 

@@ -6,6 +6,7 @@
 
 mod error;
 mod gather;
+mod providers;
 mod reference;
 mod rules;
 mod table;
@@ -21,13 +22,15 @@ use std::{
 };
 
 use secrecy::SecretString;
-use strongroom_guard::Network;
+use strongroom_guard::{Network, Quota};
+use strongroom_web::limits::Class;
 
 use gather::{Gathered, Resolved};
 use value::Value;
 
 pub(crate) use error::{ConfigError, ConfigErrors, Origin};
 pub(crate) use gather::Sources;
+pub(crate) use providers::Provider;
 pub(crate) use reference::reference;
 pub(crate) use table::TABLE;
 pub(crate) use value::{DatabaseUrl, PublicUrl};
@@ -88,6 +91,10 @@ pub(crate) struct ServerConfig {
     pub tls: Tls,
     /// Proxies whose forwarded addresses are believed.
     pub trusted_proxies: Vec<Network>,
+    /// Whether browsers are asked to know this host as HTTPS from the first visit on.
+    pub hsts_preload: bool,
+    /// Origins whose pages may call this server.
+    pub cors_origins: Vec<String>,
     /// Whether `/docs` and `/openapi.json` are served.
     pub docs: bool,
     /// Bound of a request.
@@ -159,6 +166,24 @@ pub(crate) struct AuthConfig {
     pub password_complexity: bool,
     /// The operator's list of breached passwords.
     pub breached_passwords: Option<PathBuf>,
+    /// Issuers elsewhere that people may log in by.
+    pub providers: Vec<Provider>,
+}
+
+/// How often somebody may ask.
+#[derive(Clone, Debug)]
+pub(crate) struct LimitsConfig {
+    /// Whether anything is counted.
+    pub enabled: bool,
+    quotas: Vec<(Class, Quota)>,
+}
+
+impl LimitsConfig {
+    /// The quota of a class; `None` only where its setting is wrong.
+    pub(crate) fn quota(&self, class: Class) -> Option<&Quota> {
+        let mut quotas = self.quotas.iter();
+        quotas.find_map(|(known, quota)| (*known == class).then_some(quota))
+    }
 }
 
 /// The bank, fixed at first start.
@@ -207,6 +232,8 @@ pub(crate) struct Config {
     pub keys: KeysConfig,
     /// How people prove who they are.
     pub auth: AuthConfig,
+    /// How often somebody may ask.
+    pub limits: LimitsConfig,
     /// Whether new operators wait.
     pub approvals_bootstrap: bool,
     /// The bank.
@@ -300,6 +327,8 @@ impl<'a> Reader<'a> {
         url: Url -> PublicUrl;
         database: Database -> DatabaseUrl;
         networks: Networks -> Vec<Network>;
+        quota: Quota -> Quota;
+        origins: Origins -> Vec<String>;
         path: Path -> PathBuf;
         secret: Secret -> SecretString;
     }
@@ -368,7 +397,12 @@ impl<'a> Reader<'a> {
                 step_up_transfer_over: self.number("auth.step_up_transfer_over").unwrap_or_default(),
                 password_complexity: self.is("auth.password_policy", "complexity"),
                 breached_passwords: self.path("auth.breached_passwords"),
+                providers: self
+                    .secret("oidc.providers")
+                    .and_then(|text| providers::read(&text).ok())
+                    .unwrap_or_default(),
             },
+            limits: self.limits(),
             approvals_bootstrap: self.flag("approvals.bootstrap").unwrap_or_default(),
             bank: BankConfig {
                 country: self.text("bank.country").unwrap_or_default(),
@@ -404,6 +438,10 @@ impl<'a> Reader<'a> {
             public_url: self.url("server.public_url").unwrap_or(local),
             tls,
             trusted_proxies: self.networks("server.trusted_proxies").unwrap_or_default(),
+            hsts_preload: self
+                .flag("server.hsts_preload")
+                .unwrap_or(environment == Environment::Production),
+            cors_origins: self.origins("server.cors_origins").unwrap_or_default(),
             docs: self
                 .flag("server.docs")
                 .unwrap_or(environment != Environment::Production),
@@ -419,6 +457,21 @@ impl<'a> Reader<'a> {
         let public_url = self.url("admin.public_url");
         self.listen("admin.listen")
             .map(|listen| AdminConfig { listen, public_url })
+    }
+
+    fn limits(&self) -> LimitsConfig {
+        let setting = |class: Class| {
+            let key = TABLE.iter().map(|setting| setting.key);
+            let mut keys = key.filter(|key| key.strip_prefix("limits.") == Some(class.name()));
+            keys.next().and_then(|key| self.quota(key))
+        };
+        let quotas = Class::ALL.into_iter();
+        LimitsConfig {
+            enabled: self.flag("limits.enabled").unwrap_or_default(),
+            quotas: quotas
+                .filter_map(|class| setting(class).map(|quota| (class, quota)))
+                .collect(),
+        }
     }
 
     fn metrics(&self) -> MetricsConfig {

@@ -38,8 +38,7 @@ pub(super) fn find(key: &str) -> Option<&'static Setting> {
 
 /// Names of the contract that this build does not know how to honour. Accepting them quietly would promise
 /// what does not happen.
-pub(super) const NOT_IN_THIS_BUILD: &[&str] =
-    &["limits.", "redis.", "detection.", "fraud.", "webhooks.", "smtp."];
+pub(super) const NOT_IN_THIS_BUILD: &[&str] = &["redis.", "detection.", "fraud.", "webhooks.", "smtp."];
 
 /// Values of choices that the contract names and this build does not have.
 pub(super) const VALUES_NOT_IN_THIS_BUILD: &[(&str, &str)] = &[
@@ -84,6 +83,11 @@ settings! {
          `server.trusted_proxies`.";
     "server.trusted_proxies": Kind::Networks, Some(""),
         "Proxies whose `X-Forwarded-For` is believed. Host and scheme are never read from forwarded headers.";
+    "server.cors_origins": Kind::Origins, Some(""),
+        "Origins whose pages may call this server from a browser, each exactly as the browser writes it. Unset: none.";
+    "server.hsts_preload": Kind::Flag, None,
+        "Ask browsers to ship this host in their lists of hosts that are HTTPS only, with all hosts below it: hard to \
+         take back. Unset: only in production.";
     "server.docs": Kind::Flag, None,
         "Serve `/docs` and `/openapi.json`. Unset: yes, except in production.";
     "server.request_seconds_max": seconds(1, 300), Some("30"),
@@ -150,6 +154,43 @@ settings! {
     "auth.breached_passwords": Kind::Path, None,
         "A file that `strongroom passwords filter` made of a list of breached passwords: none of them is taken. The \
          commonest are refused without it.";
+    "limits.enabled": Kind::Flag, Some("true"),
+        "Count requests and refuse who asks too often. Production refuses `false`.";
+    "limits.anonymous": Kind::Quota, Some("50/1h, 200/1d"),
+        "Requests of nobody in particular, by address. IPv6 counts by /64, with four times the quota for a /56 and \
+         sixteen times for a /48; a device that was marked at a login has a count of its own.";
+    "limits.auth": Kind::Quota, Some("5/15m"),
+        "Wrong passwords, codes and mailed tokens, by address; right ones do not count.";
+    "limits.session": Kind::Quota, Some("600/1h"),
+        "Renewing and ending sessions and beginning a login by passkey, by address.";
+    "limits.api_read": Kind::Quota, Some("1000/1h"),
+        "Reading, by customer.";
+    "limits.api_write": Kind::Quota, Some("100/1h"),
+        "Changing, by customer.";
+    "limits.file_upload": Kind::Quota, Some("10/1h"),
+        "Uploads, by whoever it is.";
+    "limits.preview": Kind::Quota, Some("30/1h"),
+        "Dry runs, which tell whether a payee can be paid, by whoever it is, besides the class of the request.";
+    "limits.operator_read": Kind::Quota, Some("10000/1h"),
+        "Reading, by operator.";
+    "limits.operator_write": Kind::Quota, Some("2000/1h"),
+        "Changing, by operator.";
+    "limits.key_read": Kind::Quota, Some("10000/1h"),
+        "Reading, by key of an integration.";
+    "limits.key_write": Kind::Quota, Some("2000/1h"),
+        "Changing, by key of an integration.";
+    "limits.service": Kind::Quota, Some("10000/1s"),
+        "Whatever the bank's own programs do, such as `import`, by their key.";
+    "limits.health": Kind::Quota, Some("600/1m"),
+        "`/livez` and `/readyz`, by address.";
+    "limits.document": Kind::Quota, Some("120/1m"),
+        "Public keys and documents, by address.";
+    "limits.asset": Kind::Quota, Some("600/1m"),
+        "Files of the web app, by address.";
+
+    "oidc.providers": Kind::Secret, None,
+        "Issuers that people may log in by (OpenID Connect), as TOML, best in a file of its own: a table per issuer, \
+         its name as in `/api/v1/auth/oidc/NAME/start`, with `issuer`, `client_id`, `client_secret` and `title`.";
 
     "approvals.bootstrap": Kind::Flag, Some("false"),
         "Outside production: the waiting times of new operators are zero.";

@@ -127,7 +127,7 @@ fn flags_win_over_the_environment_over_the_file_over_defaults() {
 fn everything_that_is_wrong_is_said_at_once_with_its_place() {
     let directory = directory();
     let path = directory.path().join("c.toml");
-    fs::write(&path, "environment = \"dev\"\n[server]\nlsiten = \"x\"\nconnections_max = \"many\"\n[limits]\nauth = \"5/15m\"\n")
+    fs::write(&path, "environment = \"dev\"\n[server]\nlsiten = \"x\"\nconnections_max = \"many\"\n[limits]\nauth = \"5/15\"\n")
         .unwrap();
     let sources = Sources {
         file: Some((path.clone(), true)),
@@ -143,7 +143,9 @@ fn everything_that_is_wrong_is_said_at_once_with_its_place() {
         format!("environment must be one of development, staging, production ({file}:1)"),
         format!("server.lsiten is not a setting; did you mean server.listen? ({file}:3)"),
         format!("server.connections_max must be a whole number from 1 to 1000000 (connections) ({file}:4)"),
-        format!("limits.auth is not available in this build ({file}:6)"),
+        format!(
+            "limits.auth must be like 5/15m, or several such as 50/1h, 200/1d; units are s, m, h, d ({file}:6)"
+        ),
         "bank.country must be two capital letters of ISO 3166-1 (STRONGROOM_BANK__COUNTRY)".to_owned(),
         "mail.transport = smtp is not available in this build (STRONGROOM_MAIL__TRANSPORT)".to_owned(),
         "server.listen must be an IP address and a port, such as 127.0.0.1:8443 (--listen)".to_owned(),
@@ -227,6 +229,7 @@ fn development_refuses_addresses_that_are_not_loopback() {
 fn production_names_every_reason_at_once() {
     let careless = [
         ("STRONGROOM_ENVIRONMENT", "production"),
+        ("STRONGROOM_LIMITS__ENABLED", "false"),
         ("STRONGROOM_SERVER__TLS", "off"),
         (
             "STRONGROOM_SERVER__TRUSTED_PROXIES",
@@ -243,6 +246,7 @@ fn production_names_every_reason_at_once() {
         "server.trusted_proxies must not contain a network as wide as ::/0",
         "mail.transport = outbox is refused in production",
         "approvals.bootstrap is refused in production",
+        "limits.enabled = false is refused in production",
         "keys.passphrase is needed in production",
         "keys.file must not lie in the data directory in production",
         "database.url must verify the server's certificate in production",
@@ -382,4 +386,52 @@ fn plain_http_is_for_loopback_or_behind_a_named_proxy() {
     assert!(messages(with_variables(&open, Path::new("/data")))[0].contains("= off needs a loopback"));
     open.push(("STRONGROOM_SERVER__TRUSTED_PROXIES", "10.1.2.3"));
     assert!(with_variables(&open, Path::new("/data")).is_ok());
+}
+
+#[test]
+fn production_asks_for_preload_unless_it_is_told_not_to() {
+    for (settings, preload) in [
+        (&[][..], false),
+        (&[("STRONGROOM_ENVIRONMENT", "staging")], false),
+        (&[("STRONGROOM_ENVIRONMENT", "production")], true),
+        (
+            &[
+                ("STRONGROOM_ENVIRONMENT", "production"),
+                ("STRONGROOM_SERVER__HSTS_PRELOAD", "false"),
+            ],
+            false,
+        ),
+    ] {
+        let gathered = Gathered::from(Sources {
+            variables: variables(settings),
+            ..Sources::default()
+        });
+        let config = Reader::new(&gathered).config(Path::new("/data"));
+        assert_eq!(config.server.hsts_preload, preload, "{settings:?}");
+    }
+}
+
+#[test]
+fn origins_are_written_as_browsers_write_them() {
+    let set = |origins| {
+        with_variables(
+            &[("STRONGROOM_SERVER__CORS_ORIGINS", origins)],
+            Path::new("/data"),
+        )
+    };
+    let config = set("https://app.example, http://localhost:3000").unwrap();
+    assert_eq!(
+        config.server.cors_origins,
+        ["https://app.example", "http://localhost:3000"]
+    );
+    for wrong in [
+        "*",
+        "null",
+        "app.example",
+        "https://app.example/",
+        "https://APP.example",
+        "https://app.example:443",
+    ] {
+        assert!(set(wrong).is_err(), "{wrong}");
+    }
 }

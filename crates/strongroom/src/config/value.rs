@@ -4,7 +4,7 @@
 use std::{fmt, net::SocketAddr, path::PathBuf};
 
 use secrecy::SecretString;
-use strongroom_guard::Network;
+use strongroom_guard::{Network, Quota, QuotaError};
 
 /// The type of a setting, with its bounds.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +23,10 @@ pub(crate) enum Kind {
     DatabaseUrl,
     /// Addresses and networks in CIDR form; a list in the file, separated by commas elsewhere.
     Networks,
+    /// `5/15m`, or several windows: `50/1h, 200/1d`.
+    Quota,
+    /// `https://app.example,https://localhost:3000`; a list in the file.
+    Origins,
     /// A path.
     Path,
     /// Text that is shown nowhere. Also readable from a file, by the name with `_file` behind it.
@@ -52,6 +56,10 @@ pub(crate) enum Value {
     Database(DatabaseUrl),
     /// Networks.
     Networks(Vec<Network>),
+    /// A quota.
+    Quota(Quota),
+    /// Origins.
+    Origins(Vec<String>),
     /// A path.
     Path(PathBuf),
     /// A secret.
@@ -152,7 +160,11 @@ impl Kind {
             (Self::Networks, Raw::Text(text, false)) => {
                 networks(text.split(',').map(str::trim).filter(|part| !part.is_empty()))
             }
-            (Self::Flag | Self::Number { .. } | Self::Networks, _) => Err(self.describe()),
+            (Self::Origins, Raw::List(list)) => origins(list.iter().map(String::as_str)),
+            (Self::Origins, Raw::Text(text, false)) => {
+                origins(text.split(',').map(str::trim).filter(|part| !part.is_empty()))
+            }
+            (Self::Flag | Self::Number { .. } | Self::Networks | Self::Origins, _) => Err(self.describe()),
             (_, Raw::Text(text, _)) => self.text(text),
             _ => Err(self.describe()),
         }
@@ -170,6 +182,10 @@ impl Kind {
             Self::DatabaseUrl => database_url(&text)
                 .map(Value::Database)
                 .ok_or_else(|| self.describe()),
+            Self::Quota => text
+                .parse()
+                .map(Value::Quota)
+                .map_err(|error: QuotaError| error.to_string()),
             Self::Path => {
                 right(!text.is_empty() && !text.contains('\0'))?;
                 Ok(Value::Path(text.into()))
@@ -193,7 +209,7 @@ impl Kind {
                 right(jiff::tz::TimeZone::get(&text).is_ok())?;
                 Ok(Value::Text(text))
             }
-            Self::Flag | Self::Number { .. } | Self::Networks => Err(self.describe()),
+            Self::Flag | Self::Number { .. } | Self::Networks | Self::Origins => Err(self.describe()),
         }
     }
 
@@ -209,6 +225,8 @@ impl Kind {
             }
             Self::DatabaseUrl => "must be sqlite://PATH or postgres://USER@HOST/DATABASE".into(),
             Self::Networks => "must be a list of IP addresses or networks, such as 10.0.0.0/8".into(),
+            Self::Origins => "must be a list of origins, such as https://app.example".into(),
+            Self::Quota => QuotaError::Form.to_string(),
             Self::Path => "must be a path".into(),
             Self::Secret => "must be text and not empty".into(),
             Self::Country => "must be two capital letters of ISO 3166-1".into(),
@@ -232,7 +250,20 @@ fn networks<'a>(parts: impl Iterator<Item = &'a str>) -> Result<Value, String> {
     Ok(Value::Networks(networks))
 }
 
-fn public_url(text: &str) -> Option<PublicUrl> {
+/// An origin is a public URL written as browsers write it, so that the two are compared byte by byte.
+fn origins<'a>(parts: impl Iterator<Item = &'a str>) -> Result<Value, String> {
+    let exact = |part: &&str| public_url(part).is_some_and(|url| url.to_string() == **part);
+    let all: Vec<&str> = parts.collect();
+    match all.iter().position(|part| !exact(part)) {
+        Some(index) => Err(format!(
+            "entry {} must be an origin as browsers write it: scheme, host and port that is not the scheme's own",
+            index + 1
+        )),
+        None => Ok(Value::Origins(all.into_iter().map(str::to_owned).collect())),
+    }
+}
+
+pub(super) fn public_url(text: &str) -> Option<PublicUrl> {
     let (https, rest) = match text.split_once("://")? {
         ("https", rest) => (true, rest),
         ("http", rest) => (false, rest),
@@ -297,6 +328,8 @@ impl Value {
                 .map(Network::to_string)
                 .collect::<Vec<_>>()
                 .join(","),
+            Self::Origins(origins) => origins.join(","),
+            Self::Quota(quota) => quota.to_string(),
             Self::Path(path) => path.display().to_string(),
             Self::Secret(_) => "(set)".into(),
         }
@@ -381,6 +414,8 @@ mod tests {
             Kind::PublicUrl,
             Kind::DatabaseUrl,
             Kind::Networks,
+            Kind::Quota,
+            Kind::Origins,
             Kind::Country,
         ] {
             let refusal = kind.read(Raw::Text("canary!".into(), false)).unwrap_err();

@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Answer, Person, Server,
+    Answer, BUSY, Person, Server,
     load::whole_history,
     people::{new_key, transfer_body},
     problem::{CANARY, Reference},
@@ -12,6 +12,7 @@ use crate::harness::{
 };
 
 stories! {
+    with BUSY;
     a_body_that_is_wrong_gets_its_code_and_changes_nothing,
 }
 

@@ -4,13 +4,14 @@ use reqwest::{Method, header::HeaderValue};
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Answer, Person, Server,
+    Answer, BUSY, Person, Server,
     people::{new_key, transfer_body},
     problem::{CANARY, Reference},
     stories,
 };
 
 stories! {
+    with BUSY;
     a_key_that_is_missing_or_wrong_moves_no_money,
     wrong_queries_are_named_and_wrong_addresses_name_nothing,
     a_method_that_is_not_there_is_405_and_says_which_are,

@@ -2,12 +2,13 @@
 
 use std::{process::Stdio, sync::Arc};
 
-use crate::harness::{Server, load::Town, people::new_key, stories};
+use crate::harness::{BUSY, Server, load::Town, people::new_key, stories};
 
 /// Clients that send at the same time.
 const CLIENTS: usize = 16;
 
 stories! {
+    with BUSY;
     kill_nine_in_the_middle_of_load_loses_and_doubles_nothing,
     a_polite_stop_under_load_answers_what_it_took_and_takes_nothing_silently,
     a_second_start_on_the_same_data_directory_fails_and_names_it,

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use sqlx::Row;
 use tokio::task::JoinSet;
 
-use crate::harness::{Engine, Server, load::Town};
+use crate::harness::{BUSY, Engine, Server, load::Town};
 
 /// Clients that send at the same time, half of them at each node.
 const CLIENTS: usize = 16;
@@ -22,7 +22,7 @@ mod postgres {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn two_servers_on_the_same_hot_accounts_neither_lose_nor_double_nor_deadlock() {
-        let Some(first) = Server::start(Engine::Postgres).await else {
+        let Some(first) = Server::start_with(Engine::Postgres, BUSY).await else {
             return;
         };
         let mut second = first.start_beside().await;

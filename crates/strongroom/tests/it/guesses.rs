@@ -4,11 +4,11 @@ use futures::future::join_all;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::harness::{Answer, Person, Server, stories};
+use crate::harness::{Answer, BUSY, Person, Server, stories};
 
 const LOGIN: &str = "/api/v1/auth/login";
 
-stories!(two_hundred_guesses_at_once_lock_strangers_out_and_not_the_owner);
+stories!(with BUSY; two_hundred_guesses_at_once_lock_strangers_out_and_not_the_owner);
 
 async fn from_device(server: &Server, person: &Person, mark: Option<&str>) -> Answer {
     let client = server.client();

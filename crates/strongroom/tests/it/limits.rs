@@ -12,7 +12,10 @@ use crate::harness::{
 const SMALL_LANE: &[(&str, &str)] = &[
     ("STRONGROOM_LANE__QUEUE_MAX", "1"),
     ("STRONGROOM_LANE__BATCH_COMMANDS_MAX", "1"),
+    (WRITES, "1000000/1h"),
 ];
+/// What is tested here is not how often somebody may ask.
+const WRITES: &str = "STRONGROOM_LIMITS__API_WRITE";
 const PAGES_MAX: &str = "STRONGROOM_DATABASE__SQLITE_PAGES_MAX";
 
 /// What a client is told while the file cannot grow.
@@ -52,7 +55,7 @@ mod sqlite_full {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_full_database_refuses_money_goes_on_reading_and_works_again_with_more_room() {
-        let settings = [(PAGES_MAX, "1000")];
+        let settings = [(PAGES_MAX, "1000"), (WRITES, "1000000/1h")];
         let mut server = Server::start_with(Engine::Sqlite, &settings).await.unwrap();
         let mut town = Town::build(&server).await;
         town.say("room ".repeat(98));

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::{sync::Barrier, task::JoinSet};
 
 use crate::harness::{
-    Answer, Client, Person, Server,
+    Answer, BUSY, Client, Person, Server,
     authenticator::{Authenticator, Spoil},
     people::{code_of, new_key, next_code_of},
     stories,
@@ -23,6 +23,7 @@ const STEP_UP: &str = "/api/v1/auth/step-up";
 const LARGE: i64 = 1_000_001;
 
 stories! {
+    with BUSY;
     a_passkey_logs_in_without_a_password,
     a_passkey_is_a_second_factor_of_its_owner_only,
     every_step_of_the_standard_refuses_a_login,

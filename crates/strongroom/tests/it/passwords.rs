@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures::future::join_all;
 use serde_json::json;
 
-use crate::harness::{Answer, Server, stories};
+use crate::harness::{Answer, BUSY, Server, stories};
 
 const LOGIN: &str = "/api/v1/auth/login";
 const STRENGTH: &str = "/api/v1/auth/password/strength";
@@ -19,6 +19,7 @@ const PUBLISHED: (&str, &str) = (
 const FLOOD_MEMORY_MIB_MAX: u64 = 400;
 
 stories!(
+    with BUSY;
     a_password_is_measured_and_made,
     customers_of_another_system_log_in_with_the_passwords_they_had,
     five_hundred_logins_at_once_hold_up_nobody_else_and_take_no_memory,

@@ -285,7 +285,7 @@ fn everything_that_is_wrong_with_a_configuration_is_said_at_once_without_the_val
             "the configuration has 3 errors",
             "server.listen must be an IP address and a port",
             "keys.passfrase is not a setting; did you mean keys.passphrase?",
-            "limits.auth is not available in this build",
+            "limits.auth must be like 5/15m",
         ] {
             assert!(said.contains(part), "{part} is missing in {said}");
         }

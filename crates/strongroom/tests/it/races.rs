@@ -10,13 +10,14 @@ use tokio::{
 };
 
 use crate::harness::{
-    Answer, Engine, Person, Server,
+    Answer, BUSY, Engine, Person, Server,
     load::whole_history,
     people::{new_key, transfer_body},
     stories,
 };
 
 stories! {
+    with BUSY;
     the_same_key_ten_times_at_once_debits_once,
     one_key_with_ten_bodies_at_once_lets_exactly_one_win,
     one_key_for_a_deposit_and_a_withdrawal_at_once_does_one_of_them,

@@ -3,12 +3,13 @@
 use serde_json::json;
 
 use crate::harness::{
-    Server,
+    BUSY, Server,
     people::{new_key, transfer_body},
     stories,
 };
 
 stories! {
+    with BUSY;
     a_transfer_reaches_the_payee_once_however_often_it_is_sent,
     refusals_have_their_codes_and_change_nothing,
     somebody_elses_account_looks_like_no_account,

@@ -4,10 +4,13 @@
 //! one of them, once. Everything else about it is decided in one place, the application's `authenticate`.
 
 use axum::extract::{FromRef, FromRequestParts, MatchedPath};
-use http::{HeaderMap, HeaderName, header, request::Parts};
+use http::{HeaderMap, HeaderName, StatusCode, header, request::Parts};
 use strongroom_api::codes;
-use strongroom_app::{Credential, Cx, security_events::SecurityEventKind};
-use strongroom_domain::principal::{Origin, Principal};
+use strongroom_app::{Arrival, Bank, Credential, Cx, security_events::SecurityEventKind};
+use strongroom_domain::{
+    id,
+    principal::{Origin, Principal},
+};
 
 use crate::{
     Problem,
@@ -31,39 +34,60 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let record = Record::of(&parts.extensions);
         let request = record.map_or_else(RequestId::next, Record::id);
-        let request = strongroom_domain::id::RequestId::from_bytes(request.bytes());
-        let credential = credential(&parts.headers)?;
+        let request = id::RequestId::from_bytes(request.bytes());
         let bank = AppState::from_ref(state).bank;
-        let kind = match credential {
-            Credential::Bearer(_) => SecurityEventKind::TokenRefused,
-            Credential::ApiKey(_) => SecurityEventKind::ApiKeyRefused,
+        let cx = match (established(parts, &bank, request).await, record) {
+            (Err(problem), Some(record)) if problem.status() == StatusCode::UNAUTHORIZED => {
+                record.limits().stranger(record, Some(&parts.headers))?;
+                return Err(problem);
+            }
+            (outcome, _) => outcome?,
         };
-        let outcome = bank.authenticate(credential, request, Origin::Api).await;
-        if outcome.is_err() {
-            let address = record.map_or_else(String::new, |record| record.client().to_string());
-            bank.note_failure(kind, &address, None, &outcome);
-        }
-        let cx = outcome?;
-        let scope = parts.extensions.get::<Scope>().copied().unwrap_or_default();
-        let operator = cx.rights.roles.iter().any(|role| role.is_operator());
-        if cx.caller.session.is_some() && !scope.lets_in(operator) {
-            return Err(Problem::new(
-                &codes::TOKEN_INVALID,
-                "Authentication is required: the token is not valid on this listener.",
-            ));
-        }
-        if is_desk(parts) {
-            strongroom_app::authorize::enter_desk(&cx)?;
-        }
         if let Some(record) = record {
+            record.limits().principal(record, &parts.method, &cx)?;
             record.set_principal(match cx.caller.principal {
                 Principal::User(id) => id.to_string(),
                 Principal::ApiKey { key, .. } => key.to_string(),
                 Principal::Anonymous | Principal::Job | Principal::Cli(_) => String::new(),
             });
         }
+        if is_desk(parts) {
+            strongroom_app::authorize::enter_desk(&cx)?;
+        }
         Ok(Self(cx))
     }
+}
+
+/// Whoever the credential says, if they may use this listener.
+async fn established(parts: &Parts, bank: &Bank, request: id::RequestId) -> Result<Cx, Problem> {
+    let credential = credential(&parts.headers)?;
+    let kind = match credential {
+        Credential::Bearer(_) | Credential::Browser(_) => SecurityEventKind::TokenRefused,
+        Credential::ApiKey(_) => SecurityEventKind::ApiKeyRefused,
+    };
+    let arrival = Arrival {
+        request,
+        origin: Origin::Api,
+        address: Record::of(&parts.extensions).map(Record::client),
+    };
+    let outcome = bank.authenticate(credential, arrival).await;
+    if outcome.is_err() {
+        let address = Record::of(&parts.extensions).map(|record| record.client().to_string());
+        bank.note_failure(kind, &address.unwrap_or_default(), None, &outcome);
+    }
+    let cx = outcome?;
+    let scope = parts.extensions.get::<Scope>().copied().unwrap_or_default();
+    let operator = cx.rights.roles.iter().any(|role| role.is_operator());
+    if cx.caller.session.is_some() && !scope.lets_in(operator) {
+        return Err(Problem::new(
+            &codes::TOKEN_INVALID,
+            "Authentication is required: the token is not valid on this listener.",
+        ));
+    }
+    if is_desk(parts) {
+        strongroom_app::authorize::enter_desk(&cx)?;
+    }
+    Ok(cx)
 }
 
 /// Whether the route is one of those where operators work: all of them are closed to everybody else, whatever the

@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderName, header, request::Parts};
 use strongroom_app::{Cx, personal::Client};
 use strongroom_domain::{id, principal::Origin};
 
-use super::Auth;
+use super::{Auth, Cookie, read_cookie};
 use crate::{
     Problem,
     layers::{Record, RequestId},
@@ -14,8 +14,6 @@ use crate::{
 
 /// The answer and request header that carries a device mark for clients without cookies.
 pub const DEVICE_TOKEN: HeaderName = HeaderName::from_static("x-device-token");
-/// The cookie that carries it for browsers.
-const DEVICE_COOKIE: &str = "__Host-device";
 
 /// The context of a call by nobody in particular, and from where it comes.
 #[derive(Debug)]
@@ -30,6 +28,9 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let record = Record::of(&parts.extensions);
+        if let Some(record) = record {
+            record.limits().stranger(record, Some(&parts.headers))?;
+        }
         let request = record.map_or_else(RequestId::next, Record::id);
         let bank = AppState::from_ref(state).bank;
         let cx = Cx::anonymous(
@@ -42,7 +43,8 @@ where
             user_agent: text(&parts.headers, &header::USER_AGENT)
                 .unwrap_or_default()
                 .to_owned(),
-            device: device(&parts.headers).map(str::to_owned),
+            device: device_mark(&parts.headers).map(str::to_owned),
+            browser: false,
         };
         Ok(Self(cx, client))
     }
@@ -52,18 +54,9 @@ fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
-fn device(headers: &HeaderMap) -> Option<&str> {
-    text(headers, &DEVICE_TOKEN).or_else(|| {
-        headers
-            .get_all(header::COOKIE)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(';'))
-            .find_map(|pair| {
-                let (name, value) = pair.trim().split_once('=')?;
-                (name == DEVICE_COOKIE).then_some(value)
-            })
-    })
+/// The device mark that a request shows, whether it is one or not.
+pub(crate) fn device_mark(headers: &HeaderMap) -> Option<&str> {
+    text(headers, &DEVICE_TOKEN).or_else(|| read_cookie(headers, Cookie::Device))
 }
 
 impl<S> OptionalFromRequestParts<S> for Auth
@@ -96,13 +89,13 @@ mod tests {
     #[test]
     fn a_device_mark_is_found_in_its_header_and_in_its_cookie() {
         let mut headers = HeaderMap::new();
-        assert_eq!(device(&headers), None);
+        assert_eq!(device_mark(&headers), None);
         headers.insert(
             header::COOKIE,
             HeaderValue::from_static("a=b; __Host-device=srd_1; c=d"),
         );
-        assert_eq!(device(&headers), Some("srd_1"));
+        assert_eq!(device_mark(&headers), Some("srd_1"));
         headers.insert(DEVICE_TOKEN, HeaderValue::from_static("srd_2"));
-        assert_eq!(device(&headers), Some("srd_2"));
+        assert_eq!(device_mark(&headers), Some("srd_2"));
     }
 }

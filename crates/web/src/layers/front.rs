@@ -16,14 +16,20 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use http::{HeaderName, Request, header};
+use http::{HeaderName, Request, StatusCode, header};
 use metrics::Gauge;
 use strongroom_api::codes;
 use strongroom_guard::{Shed, TrustedProxies};
 use tower::Service;
 
-use super::{Record, RequestId, RouteLayer, access_log::Line, route::RouteStats, security_headers};
-use crate::{BODY_BYTES_MAX, Problem};
+use super::{
+    Hosts, Hsts, Origins, Record, RequestId, RouteLayer, access_log::Line, gate, route::RouteStats,
+    security_headers,
+};
+use crate::{
+    BODY_BYTES_MAX, Problem,
+    limits::{self, Limits},
+};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_FORWARDED_FOR: &str = "x-forwarded-for";
@@ -41,10 +47,14 @@ pub struct FrontSettings {
     pub request_time_max: Duration,
     /// How many requests are served at once; the rest is refused with `overloaded`.
     pub concurrency_max: usize,
-    /// Whether this server speaks TLS itself or a named proxy does: then HSTS is sent.
-    pub tls: bool,
+    /// What browsers are told about plain HTTP.
+    pub hsts: Hsts,
+    /// Whose pages may call this server from a browser.
+    pub origins: Origins,
     /// Whose `X-Forwarded-For` is believed.
     pub trusted_proxies: TrustedProxies,
+    /// How often somebody may ask.
+    pub limits: Limits,
 }
 
 /// Which part of the routes a listener serves. The rest is not there at all.
@@ -105,6 +115,7 @@ pub struct Front(Arc<Inner>);
 struct Inner {
     router: Router,
     scope: Scope,
+    hosts: Hosts,
     settings: FrontSettings,
     shed: Shed,
     unmatched: Arc<RouteStats>,
@@ -124,6 +135,7 @@ impl Front {
         Self(Arc::new(Inner {
             router,
             scope: Scope::default(),
+            hosts: Hosts::any(),
             settings,
             shed,
             unmatched: Arc::default(),
@@ -131,10 +143,12 @@ impl Front {
         }))
     }
 
-    /// The same routes, limits and figures behind another listener, which serves only that part of them.
-    pub fn scoped(&self, scope: Scope) -> Self {
+    /// The same routes, limits and figures behind another listener, which serves only that part of them and answers
+    /// to these names only.
+    pub fn scoped(&self, scope: Scope, hosts: Hosts) -> Self {
         Self(Arc::new(Inner {
             scope,
+            hosts,
             ..Inner::clone(&self.0)
         }))
     }
@@ -146,7 +160,8 @@ impl Front {
         B::Error: Into<axum::BoxError>,
     {
         let inner = &*self.0;
-        let record = Record::new(RequestId::next(), inner.client(&request, peer));
+        let client = inner.client(&request, peer);
+        let record = Record::new(RequestId::next(), client, inner.settings.limits.clone());
         let method = request.method().clone();
         let line = Line::begin(&record, &inner.unmatched, &method);
         let _in_flight = InFlight::enter(&inner.in_flight);
@@ -155,8 +170,17 @@ impl Front {
         request.extensions_mut().insert(inner.scope);
         DefaultBodyLimit::max(BODY_BYTES_MAX).apply(&mut request);
 
-        let response = inner.answer(request, &record).await;
-        let response = inner.finish(response, &record);
+        let origin = inner.settings.origins.of(request.headers());
+        let mut response = inner.answer(request, &record).await;
+        // Paths and methods that are not there, and whatever else met nobody who counts: strangers. A server
+        // that has all hands full does not count whom it sent away.
+        if response.status() != StatusCode::SERVICE_UNAVAILABLE
+            && let Err(problem) = inner.settings.limits.stranger(&record, None)
+        {
+            response = problem.into_response();
+        }
+        let mut response = inner.finish(response, &record);
+        inner.settings.origins.add(origin, response.headers_mut());
         line.end(response.status());
         response
     }
@@ -179,6 +203,15 @@ impl Inner {
                     .into_response();
             }
         };
+        if let Err(problem) = gate::check(&request, &self.hosts) {
+            return problem.into_response();
+        }
+        if let Some(answer) = self.settings.origins.preflight(&request) {
+            return match self.settings.limits.preflight(record) {
+                Ok(()) => answer,
+                Err(problem) => problem.into_response(),
+            };
+        }
         if !self.scope.has(request.uri().path()) {
             return Problem::not_found().into_response();
         }
@@ -217,7 +250,8 @@ impl Inner {
             response = problem.render(&id, std::mem::take(response.headers_mut()));
         }
         let headers = response.headers_mut();
-        security_headers::add(headers, self.settings.tls);
+        security_headers::add(headers, self.settings.hsts);
+        limits::write(&self.settings.limits, record, headers);
         headers.insert(X_REQUEST_ID, id.header());
         response
     }
@@ -293,7 +327,6 @@ impl Drop for InFlight<'_> {
 #[cfg(test)]
 mod tests {
     use axum::{body::Body, routing::get};
-    use http::StatusCode;
     use http_body_util::BodyExt;
 
     use super::*;
@@ -302,8 +335,10 @@ mod tests {
         FrontSettings {
             request_time_max: Duration::from_secs(5),
             concurrency_max: 1,
-            tls: true,
+            hsts: Hsts::On,
+            origins: Origins::default(),
             trusted_proxies: TrustedProxies::default(),
+            limits: Limits::off(),
         }
     }
 
@@ -314,16 +349,33 @@ mod tests {
         let router = Router::new().route("/slow", get(std::future::pending::<()>));
         let front = Front::new(router, settings());
         {
-            let mut request = pin!(front.serve(Request::get("/slow").body(Body::empty()).unwrap(), PEER));
+            let mut request = pin!(
+                front.serve(
+                    Request::get("https://bank.example/slow")
+                        .body(Body::empty())
+                        .unwrap(),
+                    PEER
+                )
+            );
             let first = poll_fn(|cx| std::task::Poll::Ready(request.as_mut().poll(cx))).await;
             assert!(first.is_pending());
             let refused = front
-                .serve(Request::get("/other").body(Body::empty()).unwrap(), PEER)
+                .serve(
+                    Request::get("https://bank.example/other")
+                        .body(Body::empty())
+                        .unwrap(),
+                    PEER,
+                )
                 .await;
             assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
         }
         let served = front
-            .serve(Request::get("/other").body(Body::empty()).unwrap(), PEER)
+            .serve(
+                Request::get("https://bank.example/other")
+                    .body(Body::empty())
+                    .unwrap(),
+                PEER,
+            )
             .await;
         assert_eq!(served.status(), StatusCode::NOT_FOUND);
     }
@@ -341,7 +393,12 @@ mod tests {
             );
         let front = Front::new(router, settings());
         let response = front
-            .serve(Request::get("/plain").body(Body::empty()).unwrap(), PEER)
+            .serve(
+                Request::get("https://bank.example/plain")
+                    .body(Body::empty())
+                    .unwrap(),
+                PEER,
+            )
             .await;
         assert_eq!(
             response.headers()[header::CONTENT_TYPE],
@@ -350,7 +407,12 @@ mod tests {
         let body = response.into_body().collect().await.unwrap().to_bytes();
         assert!(!String::from_utf8_lossy(&body).contains("canary"));
         let page = front
-            .serve(Request::get("/page").body(Body::empty()).unwrap(), PEER)
+            .serve(
+                Request::get("https://bank.example/page")
+                    .body(Body::empty())
+                    .unwrap(),
+                PEER,
+            )
             .await;
         assert_eq!(
             page.into_body().collect().await.unwrap().to_bytes(),
@@ -370,7 +432,10 @@ mod tests {
             }),
         );
         let response = Front::new(router, settings())
-            .serve(Request::get("/").body(Body::empty()).unwrap(), PEER)
+            .serve(
+                Request::get("https://bank.example/").body(Body::empty()).unwrap(),
+                PEER,
+            )
             .await;
         assert_eq!(response.status(), StatusCode::FORBIDDEN);
         assert_eq!(response.headers()["ratelimit"], "r=1");
@@ -396,9 +461,11 @@ mod tests {
             (Scope::Customers, [false, false, true, true, true]),
             (Scope::Operators, [true, true, false, false, true]),
         ] {
-            let front = front.scoped(scope);
+            let front = front.scoped(scope, Hosts::any());
             for (path, served) in paths.into_iter().zip(served) {
-                let request = Request::get(path).body(Body::empty()).unwrap();
+                let request = Request::get(format!("https://bank.example{path}"))
+                    .body(Body::empty())
+                    .unwrap();
                 let status = front.serve(request, PEER).await.status();
                 assert_eq!(
                     status,

@@ -6,14 +6,18 @@
 //! allocations per request. Only what needs the matched route is a layer: [`RouteLayer`] and [`body_limit`].
 
 mod access_log;
+mod cors;
 mod front;
+mod gate;
 mod record;
 mod request_id;
 mod route;
 mod security_headers;
 
+pub use cors::Origins;
 pub use front::{Front, FrontSettings, Scope};
+pub use gate::{Hosts, TARGET_BYTES_MAX};
 pub use record::{ClientAddress, Record};
 pub use request_id::{NotARequestId, RequestId};
 pub use route::{BodyLimitLayer, BodyLimitService, RouteLayer, RouteService, body_limit};
-pub use security_headers::API_CSP;
+pub use security_headers::{API_CSP, Hsts};

@@ -6,7 +6,7 @@ use std::{
     fmt,
     net::IpAddr,
     sync::{
-        Arc, OnceLock,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -15,7 +15,13 @@ use axum::extract::FromRequestParts;
 use http::{Extensions, request::Parts};
 
 use super::{RequestId, route::RouteStats};
-use crate::BODY_BYTES_MAX;
+use crate::{
+    BODY_BYTES_MAX, Problem,
+    limits::{Charge, Limits, Traffic},
+};
+
+/// In how many classes one request is counted at most.
+const CHARGES_MAX: usize = 4;
 
 /// The record of one request. Clones share it; it travels as a request extension.
 #[derive(Clone)]
@@ -24,16 +30,20 @@ pub struct Record(Arc<Inner>);
 struct Inner {
     id: RequestId,
     client: IpAddr,
+    limits: Limits,
+    charges: Mutex<[Option<Charge>; CHARGES_MAX]>,
     body_bytes_max: AtomicUsize,
     route: OnceLock<Arc<RouteStats>>,
     principal: OnceLock<Box<str>>,
 }
 
 impl Record {
-    pub(crate) fn new(id: RequestId, client: IpAddr) -> Self {
+    pub(crate) fn new(id: RequestId, client: IpAddr, limits: Limits) -> Self {
         Self(Arc::new(Inner {
             id,
             client,
+            limits,
+            charges: Mutex::default(),
             body_bytes_max: AtomicUsize::new(BODY_BYTES_MAX),
             route: OnceLock::new(),
             principal: OnceLock::new(),
@@ -76,6 +86,39 @@ impl Record {
         self.0.body_bytes_max.load(Ordering::Relaxed)
     }
 
+    /// The limits that this request is counted against.
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
+    /// What the matched route is to the limits.
+    pub(crate) fn traffic(&self) -> Option<Traffic> {
+        self.0.route.get().and_then(|stats| stats.traffic())
+    }
+
+    /// Remembers how the request stands with a class; the last word on a class counts.
+    pub(crate) fn count(&self, charge: Charge) {
+        let mut charges = self.0.charges.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = charges
+            .iter_mut()
+            .find(|known| known.is_none_or(|known| known.class() == charge.class()));
+        if let Some(place) = place {
+            *place = Some(charge);
+        }
+    }
+
+    /// Whether the request was counted anywhere.
+    pub(crate) fn was_counted(&self) -> bool {
+        let charges = self.0.charges.lock().unwrap_or_else(PoisonError::into_inner);
+        charges.iter().any(Option::is_some)
+    }
+
+    /// Every class that the request was counted in.
+    pub(crate) fn each_charge(&self, mut see: impl FnMut(&Charge)) {
+        let charges = *self.0.charges.lock().unwrap_or_else(PoisonError::into_inner);
+        charges.iter().flatten().for_each(&mut see);
+    }
+
     pub(crate) fn set_body_bytes_max(&self, bytes: usize) {
         self.0.body_bytes_max.store(bytes, Ordering::Relaxed);
     }
@@ -110,13 +153,22 @@ impl<S: Sync> FromRequestParts<S> for RequestId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientAddress(pub IpAddr);
 
-impl<S: Sync> FromRequestParts<S> for ClientAddress {
-    type Rejection = crate::Problem;
+impl<S: Sync> FromRequestParts<S> for Record {
+    type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, crate::Problem> {
-        let record = Record::of(&parts.extensions);
-        record.map(|record| Self(record.client())).ok_or_else(|| {
-            crate::Problem::internal("a handler that needs the client's address runs without a front")
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let record = Self::of(&parts.extensions).cloned();
+        record.ok_or_else(|| {
+            Problem::internal("a handler that needs the request's record runs without a front")
         })
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for ClientAddress {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let record = Record::from_request_parts(parts, state).await?;
+        Ok(Self(record.client()))
     }
 }

@@ -1,17 +1,24 @@
 //! The two layers that need the matched route: its name and figures, and its body limit.
 
 use std::{
+    future::{Future, Ready, ready},
+    pin::Pin,
     sync::{Arc, OnceLock},
     task::{Context, Poll},
     time::Duration,
 };
 
-use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
+use axum::{
+    extract::{DefaultBodyLimit, MatchedPath, Request},
+    response::{IntoResponse, Response},
+};
+use futures::future::Either;
 use http::{Method, StatusCode};
 use metrics::Histogram;
 use tower::{Layer, Service};
 
 use super::Record;
+use crate::limits::{Guess, Traffic};
 
 /// The latency histogram, in seconds, by route template, method and class of status.
 pub(crate) const REQUEST_SECONDS: &str = "strongroom_http_request_duration_seconds";
@@ -28,6 +35,7 @@ pub(crate) struct RouteStats {
 struct Place {
     path: MatchedPath,
     method: &'static str,
+    traffic: Traffic,
 }
 
 const UNMATCHED: &str = "unmatched";
@@ -36,6 +44,10 @@ const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 impl RouteStats {
     pub(crate) fn template(&self) -> &str {
         self.place.get().map_or(UNMATCHED, |place| place.path.as_str())
+    }
+
+    pub(crate) fn traffic(&self) -> Option<Traffic> {
+        self.place.get().map(|place| place.traffic)
     }
 
     pub(crate) fn observe(&self, status: StatusCode, elapsed: Duration) {
@@ -56,10 +68,10 @@ impl RouteStats {
         if self.place.get().is_none()
             && let Some(path) = request.extensions().get::<MatchedPath>()
         {
-            let method = label(request.method());
             let _ = self.place.set(Place {
                 path: path.clone(),
-                method,
+                method: label(request.method()),
+                traffic: Traffic::of(request.method(), path.as_str()),
             });
         }
     }
@@ -77,7 +89,7 @@ fn label(method: &Method) -> &'static str {
     }
 }
 
-/// Tells the record of a request which route it met.
+/// Tells the record of a request which route it met, and asks the limits whether it may come that far.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RouteLayer;
 
@@ -99,22 +111,54 @@ pub struct RouteService<S> {
     stats: Arc<RouteStats>,
 }
 
-impl<S: Service<Request>> Service<Request> for RouteService<S> {
-    type Response = S::Response;
+type Boxed<R, E> = Pin<Box<dyn Future<Output = Result<R, E>> + Send>>;
+
+impl<S> Service<Request> for RouteService<S>
+where
+    S: Service<Request, Response = Response> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Send + 'static,
+{
+    type Response = Response;
     type Error = S::Error;
-    type Future = S::Future;
+    /// Most requests cost no box: a refusal is there at once, and only guesses wait for each other.
+    type Future = Either<S::Future, Either<Ready<Result<Response, S::Error>>, Boxed<Response, S::Error>>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request) -> S::Future {
+    fn call(&mut self, request: Request) -> Self::Future {
         self.stats.fill(&request);
-        if let Some(record) = Record::of(request.extensions()) {
-            record.set_route(&self.stats);
+        let Some(record) = Record::of(request.extensions()) else {
+            return Either::Left(self.inner.call(request));
+        };
+        record.set_route(&self.stats);
+        let traffic = self.stats.traffic().unwrap_or(Traffic::Anonymous);
+        match record.limits().arrive(record, traffic, request.headers()) {
+            Ok(None) => Either::Left(self.inner.call(request)),
+            Ok(Some(guess)) => {
+                // The clone is taken and the one that is ready is used.
+                let clone = self.inner.clone();
+                let inner = std::mem::replace(&mut self.inner, clone);
+                Either::Right(Either::Right(Box::pin(guessing(guess, inner, request))))
+            }
+            Err(problem) => Either::Right(Either::Left(ready(Ok(problem.into_response())))),
         }
-        self.inner.call(request)
     }
+}
+
+async fn guessing<S>(guess: Guess, mut inner: S, request: Request) -> Result<Response, S::Error>
+where
+    S: Service<Request, Response = Response>,
+{
+    let undecided = match guess.begin().await {
+        Ok(undecided) => undecided,
+        Err(problem) => return Ok(problem.into_response()),
+    };
+    let response = inner.call(request).await?;
+    undecided.decide(&response);
+    Ok(response)
 }
 
 /// Sets the largest body of the routes behind it, in bytes, instead of [`crate::BODY_BYTES_MAX`].

@@ -18,7 +18,7 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
-    sync::OwnedSemaphorePermit,
+    sync::{Notify, OwnedSemaphorePermit},
     time::Instant,
 };
 
@@ -34,10 +34,22 @@ struct Inner {
     running: AtomicU32,
     /// Milliseconds after `opened`.
     touched: AtomicU64,
+    /// Bytes read since the last request began.
+    unasked: AtomicU64,
+    answered: AtomicU32,
+    abandoned: AtomicU32,
+    flooded: Notify,
 }
 
+/// How many requests a client may take back beyond those that it let be answered. Browsers take back what a person
+/// clicks away; whoever takes back everything makes the server work for nothing (CVE-2023-44487).
+const ABANDONED_MAX: u32 = 100;
+
 /// A running request; dropping it ends it.
-pub(super) struct Running(Activity);
+pub(super) struct Running {
+    activity: Activity,
+    answered: bool,
+}
 
 impl Activity {
     pub(super) fn new() -> Self {
@@ -45,12 +57,32 @@ impl Activity {
             opened: Instant::now(),
             running: AtomicU32::new(0),
             touched: AtomicU64::new(0),
+            unasked: AtomicU64::new(0),
+            answered: AtomicU32::new(0),
+            abandoned: AtomicU32::new(0),
+            flooded: Notify::new(),
         }))
     }
 
     pub(super) fn begin(&self) -> Running {
         self.0.running.fetch_add(1, Ordering::Relaxed);
-        Running(self.clone())
+        self.0.unasked.store(0, Ordering::Relaxed);
+        Running {
+            activity: self.clone(),
+            answered: false,
+        }
+    }
+
+    /// Returns once the client makes work without asking for anything.
+    pub(super) async fn flooded(&self) {
+        self.0.flooded.notified().await;
+    }
+
+    /// Counts what was read, in bytes; whether it is more than `bytes_max` for each request that runs and one to come.
+    fn is_flooded_by(&self, bytes: u64, bytes_max: u64) -> bool {
+        let unasked = self.0.unasked.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let running = u64::from(self.0.running.load(Ordering::Relaxed));
+        unasked > bytes_max.saturating_mul(running + 1)
     }
 
     fn touch(&self) {
@@ -83,10 +115,27 @@ impl Activity {
     }
 }
 
+impl Running {
+    /// It ends with an answer.
+    pub(super) fn answered(mut self) {
+        self.answered = true;
+    }
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.touch();
-        self.0.0.running.fetch_sub(1, Ordering::Relaxed);
+        let Activity(inner) = &self.activity;
+        if self.answered {
+            inner.answered.fetch_add(1, Ordering::Relaxed);
+        } else {
+            let abandoned = inner.abandoned.fetch_add(1, Ordering::Relaxed) + 1;
+            let answered = inner.answered.load(Ordering::Relaxed);
+            if abandoned > answered.saturating_add(ABANDONED_MAX) {
+                inner.flooded.notify_one();
+            }
+        }
+        self.activity.touch();
+        inner.running.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -101,6 +150,7 @@ pub(super) struct Watched<T: Lingering> {
     stream: Option<T>,
     activity: Activity,
     place: Place,
+    unasked_bytes_max: u64,
     ended: bool,
 }
 
@@ -110,11 +160,12 @@ pub(super) trait Lingering: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Lingering for T {}
 
 impl<T: Lingering> Watched<T> {
-    pub(super) fn new(stream: T, activity: Activity, place: Place) -> Self {
+    pub(super) fn new(stream: T, activity: Activity, place: Place, unasked_bytes_max: u64) -> Self {
         Self {
             stream: Some(stream),
             activity,
             place,
+            unasked_bytes_max,
             ended: false,
         }
     }
@@ -153,8 +204,13 @@ impl<T: Lingering> AsyncRead for Watched<T> {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let result = self.stream()?.poll_read(cx, buffer);
-        if matches!(result, Poll::Ready(Err(_))) || (result.is_ready() && buffer.filled().len() == before) {
+        let bytes = buffer.filled().len() - before;
+        if matches!(result, Poll::Ready(Err(_))) || (result.is_ready() && bytes == 0) {
             self.ended = true;
+        }
+        if self.activity.is_flooded_by(bytes as u64, self.unasked_bytes_max) {
+            self.ended = true;
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
         result
     }
@@ -257,7 +313,7 @@ mod tests {
         let (near, mut far) = tokio::io::duplex(1024);
         let activity = Activity::new();
         let place = Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap();
-        let mut watched = Watched::new(near, activity.clone(), Arc::new(place));
+        let mut watched = Watched::new(near, activity.clone(), Arc::new(place), u64::MAX);
         let begun = Instant::now();
         tokio::time::sleep(Duration::from_secs(8)).await;
         far.write_all(b"x").await.unwrap();
@@ -281,7 +337,7 @@ mod tests {
         let places = Arc::new(Semaphore::new(1));
         let place = Arc::new(Arc::clone(&places).acquire_owned().await.unwrap());
         let (near, mut far) = tokio::io::duplex(1024);
-        let mut watched = Watched::new(near, Activity::new(), place);
+        let mut watched = Watched::new(near, Activity::new(), place, u64::MAX);
         watched.write_all(b"413").await.unwrap();
         drop(watched);
         far.write_all(&[0; 100_000]).await.unwrap();

@@ -30,6 +30,8 @@ const RESETS_LOCAL_MAX: usize = 128;
 const PING_EVERY: Duration = Duration::from_secs(20);
 const PING_WAIT: Duration = Duration::from_secs(10);
 
+/// The counter of connections that ended because their client made work without asking for anything.
+const FLOODS: &str = "strongroom_http_floods_total";
 const ALPN_H2: &[u8] = b"h2";
 
 /// The protocol settings, built once.
@@ -107,7 +109,12 @@ impl Serving {
 
     async fn http1<T: Lingering>(&self, stream: T, peer: IpAddr, place: Place) {
         let activity = Activity::new();
-        let io = TokioIo::new(Watched::new(stream, activity.clone(), place));
+        let io = TokioIo::new(Watched::new(
+            stream,
+            activity.clone(),
+            place,
+            self.settings.unasked_bytes_max,
+        ));
         let service = service_fn(|request| self.request(request, peer, &activity));
         let mut connection = pin!(self.protocols.http1.serve_connection(io, service));
         tokio::select! {
@@ -126,24 +133,35 @@ impl Serving {
 
     async fn http2<T: Lingering>(&self, stream: T, peer: IpAddr, place: Place) {
         let activity = Activity::new();
-        let io = TokioIo::new(Watched::new(stream, activity.clone(), place));
+        let io = TokioIo::new(Watched::new(
+            stream,
+            activity.clone(),
+            place,
+            self.settings.unasked_bytes_max,
+        ));
         let (front, streams) = (self.front.clone(), activity.clone());
         let service = service_fn(move |request: hyper::Request<Incoming>| {
             let (front, running) = (front.clone(), streams.begin());
             async move {
-                let _running = running;
-                Ok::<_, Infallible>(front.serve(request, peer).await)
+                let answer = front.serve(request, peer).await;
+                running.answered();
+                Ok::<_, Infallible>(answer)
             }
         });
         let mut connection = pin!(self.protocols.http2.serve_connection(io, service));
         tokio::select! {
             biased;
+            () = activity.flooded() => {
+                metrics::counter!(FLOODS).increment(1);
+                return;
+            }
             _ = connection.as_mut() => return,
             () = self.ending(&activity) => {}
         }
         connection.as_mut().graceful_shutdown();
         tokio::select! {
             biased;
+            () = activity.flooded() => metrics::counter!(FLOODS).increment(1),
             _ = connection => {}
             () = self.cut(&activity) => {}
         }
@@ -155,8 +173,10 @@ impl Serving {
         peer: IpAddr,
         activity: &Activity,
     ) -> Result<axum::response::Response, Infallible> {
-        let _running = activity.begin();
-        Ok(self.front.serve(request, peer).await)
+        let running = activity.begin();
+        let answer = self.front.serve(request, peer).await;
+        running.answered();
+        Ok(answer)
     }
 
     /// The server stops, or the connection has been idle for too long.

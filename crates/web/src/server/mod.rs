@@ -42,6 +42,9 @@ pub struct ServerSettings {
     pub shutdown_time_max: Duration,
     /// How many streams one HTTP/2 connection may have open.
     pub streams_max: u32,
+    /// How much a connection may send between two requests and with each of them, in bytes: bodies, and the pings and
+    /// settings of HTTP/2, each of which wants an answer.
+    pub unasked_bytes_max: u64,
 }
 
 impl Default for ServerSettings {
@@ -52,6 +55,8 @@ impl Default for ServerSettings {
             header_time_max: Duration::from_secs(30),
             shutdown_time_max: Duration::from_secs(30),
             streams_max: 128,
+            // The largest body of any route and half of it again.
+            unasked_bytes_max: 16 * 1024 * 1024,
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::{collections::HashSet, time::Duration};
 
 use strongroom_guard::TrustedProxies;
+use strongroom_web::layers::Hsts;
 
 use crate::support::{Answer, Options, Running};
 
@@ -25,6 +26,10 @@ async fn every_answer_has_its_number_and_the_headers_of_a_careful_server() {
             ("referrer-policy", "no-referrer"),
             ("cache-control", "no-store"),
             ("cross-origin-resource-policy", "same-origin"),
+            ("cross-origin-opener-policy", "same-origin"),
+            ("cross-origin-embedder-policy", "require-corp"),
+            ("x-frame-options", "deny"),
+            ("x-xss-protection", "0"),
         ] {
             if answer.header(name) != Some(value) {
                 missing_host.push((path, name));
@@ -53,20 +58,20 @@ async fn every_answer_has_its_number_and_the_headers_of_a_careful_server() {
 
 #[tokio::test]
 async fn hsts_is_on_every_answer_over_tls() {
-    let mut options = Options {
-        tls: true,
-        ..Options::default()
-    };
-    options.front.tls = true;
-    let server = Running::with(options).await;
-    for path in ["/livez", "/nothing", "/panic"] {
-        let answer = server.client().get(server.url(path)).send().await.unwrap();
-        assert!(
-            answer.headers()["strict-transport-security"]
-                .to_str()
-                .unwrap()
-                .starts_with("max-age=63072000")
-        );
+    for (hsts, value) in [
+        (Hsts::On, "max-age=63072000; includeSubDomains"),
+        (Hsts::Preload, "max-age=63072000; includeSubDomains; preload"),
+    ] {
+        let mut options = Options {
+            tls: true,
+            ..Options::default()
+        };
+        options.front.hsts = hsts;
+        let server = Running::with(options).await;
+        for path in ["/livez", "/nothing", "/panic"] {
+            let answer = server.client().get(server.url(path)).send().await.unwrap();
+            assert_eq!(answer.headers()["strict-transport-security"], value);
+        }
     }
 }
 

@@ -8,7 +8,9 @@
 
 mod bodies;
 mod connections;
+mod floods;
 mod front;
+mod hygiene;
 mod queries;
 mod site;
 mod stop;

@@ -7,7 +7,8 @@ use strongroom_guard::TrustedProxies;
 use strongroom_web::{
     SiteSettings,
     health::{Check, Readiness},
-    layers::FrontSettings,
+    layers::{FrontSettings, Hsts, Origins},
+    limits::Limits,
     metrics_site, site,
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -24,8 +25,10 @@ fn settings() -> FrontSettings {
     FrontSettings {
         request_time_max: Duration::from_secs(5),
         concurrency_max: 8,
-        tls: false,
+        hsts: Hsts::Off,
+        origins: Origins::default(),
         trusted_proxies: TrustedProxies::default(),
+        limits: Limits::off(),
     }
 }
 

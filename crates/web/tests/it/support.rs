@@ -13,7 +13,8 @@ use strongroom_guard::TrustedProxies;
 use strongroom_web::{
     BATCH_BODY_BYTES_MAX, Problem,
     extract::{JsonBody, QueryParams},
-    layers::{ClientAddress, Front, FrontSettings, RequestId, body_limit},
+    layers::{ClientAddress, Front, FrontSettings, Hsts, Origins, RequestId, body_limit},
+    limits::Limits,
     server::{Ended, Server, ServerSettings, Stop, stop_signal},
 };
 use tokio::{
@@ -75,13 +76,18 @@ impl Doors {
         begun.expect("nobody entered").unwrap().forget();
     }
 
+    /// How many handlers have begun.
+    pub(crate) fn begun(&self) -> usize {
+        self.begun.available_permits()
+    }
+
     /// Lets so many handlers finish.
     pub(crate) fn open(&self, handlers: usize) {
         self.release.add_permits(handlers);
     }
 }
 
-fn router(doors: Doors) -> Router {
+pub(crate) fn router(doors: Doors) -> Router {
     Router::new()
         .route(
             "/payments",
@@ -149,8 +155,10 @@ impl Default for Options {
             front: FrontSettings {
                 request_time_max: PATIENCE,
                 concurrency_max: 64,
-                tls: false,
+                hsts: Hsts::Off,
+                origins: Origins::default(),
                 trusted_proxies: TrustedProxies::default(),
+                limits: Limits::off(),
             },
             server: ServerSettings::default(),
         }

@@ -1,5 +1,7 @@
 //! A client as a developer would have one: JSON in and out, a token, an idempotency key.
 
+use std::net::IpAddr;
+
 use reqwest::{Certificate, Method};
 use serde_json::Value;
 
@@ -58,9 +60,15 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn new(url: &str, authority: &str) -> Self {
+        Self::from_address(url, authority, None)
+    }
+
+    /// Bound to an address of this machine, where one is named.
+    pub(crate) fn from_address(url: &str, authority: &str, address: Option<IpAddr>) -> Self {
         let authority = Certificate::from_pem(authority.as_bytes()).unwrap();
         let http = reqwest::Client::builder()
             .tls_certs_only([authority])
+            .local_address(address)
             .http1_only()
             .build()
             .unwrap();

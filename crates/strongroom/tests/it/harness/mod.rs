@@ -1,7 +1,9 @@
 //! The whole server from outside: the compiled binary, a real database, real HTTPS.
 
 pub(crate) mod authenticator;
+pub(crate) mod browser;
 mod client;
+pub(crate) mod issuer;
 pub(crate) mod load;
 pub(crate) mod people;
 mod place;
@@ -20,6 +22,15 @@ pub(crate) enum Engine {
     /// A database of its own on the server that `STRONGROOM_TEST_POSTGRES` names.
     Postgres,
 }
+
+/// Limits for stories that ask a server more than a person does. All other stories run with those that are shipped.
+pub(crate) const BUSY: &[(&str, &str)] = &[
+    ("STRONGROOM_LIMITS__ANONYMOUS", "1000000/1h"),
+    ("STRONGROOM_LIMITS__AUTH", "1000000/1h"),
+    ("STRONGROOM_LIMITS__API_READ", "1000000/1h"),
+    ("STRONGROOM_LIMITS__API_WRITE", "1000000/1h"),
+    ("STRONGROOM_LIMITS__PREVIEW", "1000000/1h"),
+];
 
 /// Makes one test per engine out of a story: `stories! { name, … }`, or with settings beyond the defaults
 /// `stories! { with SETTINGS; name, … }`.

@@ -2,6 +2,7 @@
 //! with the object's id, its body, and what has to be there before.
 
 mod logins;
+mod money;
 mod oneself;
 
 use serde_json::{Value, json};
@@ -19,6 +20,9 @@ pub(crate) use self::oneself::{bind_passkey, costs_the_caller};
 pub(crate) const ABOUT_OBJECTS: &[&str] = &[
     "GET /api/v1/transfers",
     "POST /api/v1/transfers",
+    "POST /api/v1/transfers/batch",
+    "GET /api/v1/holds",
+    "POST /api/v1/holds",
     "POST /api/v1/deposits",
     "POST /api/v1/withdrawals",
     "POST /api/v1/admin/accounts",
@@ -61,6 +65,9 @@ pub(crate) async fn ask(operation: &str, scene: &Scene<'_>) -> Option<Ask> {
         return Some(ask);
     }
     if let Some(ask) = oneself::ask(operation, scene).await {
+        return Some(ask);
+    }
+    if let Some(ask) = money::ask(operation, scene).await {
         return Some(ask);
     }
     let (_, path) = operation.split_once(' ')?;
