@@ -162,7 +162,7 @@ settings! {
     "limits.auth": Kind::Quota, Some("5/15m"),
         "Wrong passwords, codes and mailed tokens, by address; right ones do not count.";
     "limits.session": Kind::Quota, Some("600/1h"),
-        "Renewing and ending sessions and beginning a login by passkey, by address.";
+        "Renewing and ending sessions, beginning a login by passkey and measuring passwords, by address.";
     "limits.api_read": Kind::Quota, Some("1000/1h"),
         "Reading, by customer.";
     "limits.api_write": Kind::Quota, Some("100/1h"),
