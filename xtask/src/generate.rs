@@ -6,6 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use serde_json::Value;
+
 use crate::outcome::Outcome;
 use crate::run;
 
@@ -30,6 +32,16 @@ const GENERATED: [Generated; 3] = [
         verb: &["config", "reference"],
     },
 ];
+
+/// What the program refuses as a password without anybody's list: the long ones of a dependency's frequency list.
+const COMMON_PASSWORDS: &str = "crates/crypto/src/password/common.filter";
+/// The package that has the list, the file, and what stands before and after it.
+const FREQUENCIES: (&str, &str, &str, &str) = (
+    "zxcvbn",
+    "src/frequency_lists.rs",
+    "const PASSWORDS: &str = \"",
+    "\";",
+);
 
 /// Lines of a difference that are shown per file.
 const SHOWN_LINES_MAX: usize = 60;
@@ -65,6 +77,9 @@ pub(crate) fn check_all(built: &[&str]) -> Outcome<()> {
             stale.push(generated.file);
         }
     }
+    if fs::read(run::root().join(COMMON_PASSWORDS))? != common_passwords(&program)? {
+        stale.push(COMMON_PASSWORDS);
+    }
     if stale.is_empty() {
         Ok(())
     } else {
@@ -78,7 +93,38 @@ fn write_all() -> Outcome<()> {
         fs::write(run::root().join(generated.file), print(&program, generated)?)?;
         println!("wrote {}", generated.file);
     }
+    fs::write(run::root().join(COMMON_PASSWORDS), common_passwords(&program)?)?;
+    println!("wrote {COMMON_PASSWORDS}");
     Ok(())
+}
+
+/// The list in the form that the program asks.
+fn common_passwords(program: &Path) -> Outcome<Vec<u8>> {
+    let (package, file, before, after) = FREQUENCIES;
+    let metadata = run::stdout_of(run::cargo().args(["metadata", "--format-version", "1", "--locked"]))?;
+    let metadata: Value =
+        serde_json::from_str(&metadata).map_err(|e| format!("`cargo metadata` cannot be read: {e}"))?;
+    let found = metadata["packages"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(|each| each["name"] == package)
+        .and_then(|each| Path::new(each["manifest_path"].as_str()?).parent());
+    let folder = found.ok_or_else(|| format!("`{package}` is no dependency any more"))?;
+    let source = fs::read_to_string(folder.join(file))?;
+    let words = source
+        .split_once(before)
+        .and_then(|(_, rest)| Some(rest.split_once(after)?.0))
+        .ok_or_else(|| format!("`{package}` has its list elsewhere now"))?;
+    let target = run::target_folder()?;
+    let (list, out) = (target.join("common-passwords.txt"), target.join("common.filter"));
+    fs::write(&list, words.replace(',', "\n"))?;
+    let mut command = Command::new(program);
+    command
+        .args(["passwords", "filter", "--json", "--list"])
+        .arg(&list);
+    run::stdout_of(command.arg("--out").arg(&out))?;
+    Ok(fs::read(out)?)
 }
 
 /// Builds the binary and says where it lies.

@@ -16,6 +16,7 @@ pub mod holds;
 pub mod me;
 pub mod money;
 pub mod passkeys;
+pub mod passwords;
 mod problem;
 pub mod receipts;
 pub mod security;

@@ -21,6 +21,7 @@ use crate::{
     cx::Cx,
     email::Email,
     error::Error,
+    guess::Tried,
     login::{invalid_credentials, still_good},
     mail::{MailKind, MailParams},
     record::Entry,
@@ -50,17 +51,17 @@ impl Bank {
         let me = cx.person()?;
         let permit = authorize(cx, Action::CredentialChange, Resource::OwnedBy(me))?;
         let subject = self.guess_subject_of(me);
-        let allowed = self.take_guess(&subject, cx.now()).await?;
+        let tried = self.take_guess(subject, Tried::Person(me), cx.now()).await?;
         let stored = self.store.password(me).await?;
         let parsed = stored
             .as_ref()
-            .filter(|_| allowed)
+            .filter(|_| tried.allowed)
             .and_then(|stored| StoredHash::parse(&stored.hash));
         let looked = self.identity.passwords.verify(current, parsed.as_ref()).await;
-        let verified = self.counted(&subject, allowed, looked, cx.now()).await?;
-        let old = stored
-            .filter(|_| verified.matches)
-            .ok_or_else(invalid_credentials)?;
+        let verified = self.counted(&tried, looked).await?;
+        let Some(old) = stored.filter(|_| verified.matches) else {
+            return Err(self.guessed_wrong(&tried).await);
+        };
         let hash = self.new_password_hash(me, new).await?;
         let mut tx = self.store.write(Scope::System).await?;
         still_good(&tx, me, &old.hash).await?;
@@ -83,6 +84,7 @@ impl Bank {
         tx.set_password(person, hash, cx.now(), None).await?;
         tx.end_sessions(person, keep, cx.now(), "password_changed")
             .await?;
+        self.clear_guesses_of(tx, person).await?;
         tx.forget_devices(person).await?;
         tx.drop_tickets(person).await?;
         self.mail_to_person(tx, person, MailKind::PasswordChanged, "")
@@ -106,11 +108,7 @@ impl Bank {
         let (cx, email) = (cx.clone(), Email::lenient(email));
         self.detached(move |bank| async move {
             let params = MailParams {
-                to: email
-                    .as_str()
-                    .chars()
-                    .take(crate::email::EMAIL_BYTES_MAX)
-                    .collect(),
+                to: email.bounded().to_owned(),
                 ..MailParams::default()
             };
             let mut tx = bank.store.write(Scope::System).await?;
@@ -138,7 +136,7 @@ impl Bank {
                 let ticket = Ticket {
                     hash: fingerprint(token.expose_secret()),
                     person: row.id,
-                    subject: self.guess_subject_of(row.id),
+                    subject: self.guess_subject(Tried::Person(row.id), None),
                     kind: TicketKind::Reset,
                     external: false,
                     created_at: now,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use strongroom_crypto::SecretString;
+use strongroom_crypto::{ExposeSecret, SecretString, StoredHash};
 use strongroom_domain::{
     action::Action,
     audit::{Details, Object},
@@ -30,7 +30,16 @@ pub struct AddCustomer {
     /// The name.
     pub full_name: String,
     /// The first password.
-    pub password: SecretString,
+    pub password: FirstPassword,
+}
+
+/// What a customer who is brought in logs in with.
+#[derive(Debug)]
+pub enum FirstPassword {
+    /// One that was chosen here.
+    Chosen(SecretString),
+    /// The hash that another system kept (bcrypt). The first login replaces it by one of ours.
+    Imported(SecretString),
 }
 
 impl Bank {
@@ -55,8 +64,21 @@ impl Bank {
             fields.push(wrong("/full_name", "invalid_value", &error.to_string()));
         }
         let words = vec![input.email, input.full_name.clone()];
-        let (password, violations) = self.check_password(input.password, words, "/password").await?;
-        fields.extend(violations);
+        let (chosen, imported) = match input.password {
+            FirstPassword::Chosen(password) => {
+                let (password, violations) = self.check_password(password, words, "/password").await?;
+                fields.extend(violations);
+                (Some(password), None)
+            }
+            FirstPassword::Imported(hash) => (None, StoredHash::import(hash.expose_secret())),
+        };
+        if chosen.is_none() && imported.is_none() {
+            fields.push(wrong(
+                "/password_hash",
+                "invalid_value",
+                "must be a bcrypt hash of 2^4 to 2^14 rounds",
+            ));
+        }
         let (Some(email), true) = (email, fields.is_empty()) else {
             return Err(Error::invalid(fields));
         };
@@ -70,7 +92,11 @@ impl Bank {
         if self.store.login(&email.indexes(&self.ring)).await?.is_some() {
             return Err(taken());
         }
-        let hash = self.identity.passwords.hash(password).await.map_err(busy)?;
+        let hash = match (imported, chosen) {
+            (Some(hash), _) => hash,
+            (None, Some(password)) => self.identity.passwords.hash(password).await.map_err(busy)?,
+            (None, None) => return Err(Error::broken("a customer without a password")),
+        };
         let (new, _) = self.new_person(cx.new_id(), cx.now(), Some(&email), &input.full_name);
         let mut tx = self.store.write(Scope::System).await?;
         match tx.insert_user(&new).await {

@@ -57,6 +57,12 @@ impl Email {
         &self.text
     }
 
+    /// The address as written, cut to the longest that there can be: for what is kept of any text.
+    pub(crate) fn bounded(&self) -> &str {
+        let end = self.text.floor_char_boundary(EMAIL_BYTES_MAX);
+        self.text.get(..end).unwrap_or_default()
+    }
+
     /// The index to store.
     pub(crate) fn index(&self, ring: &Keyring) -> [u8; 16] {
         ring.blind_index(INDEX, self.folded.as_bytes())

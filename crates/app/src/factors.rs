@@ -25,7 +25,7 @@ use crate::{
     bank::Bank,
     cx::Cx,
     error::{Error, Kind},
-    guess::Subject,
+    guess::Tried,
     login::{LoginAnswer, invalid_credentials, over},
     mail::MailKind,
     mfa::qr_svg,
@@ -61,7 +61,6 @@ pub(crate) struct Binding {
     pub(crate) person: UserId,
     /// What is spent when the factor is bound.
     ticket: Option<Ticket>,
-    subject: Subject,
     /// The session that stays.
     keep: Option<SessionId>,
 }
@@ -112,7 +111,15 @@ impl Bank {
     async fn bind_totp(&self, binder: &Binder, code: &SecretString) -> Result<Vec<SecretString>, Error> {
         let binding = self.binding(binder).await?;
         let (cx, person) = (&binding.cx, binding.person);
-        if !self.take_guess(&binding.subject, cx.now()).await? {
+        let subject = match &binding.ticket {
+            Some(ticket) => ticket.subject,
+            None => self.guess_subject_of(person),
+        };
+        if !self
+            .take_guess(subject, Tried::Person(person), cx.now())
+            .await?
+            .allowed
+        {
             return Err(invalid_credentials());
         }
         let factors = self.store.totp_factors(person).await?;
@@ -138,7 +145,7 @@ impl Bank {
         {
             return Err(invalid_credentials());
         }
-        tx.clear_guesses(&binding.subject).await?;
+        tx.clear_guesses(&subject).await?;
         let codes = self.write_recovery_codes(&tx, cx, person).await?;
         self.factor_changed(tx, &binding, r#"{"credential":"totp","state":"active"}"#)
             .await?;
@@ -212,11 +219,14 @@ impl Bank {
 
     async fn recover(&self, cx: &Cx, hash: &[u8; 32], code: &SecretString) -> Result<LoginAnswer, Error> {
         let ticket = self.usable_ticket(cx, hash, &[TicketKind::Mfa]).await?;
-        if !self.take_guess(&ticket.subject, cx.now()).await? {
-            return Err(invalid_credentials());
-        }
         let person = ticket.person;
-        let code = RecoveryCode::parse(code.expose_secret()).ok_or_else(invalid_credentials)?;
+        let tried = self
+            .take_guess(ticket.subject, Tried::Person(person), cx.now())
+            .await?;
+        let code = RecoveryCode::parse(code.expose_secret()).filter(|_| tried.allowed);
+        let Some(code) = code else {
+            return Err(self.guessed_wrong(&tried).await);
+        };
         let hashes = self.ring.recovery_hashes(*person.as_bytes(), &code);
         let roles = self.store.roles(person).await?;
         // Password and code are both proved; still the ticket that they give binds a factor only.
@@ -226,8 +236,10 @@ impl Bank {
         let mut tx = self.store.write(Scope::System).await?;
         still_active(&tx, person).await?;
         if !tx.spend_ticket(&ticket.hash).await? || !tx.use_recovery_code(person, &hashes, cx.now()).await? {
-            return Err(invalid_credentials());
+            drop(tx);
+            return Err(self.guessed_wrong(&tried).await);
         }
+        self.no_failure(&tx, &tried).await?;
         tx.insert_ticket(&next).await?;
         self.mail_to_person(&mut tx, person, MailKind::RecoveryUsed, "")
             .await?;
@@ -255,7 +267,6 @@ impl Bank {
                     cx: me,
                     permit,
                     person: ticket.person,
-                    subject: ticket.subject,
                     ticket: Some(ticket),
                     keep: None,
                 })
@@ -278,7 +289,6 @@ impl Bank {
             cx: cx.clone(),
             person,
             ticket: None,
-            subject: self.guess_subject_of(person),
             keep: cx.caller.session,
         })
     }

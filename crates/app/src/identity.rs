@@ -1,11 +1,14 @@
 //! What establishing a principal needs: settings, keys of tokens, the pool that hashes passwords, and what is
 //! remembered.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use strongroom_crypto::{
     AccessTokens, KeyEnvironment, Keyring, Passkeys, PasswordPool,
-    password::{Cost, PoolSize},
+    password::{Cost, Policy, PoolSize},
 };
 use strongroom_domain::{
     id::RequestId,
@@ -30,6 +33,8 @@ pub const SESSION_IDLE_SECS: i64 = 15 * 60;
 pub const SESSION_CUSTOMER_SECS: i64 = 12 * 60 * 60;
 /// An operator's session ends after so long, in seconds.
 pub const SESSION_OPERATOR_SECS: i64 = 8 * 60 * 60;
+/// Passwords that are measured at a time for people who think of one; more are told to come back.
+const METERS: usize = 8;
 /// The client that access tokens are issued to: ours.
 const CLIENT: &str = "strongroom";
 
@@ -46,6 +51,8 @@ pub struct IdentitySettings {
     pub operators_at_once: bool,
     /// New operators decide about requests of others at once: development only.
     pub approvals_bootstrap: bool,
+    /// What a new password must be.
+    pub password_policy: Policy,
     /// What a password hash costs.
     pub password_cost: Cost,
     /// How many hashes are computed and wait at a time.
@@ -79,6 +86,7 @@ impl IdentitySettings {
             key_environment: KeyEnvironment::Test,
             operators_at_once: false,
             approvals_bootstrap: false,
+            password_policy: Policy::default(),
             password_cost: Cost::DEFAULT,
             password_pool: PoolSize {
                 workers: Self::PASSWORD_WORKERS,
@@ -99,11 +107,16 @@ pub(crate) struct Identity {
     pub(crate) settings: IdentitySettings,
     pub(crate) tokens: AccessTokens,
     pub(crate) passwords: PasswordPool,
+    pub(crate) policy: Arc<Policy>,
+    /// Places of those who measure a password that they think of.
+    pub(crate) meters: tokio::sync::Semaphore,
     /// None where the server's address has no host name: then there are no passkeys.
     pub(crate) passkeys: Option<Passkeys>,
     pub(crate) state: AuthState,
     pub(crate) external: Providers,
     pub(crate) failures: Pending,
+    /// Tries that a secret was looked at for.
+    pub(crate) guesses: AtomicU64,
     pub(crate) mail: tokio::sync::OnceCell<Arc<dyn MailSink>>,
     pub(crate) mail_waits: tokio::sync::Notify,
 }
@@ -114,10 +127,13 @@ impl Identity {
             tokens: AccessTokens::new(&settings.public_url, &settings.audience, CLIENT),
             passwords: PasswordPool::start(ring, settings.password_cost, settings.password_pool)
                 .map_err(Error::internal)?,
+            policy: Arc::new(settings.password_policy.clone()),
+            meters: tokio::sync::Semaphore::new(METERS),
             passkeys: Passkeys::new(&settings.public_url, &settings.bank_name).ok(),
             state: AuthState::default(),
             external: Providers::new(&settings.public_url, &settings.providers),
             failures: Pending::default(),
+            guesses: AtomicU64::new(0),
             settings: settings.clone(),
             mail: tokio::sync::OnceCell::new(),
             mail_waits: tokio::sync::Notify::new(),
@@ -165,6 +181,11 @@ impl Bank {
     /// right one.
     pub fn password_hashes(&self) -> u64 {
         self.identity.passwords.computed()
+    }
+
+    /// Tries that were let through to a secret so far: many at once must not be more than one after another would be.
+    pub fn guesses_made(&self) -> u64 {
+        self.identity.guesses.load(Ordering::Relaxed)
     }
 
     /// Runs a use case that writes to its end, whether or not its caller still waits: a client that goes away must

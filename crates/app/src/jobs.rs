@@ -4,9 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use strongroom_store::{Maintained, Scope, StoreError, identity::SWEEP_ROWS_MAX};
 
-use crate::{
-    auth_state::SEEN_WRITE_SECS, bank::Bank, error::Error, guess::FORGET_SECS, security_events::WRITE_SECS,
-};
+use crate::{auth_state::SEEN_WRITE_SECS, bank::Bank, error::Error, security_events::WRITE_SECS};
 
 /// Longest time between two looks at the outbox: another node, or an earlier try, may have left something.
 const MAIL_WAIT: Duration = Duration::from_secs(5);
@@ -76,13 +74,13 @@ impl Bank {
         self.forget_mails().await?;
         self.sweep_security_events().await?;
         let now = self.clock.now();
-        let (quiet, ended) = (now.plus_seconds(-FORGET_SECS), now.plus_seconds(-ENDED_KEPT_SECS));
+        let ended = now.plus_seconds(-ENDED_KEPT_SECS);
         let tx = self.store.write(Scope::System).await?;
         tx.expire_approvals(now).await?;
         tx.commit().await?;
         for _ in 0..SWEEP_PORTIONS_MAX {
             let tx = self.store.write(Scope::System).await?;
-            let most = tx.sweep_identity(now, quiet, ended).await?;
+            let most = tx.sweep_identity(now, ended).await?;
             let nonces = tx.forget_nonces(now).await?;
             tx.commit().await?;
             if nonces == 0 && most < SWEEP_ROWS_MAX.unsigned_abs() {

@@ -42,6 +42,7 @@ pub mod networks;
 pub mod operators;
 pub mod outbox;
 pub mod passkeys;
+pub mod passwords;
 pub mod people;
 pub mod personal;
 pub mod receipts;

@@ -28,7 +28,7 @@ use crate::{
     cx::{Cx, Rights},
     email::Email,
     error::{Error, Kind},
-    guess::Subject,
+    guess::{Subject, Tried, Try},
     identity::{SESSION_CUSTOMER_SECS, SESSION_OPERATOR_SECS},
     personal::Client,
     record::Entry,
@@ -132,9 +132,14 @@ impl Bank {
         let row = self.store.login(&email.indexes(&self.ring)).await?;
         let person = row.as_ref().map_or(UserId::from_bytes([0; 16]), |row| row.id);
         let device = self.known_device(person, client).await?;
-        let subject = self.guess_subject(&email.index(&self.ring), device.as_ref());
-        let allowed = self.take_guess(&subject, cx.now()).await?;
-        let usable = row.as_ref().filter(|row| allowed && may_log_in(row, cx.now()));
+        let whose = row
+            .as_ref()
+            .map_or(Tried::Address(email), |row| Tried::Person(row.id));
+        let subject = self.guess_subject(whose, device.as_ref());
+        let tried = self.take_guess(subject, Tried::Address(email), cx.now()).await?;
+        let usable = row
+            .as_ref()
+            .filter(|row| tried.allowed && may_log_in(row, cx.now()));
         let stored = usable
             .and_then(|row| row.password.as_ref())
             .and_then(|password| StoredHash::parse(&password.hash));
@@ -144,17 +149,17 @@ impl Bank {
             Some(_) => pool.verify_known(password, stored.as_ref()).await,
             None => pool.verify(password, stored.as_ref()).await,
         };
-        let verified = self.counted(&subject, allowed, looked, cx.now()).await?;
+        let verified = self.counted(&tried, looked).await?;
         let Some(row) = row.filter(|_| verified.matches) else {
             metrics::counter!("strongroom_logins_refused_total").increment(1);
-            return Err(invalid_credentials());
+            return Err(self.guessed_wrong(&tried).await);
         };
         let new_hash = if verified.needs_rehash {
             Some(pool.hash(shown).await.map_err(busy)?)
         } else {
             None
         };
-        self.after_password(cx, client, &row, subject, new_hash).await
+        self.after_password(cx, client, &row, &tried, new_hash).await
     }
 
     async fn after_password(
@@ -162,7 +167,7 @@ impl Bank {
         cx: &Cx,
         client: &Client,
         row: &LoginRow,
-        subject: Subject,
+        tried: &Try<'_>,
         new_hash: Option<StoredHash>,
     ) -> Result<LoginAnswer, Error> {
         let roles = self.store.roles(row.id).await?;
@@ -173,10 +178,11 @@ impl Bank {
             .as_ref()
             .map_or("", |password| password.hash.as_str());
         if !methods.is_empty() {
-            let (ticket, token) = self.new_ticket(cx, row.id, subject, TicketKind::Mfa);
+            let (ticket, token) = self.new_ticket(cx, row.id, tried.subject, TicketKind::Mfa);
             let tx = self.store.write(Scope::System).await?;
             still_good(&tx, row.id, hash).await?;
             rehash(&tx, row.id, hash, new_hash).await?;
+            self.no_failure(&tx, tried).await?;
             tx.insert_ticket(&ticket).await?;
             tx.commit().await?;
             return Ok(LoginAnswer::MfaRequired {
@@ -193,7 +199,15 @@ impl Bank {
             return Err(invalid_credentials());
         }
         let opening = self
-            .open_session(cx, client, row.id, roles, Assurance::Aal1, BY_PASSWORD, subject)
+            .open_session(
+                cx,
+                client,
+                row.id,
+                roles,
+                Assurance::Aal1,
+                BY_PASSWORD,
+                tried.subject,
+            )
             .await?;
         let mut tx = self.store.write(Scope::System).await?;
         still_good(&tx, row.id, hash).await?;

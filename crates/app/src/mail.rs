@@ -94,10 +94,16 @@ pub(crate) enum MailKind {
     ApiKeyMade,
     /// Somebody made an operator without the approval of another.
     BreakGlass,
+    /// Tries at an address were wrong; not a mail yet.
+    GuessWish,
+    /// Somebody tries to log in, and has to wait.
+    LoginGuessed,
+    /// So many tries failed that unknown devices are refused.
+    PasswordStopped,
 }
 
 impl MailKind {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 14] = [
         Self::Verification,
         Self::AddressTaken,
         Self::ResetWish,
@@ -109,9 +115,13 @@ impl MailKind {
         Self::RecoveryUsed,
         Self::ApiKeyMade,
         Self::BreakGlass,
+        Self::GuessWish,
+        Self::LoginGuessed,
+        Self::PasswordStopped,
     ];
 
-    const fn name(self) -> &'static str {
+    /// The stable name.
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Verification => "verification",
             Self::AddressTaken => "address_taken",
@@ -124,10 +134,13 @@ impl MailKind {
             Self::RecoveryUsed => "recovery_used",
             Self::ApiKeyMade => "api_key_made",
             Self::BreakGlass => "break_glass",
+            Self::GuessWish => "guess_wish",
+            Self::LoginGuessed => "login_guessed",
+            Self::PasswordStopped => "password_stopped",
         }
     }
 
-    fn parse(name: &str) -> Option<Self> {
+    pub(crate) fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
@@ -142,6 +155,9 @@ impl MailKind {
                 | Self::RecoveryUsed
                 | Self::ApiKeyMade
                 | Self::BreakGlass
+                | Self::GuessWish
+                | Self::LoginGuessed
+                | Self::PasswordStopped
         )
     }
 
@@ -156,7 +172,10 @@ impl MailKind {
             | Self::FactorChanged
             | Self::RecoveryUsed
             | Self::ApiKeyMade
-            | Self::BreakGlass => NOTICE_SECS,
+            | Self::BreakGlass
+            | Self::GuessWish
+            | Self::LoginGuessed
+            | Self::PasswordStopped => NOTICE_SECS,
         }
     }
 
@@ -172,6 +191,8 @@ impl MailKind {
             Self::RecoveryUsed => "A recovery code was used",
             Self::ApiKeyMade => "A key for a program was made in your name",
             Self::BreakGlass => "An operator was added without approval",
+            Self::GuessWish | Self::LoginGuessed => "Somebody tries to log in as you",
+            Self::PasswordStopped => "Logins from unknown devices are stopped",
         }
     }
 
@@ -211,6 +232,14 @@ impl MailKind {
             Self::BreakGlass => "an operator was added on the command line without the approval of another operator. If you do \
                 not know why, act now."
                 .to_owned(),
+            Self::GuessWish | Self::LoginGuessed => "somebody tried to log in as you, from a device that we do not know or on one of yours, \
+                and was wrong five times. Further tries from there have to wait, longer each time; your other devices are \
+                not affected. If that was you: wait a quarter of an hour, or reset your password. If not: your password \
+                held; make sure that you use it nowhere else."
+                .to_owned(),
+            Self::PasswordStopped => "a hundred tries to log in as you have failed. Your password is no longer accepted from devices that we \
+                do not know; those that we know are not affected. Reset your password to log in on a new device."
+                .to_owned(),
         };
         format!("Hello {name},\n\n{body}\n")
     }
@@ -226,6 +255,9 @@ pub(crate) struct MailParams {
     /// The person whose address and name are put in when the mail is sent.
     pub(crate) person: Option<String>,
     pub(crate) token: String,
+    /// For a wish: the kind of mail that comes of it.
+    #[serde(default)]
+    pub(crate) about: String,
 }
 
 impl Bank {
@@ -333,6 +365,13 @@ impl Bank {
         let mut params: MailParams = serde_json::from_slice(plain.expose()).map_err(Error::internal)?;
         if kind == MailKind::ResetWish {
             self.answer_reset_wish(row.id, &params).await?;
+            return Ok(false);
+        }
+        if kind == MailKind::GuessWish {
+            let mut tx = self.store.write(Scope::System).await?;
+            self.answer_guess_wish(&mut tx, &params).await?;
+            tx.wipe_mail(row.id).await?;
+            tx.commit().await?;
             return Ok(false);
         }
         if let Some(person) = params.person.as_deref().map(UserId::parse) {

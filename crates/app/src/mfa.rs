@@ -25,6 +25,7 @@ use crate::{
     bank::Bank,
     cx::Cx,
     error::Error,
+    guess::{Tried, Try},
     login::{BY_ISSUER_AND_CODE, BY_PASSWORD_AND_CODE, LoginAnswer, invalid_credentials, over},
     personal::{Client, totp_place},
     record::Entry,
@@ -75,16 +76,20 @@ impl Bank {
         let ticket = self
             .usable_ticket(cx, hash, &[TicketKind::Mfa, TicketKind::Enrol])
             .await?;
-        if !self.take_guess(&ticket.subject, cx.now()).await? {
-            return Err(invalid_credentials());
-        }
+        let whose = Tried::Person(ticket.person);
+        let tried = self.take_guess(ticket.subject, whose, cx.now()).await?;
         let key = self.people.key_of(ticket.person).await?;
-        let (factor, step) = self
-            .matching_factor(cx, &ticket, &key, code)
-            .await?
-            .ok_or_else(invalid_credentials)?;
+        let found = match tried.allowed {
+            true => self.matching_factor(cx, &ticket, &key, code).await?,
+            false => None,
+        };
+        let Some((factor, step)) = found else {
+            return Err(self.guessed_wrong(&tried).await);
+        };
         match (ticket.kind, factor.state) {
-            (TicketKind::Mfa, FactorState::Printed) => self.after_printed(cx, &ticket, &factor, step).await,
+            (TicketKind::Mfa, FactorState::Printed) => {
+                self.after_printed(cx, &ticket, &tried, &factor, step).await
+            }
             _ => self.finish_login(cx, client, &ticket, &factor, step).await,
         }
     }
@@ -188,6 +193,7 @@ impl Bank {
         &self,
         cx: &Cx,
         ticket: &Ticket,
+        tried: &Try<'_>,
         factor: &TotpRow,
         step: u64,
     ) -> Result<LoginAnswer, Error> {
@@ -200,6 +206,7 @@ impl Bank {
             let (next, token) = self.new_ticket(cx, ticket.person, ticket.subject, TicketKind::Change);
             let tx = self.store.write(Scope::System).await?;
             self.spend(&tx, ticket, factor, step).await?;
+            self.no_failure(&tx, tried).await?;
             tx.insert_ticket(&next).await?;
             tx.commit().await?;
             return Ok(LoginAnswer::PasswordChangeRequired { change_token: token });
@@ -208,6 +215,7 @@ impl Bank {
         let (next, token) = self.new_ticket(cx, ticket.person, ticket.subject, TicketKind::Enrol);
         let tx = self.store.write(Scope::System).await?;
         self.spend(&tx, ticket, factor, step).await?;
+        self.no_failure(&tx, tried).await?;
         tx.put_totp(&enrolment.row).await?;
         tx.insert_ticket(&next).await?;
         tx.commit().await?;

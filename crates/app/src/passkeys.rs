@@ -28,6 +28,7 @@ use crate::{
     cx::Cx,
     error::{Error, Kind},
     factors::still_active,
+    guess::Tried,
     login::{LoginAnswer, TokenSet, invalid_credentials},
     personal::Client,
     step_up::{Proved, STEP_UP_SECS, factor_too_new, require_recent_login},
@@ -286,7 +287,8 @@ impl Bank {
                 .finish_anybody(&credential, &recalled.state, &stored)
                 .map_err(not_shown)?;
             let roles = bank.store.roles(row.person).await?;
-            let subject = bank.guess_subject_of(row.person);
+            let device = bank.known_device(row.person, &client).await?;
+            let subject = bank.guess_subject(Tried::Person(row.person), device.as_ref());
             let opening = bank
                 .open_session(
                     &cx,
@@ -324,7 +326,8 @@ impl Bank {
         let (cx, client, hash) = (cx.clone(), client.clone(), fingerprint(mfa_token));
         self.detached(move |bank| async move {
             let ticket = bank.usable_ticket(&cx, &hash, &[TicketKind::Mfa]).await?;
-            if !bank.take_guess(&ticket.subject, cx.now()).await? {
+            let whose = Tried::Person(ticket.person);
+            if !bank.take_guess(ticket.subject, whose, cx.now()).await?.allowed {
                 return Err(invalid_credentials());
             }
             let recalled = bank

@@ -217,33 +217,6 @@ impl Bank {
         (new, key)
     }
 
-    /// Checks a new password off the asynchronous threads; gives it back with what is wrong with it.
-    pub(crate) async fn check_password(
-        &self,
-        password: SecretString,
-        words: Vec<String>,
-        pointer: &'static str,
-    ) -> Result<(SecretString, Vec<FieldError>), Error> {
-        let bank = self.identity.settings.bank_name.clone();
-        tokio::task::spawn_blocking(move || {
-            let words: Vec<&str> = words
-                .iter()
-                .map(String::as_str)
-                .chain([bank.as_str(), "strongroom"])
-                .collect();
-            let violations = password::check(password.expose_secret(), &words)
-                .err()
-                .unwrap_or_default();
-            let fields = violations
-                .iter()
-                .map(|violation| wrong(pointer, violation.code(), &violation.detail()))
-                .collect();
-            (password, fields)
-        })
-        .await
-        .map_err(Error::internal)
-    }
-
     /// Gives waiting registrations their token and mail, or tells the owner of a taken address. Part of the mail
     /// job.
     pub(crate) async fn answer_registrations(&self) -> Result<usize, Error> {

@@ -31,6 +31,7 @@ use crate::{
     bank::Bank,
     cx::Cx,
     error::{Error, Kind},
+    guess::Tried,
     login::{invalid_credentials, still_good},
     mail::MailKind,
     passkeys::spend_passkey,
@@ -210,19 +211,19 @@ impl Bank {
         };
         self.check_kind(cx, me, &shown, challenge.is_some()).await?;
         let subject = self.guess_subject_of(me);
-        let allowed = self.take_guess(&subject, cx.now()).await?;
+        let tried = self.take_guess(subject, Tried::Person(me), cx.now()).await?;
         let proved = match shown {
-            ShownFactor::Totp(code) => self.prove_totp(cx, me, &code, allowed).await?,
-            ShownFactor::Passkey(_) if !allowed => None,
+            ShownFactor::Totp(code) => self.prove_totp(cx, me, &code, tried.allowed).await?,
+            ShownFactor::Passkey(_) if !tried.allowed => None,
             ShownFactor::Passkey(credential) => {
                 self.prove_passkey(cx, me, session, &credential, shown_for)
                     .await?
             }
             ShownFactor::Password(password) => {
-                let stored = self.store.password(me).await?.filter(|_| allowed);
+                let stored = self.store.password(me).await?.filter(|_| tried.allowed);
                 let parsed = stored.as_ref().and_then(|stored| StoredHash::parse(&stored.hash));
                 let looked = self.identity.passwords.verify(password, parsed.as_ref()).await;
-                let verified = self.counted(&subject, allowed, looked, cx.now()).await?;
+                let verified = self.counted(&tried, looked).await?;
                 stored
                     .filter(|_| verified.matches)
                     .map(|stored| Proved::Password(stored.hash))

@@ -208,7 +208,7 @@ impl Bank {
         })?;
         tx.set_user_state(user, state, &sealed).await?;
         if state == UserState::Active {
-            self.clear_guesses_of(&tx, &row).await?;
+            self.clear_guesses_of(&tx, user).await?;
         } else {
             tx.end_sessions(user, None, cx.now(), change.name()).await?;
             tx.drop_tickets(user).await?;
@@ -228,15 +228,5 @@ impl Bank {
         tx.commit().await?;
         let row = self.store.user(user).await?.ok_or_else(Error::not_found)?;
         self.user_details(&row).await
-    }
-
-    /// An operator who lets somebody in again also ends the waiting after wrong tries.
-    async fn clear_guesses_of(&self, tx: &strongroom_store::WriteTx, row: &UserRow) -> Result<(), Error> {
-        let index: Option<[u8; 16]> = row.email_index.clone().and_then(|index| index.try_into().ok());
-        if let Some(index) = index {
-            tx.clear_guesses(&self.guess_subject(&index, None)).await?;
-        }
-        tx.clear_guesses(&self.guess_subject_of(row.id)).await?;
-        Ok(())
     }
 }

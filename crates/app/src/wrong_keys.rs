@@ -7,9 +7,9 @@ use strongroom_domain::time::Timestamp;
 use crate::{
     bank::Bank,
     error::{Error, Kind},
+    guess::Tried,
 };
 
-const INDEX: &str = "guesses";
 /// How long an address that has to wait is remembered without being looked up, in seconds.
 const WAIT_SECS: i64 = 60;
 
@@ -28,18 +28,12 @@ impl Bank {
         if error.kind != Kind::Unauthenticated {
             return entered;
         }
-        let mut name = b"address".to_vec();
-        match address.to_canonical() {
-            IpAddr::V4(address) => name.extend_from_slice(&address.octets()),
-            // A household or a server has a /64 of its own.
-            IpAddr::V6(address) => name.extend_from_slice(&address.octets()[..8]),
-        }
-        let subject = self.ring.blind_index(INDEX, &name);
+        let subject = self.guess_subject_of_address(&address.to_string());
         let waiting = &self.identity.state.waiting;
         if waiting.get(&subject).is_some_and(|until| now < until) {
             return Err(too_often());
         }
-        if self.take_guess(&subject, now).await? {
+        if self.take_guess(subject, Tried::Network, now).await?.allowed {
             return entered;
         }
         waiting.insert(subject, now.plus_seconds(WAIT_SECS));

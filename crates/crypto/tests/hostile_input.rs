@@ -112,6 +112,6 @@ proptest! {
 
     #[test]
     fn no_password_and_no_word_panics_the_policy(password in any::<String>(), word in any::<String>()) {
-        let _ = password::check(&password, &[&word]);
+        let _ = password::Policy::default().check(&password, &[&word]);
     }
 }

@@ -6,7 +6,11 @@ use strongroom_app::{
     Bank, BankSettings, Clock, SystemClock, external::ProviderSettings, identity::IdentitySettings,
     keys::load_keyring, ledger_writer::WriterSettings,
 };
-use strongroom_crypto::{EnvProvider, FileProvider, KeyEnvironment, KeyProvider, self_test};
+use strongroom_crypto::{
+    EnvProvider, FileProvider, KeyEnvironment, KeyProvider,
+    password::{BreachedFilter, Policy},
+    self_test,
+};
 use strongroom_store::{DatabaseUrl, Store, StoreSettings};
 
 use crate::{
@@ -69,6 +73,17 @@ fn make_private(folder: &Path) -> std::io::Result<()> {
         .create(folder)
 }
 
+fn password_policy(auth: &config::AuthConfig) -> Result<Policy, Failure> {
+    let mut policy = Policy::default();
+    if auth.password_complexity {
+        policy = policy.with_complexity();
+    }
+    if let Some(file) = &auth.breached_passwords {
+        policy = policy.with_breached(BreachedFilter::open(file)?);
+    }
+    Ok(policy)
+}
+
 /// Opens the store, the keyring and the bank over them.
 pub(crate) async fn bank(
     config: &Config,
@@ -83,6 +98,7 @@ pub(crate) async fn bank(
     identity.approvals_bootstrap = config.approvals_bootstrap;
     identity.customer_mfa_required = config.auth.customer_mfa_required;
     identity.step_up_transfer_over = config.auth.step_up_transfer_over;
+    identity.password_policy = password_policy(&config.auth)?;
     identity.providers = config.auth.providers.iter().map(login_provider).collect();
     if config.environment == Environment::Production {
         identity.key_environment = KeyEnvironment::Live;

@@ -36,6 +36,8 @@ pub(crate) enum Request {
     OperatorAdd(crate::cli::operator::Add),
     /// `audit verify`.
     AuditVerify(crate::cli::audit::Notes),
+    /// `customer import`.
+    CustomerImport(crate::cli::customer::Portion),
     /// `api-key add`.
     ApiKeyAdd(crate::cli::api_key::Add),
 }
@@ -46,6 +48,7 @@ impl Request {
         match self {
             Self::OperatorAdd(add) => add.execute(bank, uid).await,
             Self::AuditVerify(notes) => notes.execute(bank).await,
+            Self::CustomerImport(portion) => portion.execute(bank, uid).await,
             Self::ApiKeyAdd(add) => add.execute(bank, uid).await,
         }
     }

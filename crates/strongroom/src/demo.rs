@@ -19,7 +19,7 @@ use strongroom_app::{
     api_keys::{AddApiKey, KeyOwner},
     auth_state::Credential,
     counter::MoveCash,
-    customers::AddCustomer,
+    customers::{AddCustomer, FirstPassword},
     login::LoginAnswer,
     operators::{AddOperator, OperatorAdded},
     personal::Client,
@@ -142,7 +142,7 @@ async fn customers(bank: &Arc<Bank>, logins: &Logins) -> Result<Vec<UserId>, Fai
         let input = AddCustomer {
             email: login.email.clone(),
             full_name: (*name).to_owned(),
-            password: login.password.clone().into(),
+            password: FirstPassword::Chosen(login.password.clone().into()),
         };
         match bank.add_customer(&cx, input).await {
             Ok(id) => ids.push(id),

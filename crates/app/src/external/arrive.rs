@@ -25,7 +25,7 @@ use crate::{
     cx::Cx,
     email::Email,
     error::{Error, Kind},
-    guess::Subject,
+    guess::{Subject, Tried},
     login::{LoginAnswer, invalid_credentials},
     personal::Client,
     record::Entry,
@@ -109,12 +109,13 @@ impl Bank {
         self.identity.external.find(provider)?;
         // What is wrong here was tried by nobody in particular: it is charged to the address it comes from.
         let subject = self.guess_subject_of_address(&client.address);
-        if !self.take_guess(&subject, cx.now()).await? {
+        let tried = self.take_guess(subject, Tried::Network, cx.now()).await?;
+        if !tried.allowed {
             return Err(too_many());
         }
         let looked = self.look_at(cx, provider, returned).await;
         if !matches!(&looked, Err(error) if error.code == "external_login_refused") {
-            self.return_guess(&subject).await?;
+            self.return_guess(&tried).await?;
         }
         let Some((start, claimed)) = looked? else {
             return Err(does_not_count());
@@ -204,14 +205,9 @@ impl Bank {
             .ok_or_else(invalid_credentials)?;
         let roles = self.store.roles(user.id).await?;
         let methods = self.factor_methods(user.id, cx.now()).await?;
-        let index: [u8; 16] = user
-            .email_index
-            .as_deref()
-            .and_then(|index| index.try_into().ok())
-            .unwrap_or(*user.id.as_bytes());
         // The tries at the second factor are counted with those after a password.
         let device = self.known_device(user.id, client).await?;
-        let subject = self.guess_subject(&index, device.as_ref());
+        let subject = self.guess_subject(Tried::Person(user.id), device.as_ref());
         if methods.is_empty() {
             // An operator without a factor is let in by nobody.
             if roles.iter().any(|role| role.is_operator()) {
@@ -299,7 +295,7 @@ impl Bank {
             self.recorder.append(&mut tx, &me, &permit, entry).await?;
             tx.commit().await?;
         }
-        let subject = self.guess_subject(&email_index, None);
+        let subject = self.guess_subject(Tried::Person(new.id), None);
         self.open_external(cx, client, &row, roles, subject).await
     }
 

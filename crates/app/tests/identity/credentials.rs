@@ -1,11 +1,34 @@
 //! Passwords: changed, forgotten, reset.
 
-use strongroom_app::credentials::RESET_SECS;
+use strongroom_app::{
+    credentials::RESET_SECS,
+    customers::{AddCustomer, FirstPassword},
+};
 use strongroom_domain::principal::Role;
 
 use crate::harness::{OTHER_PASSWORD, Person, TestBank, client, client_of, on_both_engines, secret};
 
 on_both_engines! {
+    async fn an_imported_hash_lets_its_owner_in_once_and_is_ours_then(bank: TestBank) {
+        // Published with the algorithm.
+        let (password, hash) = ("U*U", "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW");
+        let cx = bank.bank.cx_cli(0).await.unwrap();
+        let input = AddCustomer {
+            email: "ida@example.com".to_owned(),
+            full_name: "Ida Imported".to_owned(),
+            password: FirstPassword::Imported(secret(hash)),
+        };
+        let ida = bank.bank.add_customer(&cx, input).await.unwrap();
+        let stored = async || bank.bank.store().password(ida).await.unwrap().unwrap().hash;
+        let before = bank.bank.password_hashes();
+        assert!(bank.try_login(&client(), "ida@example.com", "U*V").await.is_err());
+        assert_eq!(bank.bank.password_hashes() - before, 1, "as for everybody");
+        assert_eq!(stored().await, format!("2:{hash}"));
+        bank.try_login(&client(), "ida@example.com", password).await.unwrap();
+        assert!(stored().await.contains("$argon2id$"), "{}", stored().await);
+        bank.try_login(&client(), "ida@example.com", password).await.unwrap();
+    }
+
     async fn a_changed_password_ends_all_other_sessions(bank: TestBank) {
         let (person, set, cx) = bank.logged_in("alice").await;
         let elsewhere = bank.login(&person).await;

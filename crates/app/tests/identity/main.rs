@@ -10,6 +10,7 @@ mod approvals;
 mod browsers;
 mod credentials;
 mod factors;
+mod guesses;
 mod login;
 mod operators;
 mod own_keys;

@@ -13,7 +13,7 @@ use crate::random;
 use crate::secret::SecretBytes;
 
 /// Longest stored text that is read, in bytes.
-const TEXT_BYTES_MAX: usize = 256;
+pub(super) const TEXT_BYTES_MAX: usize = 256;
 const SALT_LEN: usize = 16;
 const HASH_LEN: usize = 32;
 const WRAPPER: &str = "1";
@@ -52,20 +52,19 @@ impl Cost {
     }
 }
 
-/// A password's hash as the database keeps it: `1:<kid of the pepper>:<PHC string>`.
+/// A password's hash of our own making: `1:<kid of the pepper>:<PHC string>`.
 #[derive(Clone, PartialEq, Eq)]
-pub struct StoredHash {
+pub(super) struct ArgonHash {
     kid: u32,
     cost: Cost,
     salt: [u8; SALT_LEN],
     hash: [u8; HASH_LEN],
 }
 
-impl StoredHash {
+impl ArgonHash {
     /// Reads the stored text; `None` for anything that [`Self::to_text`] would not write, or beyond the bounds of
     /// [`Cost`].
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         if text.len() > TEXT_BYTES_MAX {
             return None;
         }
@@ -88,8 +87,7 @@ impl StoredHash {
     }
 
     /// The stored text.
-    #[must_use]
-    pub fn to_text(&self) -> String {
+    pub(super) fn to_text(&self) -> String {
         let Cost { memory_kib, passes } = self.cost;
         format!(
             "{WRAPPER}:{}:$argon2id$v=19$m={memory_kib},t={passes},p=1${}${}",
@@ -100,14 +98,12 @@ impl StoredHash {
     }
 
     /// The pepper's key number.
-    #[must_use]
-    pub fn kid(&self) -> u32 {
+    pub(super) fn kid(&self) -> u32 {
         self.kid
     }
 
     /// What the computation cost.
-    #[must_use]
-    pub fn cost(&self) -> Cost {
+    pub(super) fn cost(&self) -> Cost {
         self.cost
     }
 
@@ -176,9 +172,9 @@ impl Memory {
     }
 }
 
-impl fmt::Debug for StoredHash {
+impl fmt::Debug for ArgonHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StoredHash")
+        f.debug_struct("ArgonHash")
             .field("kid", &self.kid)
             .field("cost", &self.cost)
             .finish_non_exhaustive()
@@ -196,7 +192,7 @@ mod tests {
     #[test]
     fn a_hash_matches_its_password_and_pepper_only() {
         let mut memory = Memory::default();
-        let stored = StoredHash::compute("correct horse", 7, &pepper(1), Cost::DEFAULT, &mut memory);
+        let stored = ArgonHash::compute("correct horse", 7, &pepper(1), Cost::DEFAULT, &mut memory);
         assert!(stored.matches("correct horse", &pepper(1), &mut memory));
         assert!(!stored.matches("correct horsf", &pepper(1), &mut memory));
         assert!(!stored.matches("Correct horse", &pepper(1), &mut memory));
@@ -206,7 +202,7 @@ mod tests {
 
     #[test]
     fn the_stored_text_is_a_phc_string_behind_version_and_kid() {
-        let stored = StoredHash {
+        let stored = ArgonHash {
             kid: 7,
             cost: Cost::DEFAULT,
             salt: [0; 16],
@@ -215,7 +211,7 @@ mod tests {
         let text = stored.to_text();
         let (salt, hash) = ("A".repeat(22), "A".repeat(43));
         assert_eq!(text, format!("1:7:$argon2id$v=19$m=47104,t=1,p=1${salt}${hash}"));
-        assert_eq!(StoredHash::parse(&text), Some(stored));
+        assert_eq!(ArgonHash::parse(&text), Some(stored));
         for bad in [
             text.replace("1:7", "2:7"),
             text.replace("1:7", "1:07"),
@@ -231,7 +227,7 @@ mod tests {
             "x".repeat(TEXT_BYTES_MAX + 1),
             String::new(),
         ] {
-            assert_eq!(StoredHash::parse(&bad), None, "{bad}");
+            assert_eq!(ArgonHash::parse(&bad), None, "{bad}");
         }
     }
 
@@ -260,7 +256,7 @@ mod tests {
     #[test]
     fn equal_characters_in_another_encoding_are_the_same_password() {
         let mut memory = Memory::default();
-        let stored = StoredHash::compute("pâté de l\u{e9}on", 1, &pepper(1), Cost::DEFAULT, &mut memory);
+        let stored = ArgonHash::compute("pâté de l\u{e9}on", 1, &pepper(1), Cost::DEFAULT, &mut memory);
         assert!(stored.matches("pâté de le\u{301}on", &pepper(1), &mut memory));
     }
 
@@ -283,7 +279,7 @@ mod tests {
 
     #[test]
     fn debug_of_a_stored_hash_shows_neither_salt_nor_hash() {
-        let stored = StoredHash {
+        let stored = ArgonHash {
             kid: 7,
             cost: Cost::DEFAULT,
             salt: [0xab; 16],

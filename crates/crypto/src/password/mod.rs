@@ -4,10 +4,16 @@
 //! pepper as Argon2's secret input, so that a copy of the database alone cannot be attacked. Input is normalised to NFC
 //! (NIST SP 800-63B-4 §3.1.1.2) and otherwise used as it is: nothing is cut, trimmed or folded.
 
+mod breached;
 mod hash;
 mod policy;
 mod pool;
+mod stored;
 
-pub use hash::{Cost, StoredHash};
-pub use policy::{CHARS_MAX, CHARS_MIN, OTHER_CHARS_MIN, SCORE_MIN, Violation, WORDS_MAX, check};
+pub use breached::{BreachedFilter, FILTER_BYTES_MAX, FilterBuilder, FilterError};
+pub use hash::Cost;
+pub use policy::{
+    CHARS_MAX, CHARS_MIN, Classes, OTHER_CHARS_MIN, Policy, SCORE_MIN, Strength, Violation, WORDS_MAX,
+};
 pub use pool::{PasswordError, PasswordPool, PoolSize, Verified};
+pub use stored::StoredHash;

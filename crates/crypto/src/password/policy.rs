@@ -1,12 +1,14 @@
 //! The policy for new passwords.
 //!
-//! Length and guessability, no composition rules: NIST SP 800-63B-4 §3.1.1.2 and OWASP ASVS 5.0 6.2.5 forbid those.
-//! Twelve characters suffice because a second factor is the rule; zxcvbn's dictionaries (30,000 common passwords,
-//! names, English words, keyboard walks, the user's own words) stand for the block list.
+//! Length, guessability and what is known from breaches, no composition rules: NIST SP 800-63B-4 §3.1.1.2 and OWASP
+//! ASVS 5.0 6.2.5 forbid those. Who has to have them all the same can ask for them. Twelve characters suffice because
+//! a second factor is the rule.
 
 use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroizing;
 use zxcvbn::{Score, zxcvbn};
+
+use super::breached::BreachedFilter;
 
 /// Fewest characters (code points after NFC).
 pub const CHARS_MIN: usize = 12;
@@ -36,6 +38,16 @@ pub enum Violation {
     OwnWords,
     /// Too easily guessed; with advice in fixed words that never quote the password.
     Guessable(String),
+    /// Known from a breach.
+    Breached,
+    /// No lower-case letter, where one is asked for.
+    NoLowerCase,
+    /// No upper-case letter, likewise.
+    NoUpperCase,
+    /// No digit, likewise.
+    NoDigit,
+    /// Nothing but letters, digits and spaces, likewise.
+    NoSpecial,
 }
 
 impl Violation {
@@ -47,6 +59,11 @@ impl Violation {
             Self::TooLong => "password_too_long",
             Self::OwnWords => "password_is_own_words",
             Self::Guessable(_) => "password_too_guessable",
+            Self::Breached => "password_breached",
+            Self::NoLowerCase => "password_no_lower_case",
+            Self::NoUpperCase => "password_no_upper_case",
+            Self::NoDigit => "password_no_digit",
+            Self::NoSpecial => "password_no_special",
         }
     }
 
@@ -58,42 +75,150 @@ impl Violation {
             Self::TooLong => format!("Use at most {CHARS_MAX} characters."),
             Self::OwnWords => "Do not build it from your name or address.".to_owned(),
             Self::Guessable(advice) => format!("This password is too easily guessed. {advice}"),
+            Self::Breached => "This password is known from a breach: choose another.".to_owned(),
+            Self::NoLowerCase => "Use a lower-case letter.".to_owned(),
+            Self::NoUpperCase => "Use an upper-case letter.".to_owned(),
+            Self::NoDigit => "Use a digit.".to_owned(),
+            Self::NoSpecial => "Use a character that is neither letter nor digit nor space.".to_owned(),
         }
     }
 }
 
-/// Checks a new password against the policy; `words` are the user's own (e-mail address, name, the bank's name).
-/// CPU-bound, up to some milliseconds: call it off the asynchronous threads.
-///
-/// # Errors
-/// Every broken rule at once.
-pub fn check(password: &str, words: &[&str]) -> Result<(), Vec<Violation>> {
-    let mut violations = Vec::new();
-    let mut normal = Zeroizing::new(String::with_capacity(4 * CHARS_MAX + 4));
-    normal.extend(password.nfc().take(CHARS_MAX + 1));
-    let length = normal.chars().count();
-    if length < CHARS_MIN {
-        violations.push(Violation::TooShort);
-    } else if length > CHARS_MAX {
-        violations.push(Violation::TooLong);
+/// Which classes of characters a password has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Classes {
+    /// A lower-case letter.
+    pub lower_case: bool,
+    /// An upper-case letter.
+    pub upper_case: bool,
+    /// A digit.
+    pub digit: bool,
+    /// Neither letter nor digit nor space.
+    pub special: bool,
+}
+
+impl Classes {
+    fn of(password: &str) -> Self {
+        Self {
+            lower_case: password.chars().any(char::is_lowercase),
+            upper_case: password.chars().any(char::is_uppercase),
+            digit: password.chars().any(char::is_numeric),
+            special: password
+                .chars()
+                .any(|c| !c.is_alphanumeric() && !c.is_whitespace()),
+        }
     }
-    let guessed = normal
-        .char_indices()
-        .nth(GUESSED_CHARS_MAX)
-        .map_or(&normal[..], |(end, _)| &normal[..end]);
-    let words = own_words(words);
-    if is_own_words(guessed, &words) {
-        violations.push(Violation::OwnWords);
+
+    fn missing(self) -> impl Iterator<Item = Violation> {
+        [
+            (self.lower_case, Violation::NoLowerCase),
+            (self.upper_case, Violation::NoUpperCase),
+            (self.digit, Violation::NoDigit),
+            (self.special, Violation::NoSpecial),
+        ]
+        .into_iter()
+        .filter_map(|(has, missing)| (!has).then_some(missing))
     }
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let estimate = zxcvbn(guessed, &words);
-    if u8::from(estimate.score()) < SCORE_MIN {
-        violations.push(Violation::Guessable(advice(&estimate)));
+}
+
+/// How good a password is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Strength {
+    /// zxcvbn's score, 0 to 4.
+    pub score: u8,
+    /// Every broken rule.
+    pub violations: Vec<Violation>,
+    /// How to make it better, in fixed words that never quote the password.
+    pub advice: Option<String>,
+    /// What it is made of: advice, unless the policy asks for it.
+    pub classes: Classes,
+}
+
+/// The rules of one bank.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    complexity: bool,
+    breached: Vec<BreachedFilter>,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            complexity: false,
+            breached: vec![BreachedFilter::common()],
+        }
     }
-    if violations.is_empty() {
-        Ok(())
-    } else {
-        Err(violations)
+}
+
+impl Policy {
+    /// The same, asking for a character of each class.
+    #[must_use]
+    pub fn with_complexity(self) -> Self {
+        Self {
+            complexity: true,
+            ..self
+        }
+    }
+
+    /// The same, refusing also what this filter knows.
+    #[must_use]
+    pub fn with_breached(mut self, filter: BreachedFilter) -> Self {
+        self.breached.push(filter);
+        self
+    }
+
+    /// Checks a new password; `words` are the user's own (e-mail address, name, the bank's name). CPU-bound, up to some
+    /// milliseconds: call it off the asynchronous threads.
+    ///
+    /// # Errors
+    /// Every broken rule at once.
+    pub fn check(&self, password: &str, words: &[&str]) -> Result<(), Vec<Violation>> {
+        let violations = self.strength(password, words).violations;
+        if violations.is_empty() {
+            Ok(())
+        } else {
+            Err(violations)
+        }
+    }
+
+    /// How good a password is; otherwise as [`Self::check`].
+    #[must_use]
+    pub fn strength(&self, password: &str, words: &[&str]) -> Strength {
+        let mut violations = Vec::new();
+        let mut normal = Zeroizing::new(String::with_capacity(4 * CHARS_MAX + 4));
+        normal.extend(password.nfc().take(CHARS_MAX + 1));
+        let length = normal.chars().count();
+        if length < CHARS_MIN {
+            violations.push(Violation::TooShort);
+        } else if length > CHARS_MAX {
+            violations.push(Violation::TooLong);
+        }
+        let guessed = normal
+            .char_indices()
+            .nth(GUESSED_CHARS_MAX)
+            .map_or(&normal[..], |(end, _)| &normal[..end]);
+        let words = own_words(words);
+        if is_own_words(guessed, &words) {
+            violations.push(Violation::OwnWords);
+        }
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let estimate = zxcvbn(guessed, &words);
+        let score = u8::from(estimate.score());
+        let advice = (score < SCORE_MIN).then(|| advice(&estimate));
+        violations.extend(advice.clone().map(Violation::Guessable));
+        if self.breached.iter().any(|filter| filter.contains(&normal)) {
+            violations.push(Violation::Breached);
+        }
+        let classes = Classes::of(&normal);
+        if self.complexity {
+            violations.extend(classes.missing());
+        }
+        Strength {
+            score,
+            violations,
+            advice,
+            classes,
+        }
     }
 }
 
@@ -156,7 +281,12 @@ mod tests {
     use crate::secret::ExposeSecret;
 
     fn codes(password: &str, words: &[&str]) -> Vec<&'static str> {
-        check(password, words)
+        codes_of(&Policy::default(), password, words)
+    }
+
+    fn codes_of(policy: &Policy, password: &str, words: &[&str]) -> Vec<&'static str> {
+        policy
+            .check(password, words)
             .err()
             .unwrap_or_default()
             .iter()
@@ -181,8 +311,68 @@ mod tests {
             codes(&"a".repeat(CHARS_MAX + 1), &[]),
             ["password_too_long", "password_too_guessable"]
         );
-        assert_eq!(codes("password1234", &[]), ["password_too_guessable"]);
+        assert_eq!(
+            codes("password1234", &[]),
+            ["password_too_guessable", "password_breached"]
+        );
         assert_eq!(codes("Password1234!", &[]), ["password_too_guessable"]);
+    }
+
+    #[test]
+    fn a_breached_password_is_refused_as_such() {
+        assert_eq!(
+            codes("chickenwing101", &[]),
+            ["password_too_guessable", "password_breached"]
+        );
+        // One that nothing else is said against, from a list of the operator's.
+        let leaked = "grumpy lantern orbit seven";
+        let mut builder = super::super::FilterBuilder::default();
+        assert!(builder.add_line(leaked));
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("list");
+        std::fs::write(&file, builder.finish().0).unwrap();
+        let policy = Policy::default().with_breached(BreachedFilter::open(&file).unwrap());
+        assert_eq!(codes(leaked, &[]), [""; 0]);
+        assert_eq!(codes_of(&policy, leaked, &[]), ["password_breached"]);
+        assert_eq!(codes_of(&policy, "grumpy lantern orbit eight", &[]), [""; 0]);
+    }
+
+    #[test]
+    fn classes_are_asked_for_where_the_policy_says_so() {
+        let policy = Policy::default().with_complexity();
+        let plain = "qzkvwxjbnmtr";
+        assert_eq!(codes(plain, &[]), [""; 0]);
+        assert_eq!(
+            codes_of(&policy, plain, &[]),
+            [
+                "password_no_upper_case",
+                "password_no_digit",
+                "password_no_special"
+            ]
+        );
+        assert_eq!(
+            codes_of(&policy, "QZKV WXJB 4711 !", &[]),
+            ["password_no_lower_case"]
+        );
+        assert_eq!(
+            codes_of(&policy, "Grumpy lantern orbit 7", &[]),
+            ["password_no_special"]
+        );
+        assert_eq!(codes_of(&policy, "Grumpy-lantern-orbit-7", &[]), [""; 0]);
+    }
+
+    #[test]
+    fn the_meter_tells_score_advice_and_classes() {
+        let weak = Policy::default().strength("Password1234!", &[]);
+        assert!(weak.score < SCORE_MIN && weak.advice.is_some() && !weak.violations.is_empty());
+        let classes = weak.classes;
+        assert!(classes.lower_case && classes.upper_case && classes.digit && classes.special);
+        let strong = Policy::default().strength("grumpy lantern orbit seven", &[]);
+        assert_eq!(
+            (strong.score, strong.advice, strong.violations),
+            (4, None, vec![])
+        );
+        assert!(strong.classes.lower_case && !strong.classes.special);
     }
 
     #[test]
@@ -230,7 +420,10 @@ mod tests {
 
     #[test]
     fn advice_never_quotes_the_password_or_the_words() {
-        for violation in check("wilhelmina12", &["wilhelmina"]).unwrap_err() {
+        for violation in Policy::default()
+            .check("wilhelmina12", &["wilhelmina"])
+            .unwrap_err()
+        {
             let detail = violation.detail();
             assert!(!detail.contains("wilhelmina"), "{detail}");
         }

@@ -12,7 +12,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 
 use tokio::sync::oneshot;
 
-use super::hash::{Cost, Memory, StoredHash, hashable};
+use super::hash::{ArgonHash, Cost, Memory, hashable};
+use super::stored::{Form, StoredHash};
 use crate::keyring::{Key, Keyring, Purpose};
 use crate::secret::{ExposeSecret, SecretString};
 
@@ -264,7 +265,8 @@ impl Shared {
     fn hash(&self, peppers: &Peppers, password: &str, memory: &mut Memory) -> StoredHash {
         let key = &peppers[0];
         self.computed.fetch_add(1, Ordering::Relaxed);
-        StoredHash::compute(password, key.kid, key.pepper(), self.cost, memory)
+        let own = ArgonHash::compute(password, key.kid, key.pepper(), self.cost, memory);
+        StoredHash(Form::Own(own))
     }
 
     fn verify(
@@ -275,6 +277,19 @@ impl Shared {
         memory: &mut Memory,
     ) -> Verified {
         let active = &peppers[0];
+        let stored = match stored.map(|stored| stored.0) {
+            Some(Form::Imported(imported)) if hashable(password) => {
+                // The work that everybody costs, besides.
+                self.hash(peppers, password, memory);
+                let matches = imported.matches(password);
+                return Verified {
+                    matches,
+                    needs_rehash: matches,
+                };
+            }
+            Some(Form::Own(own)) => Some(own),
+            _ => None,
+        };
         let known = stored.and_then(|stored| {
             let key = peppers.iter().find(|key| key.kid == stored.kid());
             if key.is_none() {

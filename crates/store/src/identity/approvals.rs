@@ -322,18 +322,13 @@ impl WriteTx {
         Ok(())
     }
 
-    /// Forgets one portion of what is of no use any more: registrations, tickets and factors whose time is over,
-    /// counts of tries that nothing was added to since `quiet`, sessions that ended before `ended`. How much it
-    /// was; a whole portion of [`SWEEP_ROWS_MAX`] of something means that there may be more.
+    /// Forgets one portion of what is of no use any more: registrations, tickets, factors and counts of tries whose
+    /// time is over, sessions that ended before `ended`. How much it was; a whole portion of [`SWEEP_ROWS_MAX`] of
+    /// something means that there may be more.
     ///
     /// # Errors
     /// [`StoreError`] when the database does not answer.
-    pub async fn sweep_identity(
-        &self,
-        now: Timestamp,
-        quiet: Timestamp,
-        ended: Timestamp,
-    ) -> Result<u64, StoreError> {
+    pub async fn sweep_identity(&self, now: Timestamp, ended: Timestamp) -> Result<u64, StoreError> {
         let mut most = 0;
         for (sql, bound) in [
             (sweep!("registrations", "id", "expires_at"), now),
@@ -342,7 +337,7 @@ impl WriteTx {
             (sweep!("step_ups", "id", "expires_at"), now),
             (sweep!("passkey_ceremonies", "hash", "expires_at"), now),
             (sweep!("external_starts", "hash", "expires_at"), now),
-            (sweep!("guesses", "subject", "updated_at"), quiet),
+            (sweep!("guesses", "subject", "expires_at"), now),
             (sweep!("sessions", "id", "expires_at"), ended),
         ] {
             let swept = self

@@ -231,6 +231,28 @@ impl WriteTx {
         Ok(())
     }
 
+    /// The devices that a person is known by: their marks, bound to the person.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database does not answer.
+    pub async fn devices(&self, person: UserId) -> Result<Vec<[u8; 32]>, StoreError> {
+        #[derive(FromQueryResult)]
+        struct HashSql {
+            hash: Vec<u8>,
+        }
+        let found: Vec<HashSql> = rows(
+            &self.tx,
+            "SELECT hash FROM devices WHERE person = $1 ORDER BY created_at DESC, hash LIMIT $2",
+            vec![uuid(person).into(), DEVICES_MAX.into()],
+        )
+        .await?;
+        found
+            .iter()
+            .map(|row| row.hash.as_slice().try_into())
+            .collect::<Result<_, _>>()
+            .map_err(|_| StoreError::Corrupt("a mark of another length"))
+    }
+
     /// Forgets all devices of a person.
     ///
     /// # Errors

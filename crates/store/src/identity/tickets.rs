@@ -67,12 +67,18 @@ pub struct Ticket {
 /// How often a secret was guessed at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Guesses {
-    /// Tries since the last success.
+    /// Tries since the last success or quiet day.
     pub failures: u32,
+    /// Tries since the last success, which no quiet day forgets.
+    pub total: u32,
     /// No try before this moment.
     pub blocked_until: Timestamp,
     /// The last try.
     pub updated_at: Timestamp,
+    /// When the owner was told.
+    pub told_at: Timestamp,
+    /// When the count is forgotten.
+    pub expires_at: Timestamp,
 }
 
 #[derive(FromQueryResult)]
@@ -88,8 +94,11 @@ struct TicketSql {
 #[derive(FromQueryResult)]
 struct GuessSql {
     failures: i64,
+    total: i64,
     blocked_until: i64,
     updated_at: i64,
+    told_at: i64,
+    expires_at: i64,
 }
 
 impl Store {
@@ -176,17 +185,20 @@ impl WriteTx {
         // The upsert that changes nothing locks the row whether or not it was there.
         let found: Vec<GuessSql> = rows(
             &self.tx,
-            "INSERT INTO guesses (subject, failures, blocked_until, updated_at) VALUES ($1, 0, 0, $2) \
+            "INSERT INTO guesses (subject, failures, blocked_until, updated_at, expires_at) VALUES ($1, 0, 0, $2, $2) \
              ON CONFLICT (subject) DO UPDATE SET subject = excluded.subject \
-             RETURNING failures, blocked_until, updated_at",
+             RETURNING failures, total, blocked_until, updated_at, told_at, expires_at",
             vec![subject.to_vec().into(), now.micros().into()],
         )
         .await?;
         let row = found.first().ok_or(StoreError::Corrupt("a count that is gone"))?;
         Ok(Guesses {
             failures: u32::try_from(row.failures).map_err(|_| StoreError::Corrupt("failures"))?,
+            total: u32::try_from(row.total).map_err(|_| StoreError::Corrupt("failures"))?,
             blocked_until: at(row.blocked_until),
             updated_at: at(row.updated_at),
+            told_at: at(row.told_at),
+            expires_at: at(row.expires_at),
         })
     }
 
@@ -196,12 +208,16 @@ impl WriteTx {
     /// [`StoreError`] when the database does not answer.
     pub async fn set_guesses(&self, subject: &[u8; 16], guesses: Guesses) -> Result<(), StoreError> {
         self.execute(
-            "UPDATE guesses SET failures = $2, blocked_until = $3, updated_at = $4 WHERE subject = $1",
+            "UPDATE guesses SET failures = $2, total = $3, blocked_until = $4, updated_at = $5, told_at = $6, \
+             expires_at = $7 WHERE subject = $1",
             vec![
                 subject.to_vec().into(),
                 i64::from(guesses.failures).into(),
+                i64::from(guesses.total).into(),
                 guesses.blocked_until.micros().into(),
                 guesses.updated_at.micros().into(),
+                guesses.told_at.micros().into(),
+                guesses.expires_at.micros().into(),
             ],
         )
         .await?;

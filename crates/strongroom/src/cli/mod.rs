@@ -4,12 +4,14 @@ mod administer;
 pub(crate) mod api_key;
 pub(crate) mod audit;
 mod config;
+pub(crate) mod customer;
 mod demo;
 mod errors;
 mod import;
 mod migrate;
 mod openapi;
 pub(crate) mod operator;
+mod passwords;
 mod receipt;
 mod serve;
 
@@ -48,6 +50,12 @@ enum Verb {
     /// Make operators
     #[command(subcommand)]
     Operator(operator::Operator),
+    /// Bring in customers
+    #[command(subcommand)]
+    Customer(customer::Customer),
+    /// Prepare what passwords are checked against
+    #[command(subcommand)]
+    Passwords(passwords::Passwords),
     /// Make keys for integrations
     #[command(subcommand)]
     ApiKey(api_key::ApiKey),
@@ -114,6 +122,8 @@ pub(crate) fn run() -> ExitCode {
             Verb::Config(verb) => verb.run(),
             Verb::Migrate(verb) => verb.run(),
             Verb::Operator(verb) => verb.run(),
+            Verb::Customer(verb) => verb.run(),
+            Verb::Passwords(verb) => verb.run(),
             Verb::ApiKey(verb) => verb.run(),
             Verb::Audit(verb) => verb.run(),
             Verb::Receipt(verb) => verb.run(),

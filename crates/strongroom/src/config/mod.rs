@@ -162,6 +162,10 @@ pub(crate) struct AuthConfig {
     pub customer_mfa_required: bool,
     /// Whole units of a transfer's currency above which a fresh factor is needed.
     pub step_up_transfer_over: u64,
+    /// Whether a new password needs a character of each class.
+    pub password_complexity: bool,
+    /// The operator's list of breached passwords.
+    pub breached_passwords: Option<PathBuf>,
     /// Issuers elsewhere that people may log in by.
     pub providers: Vec<Provider>,
 }
@@ -391,6 +395,8 @@ impl<'a> Reader<'a> {
                     None => environment != Environment::Development,
                 },
                 step_up_transfer_over: self.number("auth.step_up_transfer_over").unwrap_or_default(),
+                password_complexity: self.is("auth.password_policy", "complexity"),
+                breached_passwords: self.path("auth.breached_passwords"),
                 providers: self
                     .secret("oidc.providers")
                     .and_then(|text| providers::read(&text).ok())

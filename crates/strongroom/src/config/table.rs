@@ -148,6 +148,12 @@ settings! {
     "auth.step_up_transfer_over": count(0, 1_000_000_000, "whole units of the currency"), Some("10000"),
         "Transfers above this amount need a fresh factor, bound to exactly this transfer.";
 
+    "auth.password_policy": Kind::Choice(&["strength", "complexity"]), Some("strength"),
+        "`strength`: length, guessability and breaches decide. `complexity`: besides, a new password has a lower-case \
+         letter, an upper-case letter, a digit and something else.";
+    "auth.breached_passwords": Kind::Path, None,
+        "A file that `strongroom passwords filter` made of a list of breached passwords: none of them is taken. The \
+         commonest are refused without it.";
     "limits.enabled": Kind::Flag, Some("true"),
         "Count requests and refuse who asks too often. Production refuses `false`.";
     "limits.anonymous": Kind::Quota, Some("50/1h, 200/1d"),
@@ -156,7 +162,7 @@ settings! {
     "limits.auth": Kind::Quota, Some("5/15m"),
         "Wrong passwords, codes and mailed tokens, by address; right ones do not count.";
     "limits.session": Kind::Quota, Some("600/1h"),
-        "Renewing and ending sessions and beginning a login by passkey, by address.";
+        "Renewing and ending sessions, beginning a login by passkey and measuring passwords, by address.";
     "limits.api_read": Kind::Quota, Some("1000/1h"),
         "Reading, by customer.";
     "limits.api_write": Kind::Quota, Some("100/1h"),

@@ -63,6 +63,23 @@ pub const FIELD_CODES: &[(&str, &str)] = &[
         "the password is little more than the user's own words",
     ),
     ("password_too_guessable", "the password is too easily guessed"),
+    ("password_breached", "the password is known from a breach"),
+    (
+        "password_no_lower_case",
+        "the password has no lower-case letter, and the bank asks for one",
+    ),
+    (
+        "password_no_upper_case",
+        "the password has no upper-case letter, and the bank asks for one",
+    ),
+    (
+        "password_no_digit",
+        "the password has no digit, and the bank asks for one",
+    ),
+    (
+        "password_no_special",
+        "the password has nothing but letters, digits and spaces, and the bank asks for more",
+    ),
     ("in_the_future", "the moment is still to come"),
     (
         "differs",

@@ -36,6 +36,8 @@ pub(crate) const OPEN: &[(Method, &str, Traffic)] = &[
     (Method::POST, "/api/v1/auth/refresh", Traffic::Session),
     (Method::POST, "/api/v1/auth/logout", Traffic::Session),
     (Method::POST, "/api/v1/auth/password/forgot", Traffic::Anonymous),
+    (Method::POST, "/api/v1/auth/password/strength", Traffic::Session),
+    (Method::POST, "/api/v1/auth/password/generate", Traffic::Anonymous),
     (Method::POST, "/api/v1/auth/password/reset", Traffic::Guess),
     (Method::POST, "/api/v1/auth/password/change", Traffic::Guess),
     (Method::POST, "/api/v1/auth/passkey/options", Traffic::Session),

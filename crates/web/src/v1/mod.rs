@@ -19,6 +19,7 @@ mod holds;
 mod idempotency;
 mod me;
 mod passkeys;
+mod passwords;
 mod receipts;
 mod step_up;
 mod transfers;
@@ -36,6 +37,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .merge(step_up::routes())
         .merge(factors::routes())
         .merge(passkeys::routes())
+        .merge(passwords::routes())
         .merge(external::routes())
         .merge(me::routes())
         .merge(api_keys::routes())

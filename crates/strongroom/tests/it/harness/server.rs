@@ -231,6 +231,17 @@ impl Server {
             .unwrap()
     }
 
+    /// The most memory that the process ever held, in MiB.
+    pub(crate) fn memory_peak_mib(&self) -> u64 {
+        let id = self.child.as_ref().unwrap().id();
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+        let peak = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))
+            .unwrap();
+        peak.split_whitespace().next().unwrap().parse::<u64>().unwrap() / 1024
+    }
+
     /// The folder that the server runs in.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()

@@ -54,6 +54,8 @@ pub(super) async fn ask(operation: &str, scene: &Scene<'_>) -> Option<Ask> {
             let visitor = server.login(&alice.email, &alice.password).await;
             ask.with(json!({"refresh_token": visitor.tokens["refresh_token"]}))
         }
+        "POST /api/v1/auth/password/strength" => ask.with(json!({"password": password})),
+        "POST /api/v1/auth/password/generate" => ask,
         "POST /api/v1/auth/password/forgot" => ask.with(json!({"email": alice.email})),
         "POST /api/v1/auth/password/reset" => {
             let person = somebody(scene).await;
