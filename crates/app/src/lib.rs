@@ -13,6 +13,7 @@ pub mod audit_records;
 pub mod auth_state;
 pub mod authorize;
 pub mod bank;
+mod blocks;
 pub mod clock;
 pub mod counter;
 pub mod credentials;

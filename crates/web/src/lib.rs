@@ -17,6 +17,7 @@ mod refusal;
 pub mod server;
 mod site;
 pub mod state;
+pub mod suspicion;
 pub mod v1;
 
 pub use problem::{Problem, RETRY_AFTER_DEFAULT, error_reference, status_of};

@@ -4,6 +4,7 @@ mod approvals;
 mod audit;
 mod bad_input;
 mod bad_input_http;
+mod edge_blocks;
 mod edge_http;
 mod edge_limits;
 mod factors;

@@ -9,6 +9,7 @@ use strongroom_web::{
     health::{Check, Readiness},
     layers::{FrontSettings, Hsts, Origins},
     limits::Limits,
+    suspicion::Watch,
     metrics_site, site,
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -29,6 +30,7 @@ fn settings() -> FrontSettings {
         origins: Origins::default(),
         trusted_proxies: TrustedProxies::default(),
         limits: Limits::off(),
+        watch: Watch::off(),
     }
 }
 

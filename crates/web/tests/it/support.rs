@@ -15,6 +15,7 @@ use strongroom_web::{
     extract::{JsonBody, QueryParams},
     layers::{ClientAddress, Front, FrontSettings, Hsts, Origins, RequestId, body_limit},
     limits::Limits,
+    suspicion::Watch,
     server::{Ended, Server, ServerSettings, Stop, stop_signal},
 };
 use tokio::{
@@ -159,6 +160,7 @@ impl Default for Options {
                 origins: Origins::default(),
                 trusted_proxies: TrustedProxies::default(),
                 limits: Limits::off(),
+                watch: Watch::off(),
             },
             server: ServerSettings::default(),
         }

@@ -69,6 +69,7 @@ impl Client {
         let http = reqwest::Client::builder()
             .tls_certs_only([authority])
             .local_address(address)
+            .user_agent("strongroom-tests")
             .http1_only()
             .build()
             .unwrap();
