@@ -21,6 +21,8 @@ macro_rules! actions {
 actions! {
     /// Open an account.
     AccountOpen = "account.open",
+    /// Open an account for a customer.
+    AccountOpenFor = "account.open_for",
     /// Read an account, its balance and history.
     AccountRead = "account.read",
     /// List accounts.
@@ -51,6 +53,8 @@ actions! {
     BlockRead = "block.read",
     /// Lift the block of an address.
     BlockLift = "block.lift",
+    /// Come in where operators work.
+    DeskEnter = "desk.enter",
     /// Read users.
     UserRead = "user.read",
     /// Change an own name.

@@ -236,7 +236,56 @@ pub(crate) fn refused(left: Duration) -> Problem {
 
 #[cfg(test)]
 mod tests {
+    use axum::{Router, body::Body, routing::get};
+    use http::Request;
+
     use super::*;
+    use crate::{
+        layers::{Front, FrontSettings, Hsts, Origins},
+        limits::Limits,
+    };
+
+    const PROXY: &str = "10.0.0.1";
+
+    fn front() -> Front {
+        let proxies = || TrustedProxies::new(vec![PROXY.parse().unwrap()]);
+        Front::new(
+            Router::new().route("/", get(|| async {})),
+            FrontSettings {
+                request_time_max: Duration::from_secs(5),
+                concurrency_max: 64,
+                hsts: Hsts::Off,
+                origins: Origins::default(),
+                trusted_proxies: proxies(),
+                limits: Limits::off(),
+                watch: Watch::new(Mode::Enforce, Vec::new(), proxies()),
+            },
+        )
+    }
+
+    /// Behaves like a scanner; how it is answered in the end.
+    async fn scan(front: &Front, forwarded: Option<&str>, site: &str) -> StatusCode {
+        let mut last = StatusCode::OK;
+        for number in 0..80 {
+            let mut request = Request::get(format!("/{}", number % 40)).header("host", "x");
+            if let Some(address) = forwarded {
+                request = request.header("x-forwarded-for", address);
+            }
+            let request = request.header("sec-fetch-site", site).body(Body::empty()).unwrap();
+            last = front.serve(request, PROXY.parse().unwrap()).await.status();
+        }
+        last
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_is_blocked_through_a_proxy_that_is_trusted() {
+        let front = front();
+        assert_eq!(scan(&front, Some("192.0.2.1"), "none").await, StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(scan(&front, Some("192.0.2.2"), "cross-site").await, StatusCode::NOT_FOUND);
+        // Without a client's address the proxy's own is all that is known.
+        assert_eq!(scan(&front, None, "none").await, StatusCode::NOT_FOUND);
+        assert_eq!(scan(&front, Some("garbage"), "none").await, StatusCode::NOT_FOUND);
+    }
 
     #[test]
     fn honeypots_are_found_whatever_the_case_and_no_path_of_ours_is_one() {

@@ -161,7 +161,7 @@ impl fmt::Display for Window {
         let seconds = self.period_seconds;
         let (size, unit) = [(DAY, 'd'), (HOUR, 'h'), (MINUTE, 'm')]
             .into_iter()
-            .find(|(size, _)| seconds % size == 0)
+            .find(|(size, _)| seconds.is_multiple_of(*size))
             .unwrap_or((1, 's'));
         write!(f, "{}/{}{unit}", self.count, seconds / size)?;
         if self.burst != self.count {

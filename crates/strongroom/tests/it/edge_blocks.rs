@@ -15,24 +15,10 @@ const OBSERVED: &[(&str, &str)] = &[
     ("STRONGROOM_LIMITS__ANONYMOUS", "1000000/1h"),
     ("STRONGROOM_BLOCKS__MODE", "observe"),
 ];
-const PATHS: usize = 40;
 
 stories! {
     with SETTINGS;
     a_scanner_is_blocked_until_an_operator_lifts_it_and_a_session_goes_on,
-}
-
-/// Eighty requests at once for forty paths that are not there, without an agent.
-async fn scan(client: &Client) {
-    let mut tries = tokio::task::JoinSet::new();
-    for number in 0..2 * PATHS {
-        let request = client
-            .request(Method::GET, &format!("/scan-{}.php", number % PATHS))
-            .header("User-Agent", "");
-        let client = client.clone();
-        tries.spawn(async move { client.send(request).await.status });
-    }
-    tries.join_all().await;
 }
 
 async fn blocks(who: &Client) -> Vec<Value> {
@@ -50,8 +36,8 @@ async fn a_scanner_is_blocked_until_an_operator_lifts_it_and_a_session_goes_on(s
     let (here, spared) = (server.client_from("127.0.0.2"), server.client_from("127.0.0.7"));
     here.get("/nothing").await.refused(404, "not_found");
     assert_eq!(blocks(&admin.client).await, Vec::<Value>::new());
-    scan(&here).await;
-    scan(&spared).await;
+    here.scan().await;
+    spared.scan().await;
 
     let refused = here.get("/nothing").await.refused(429, "rate_limited");
     assert!(is_blocked(&refused), "{refused:?}");
@@ -102,7 +88,7 @@ mod observed {
     async fn a_simulation_shows_who_would_be_blocked_and_refuses_nobody(server: Server) {
         let admin = server.operator("admin").await;
         let here = server.client_from("127.0.0.2");
-        scan(&here).await;
+        here.scan().await;
         here.get("/nothing").await.refused(404, "not_found");
         let shown = admin.client.get("/api/v1/admin/blocks").await.expect(200);
         assert_eq!(shown.body["enforced"], false);

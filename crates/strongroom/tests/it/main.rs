@@ -2,6 +2,7 @@
 
 mod approvals;
 mod audit;
+mod authority;
 mod bad_input;
 mod bad_input_http;
 mod edge_blocks;
@@ -15,6 +16,7 @@ mod harness;
 mod identity;
 mod import;
 mod limits;
+mod matrix;
 mod passkeys;
 mod process;
 mod races;

@@ -4,11 +4,12 @@ use futures::future::join_all;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::harness::{Server, stories};
+use crate::harness::{BUSY, Server, stories};
 
 const EVENTS: &str = "/api/v1/admin/security-events";
 
 stories!(
+    with BUSY;
     what_failed_is_counted_and_listed_for_operators,
     pages_of_events_are_walked_by_their_cursor,
 );

@@ -3,7 +3,7 @@
 //! `Authorization: Bearer` with an access token (RFC 6750), or `X-API-Key` with the key of an integration: exactly
 //! one of them, once. Everything else about it is decided in one place, the application's `authenticate`.
 
-use axum::{extract::FromRef, extract::FromRequestParts};
+use axum::extract::{FromRef, FromRequestParts, MatchedPath};
 use http::{HeaderMap, HeaderName, StatusCode, header, request::Parts};
 use strongroom_api::codes;
 use strongroom_app::{Bank, Credential, Cx, security_events::SecurityEventKind};
@@ -51,6 +51,9 @@ where
                 Principal::Anonymous | Principal::Job | Principal::Cli(_) => String::new(),
             });
         }
+        if is_desk(parts) {
+            strongroom_app::authorize::enter_desk(&cx)?;
+        }
         Ok(Self(cx))
     }
 }
@@ -77,6 +80,15 @@ async fn established(parts: &Parts, bank: &Bank, request: id::RequestId) -> Resu
         ));
     }
     Ok(cx)
+}
+
+/// Whether the route is one of those where operators work: all of them are closed to everybody else, whatever the
+/// handler asks for.
+fn is_desk(parts: &Parts) -> bool {
+    parts
+        .extensions
+        .get::<MatchedPath>()
+        .is_some_and(|path| path.as_str().starts_with("/api/v1/admin/"))
 }
 
 /// The one credential of a request.
