@@ -212,7 +212,11 @@ const fn auditor_may(action: Action) -> bool {
     support_may(action)
         || matches!(
             action,
-            Action::LedgerInspect | Action::AuditRead | Action::SecurityEventRead | Action::BlockRead | Action::ApprovalRead
+            Action::LedgerInspect
+                | Action::AuditRead
+                | Action::SecurityEventRead
+                | Action::BlockRead
+                | Action::ApprovalRead
         )
 }
 

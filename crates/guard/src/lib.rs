@@ -13,7 +13,7 @@ pub use limit::{
     Exceeded, KEYS_MAX, Limiter, Quota, QuotaError, Standing, Subject, WINDOWS_MAX, Window, WindowStanding,
 };
 pub use reputation::{
-    BLOCK_ABOVE, BLOCK_FIRST, BLOCK_LONGEST, Block, DELAY_LONGEST, KINDS_MIN, Observation, Reputation, SLOW_ABOVE,
-    SUSPECTS_MAX, Signal, Verdict,
+    BLOCK_ABOVE, BLOCK_FIRST, BLOCK_LONGEST, Block, DELAY_LONGEST, KINDS_MIN, Observation, Reputation,
+    SLOW_ABOVE, SUSPECTS_MAX, Signal, Verdict,
 };
 pub use shed::{Entered, Overloaded, Shed, ShedLayer, ShedService};

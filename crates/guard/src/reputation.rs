@@ -198,7 +198,10 @@ impl Suspect {
             (Signal::Repetition, self.repeated.1 > 20),
             (Signal::Scanning, different(self.paths) > 20.0),
             (Signal::NoAgent, !seen.has_agent),
-            (Signal::Refusals, self.requests >= 20 && self.refused * 2 > self.requests),
+            (
+                Signal::Refusals,
+                self.requests >= 20 && self.refused * 2 > self.requests,
+            ),
             (Signal::WrongGuess, seen.wrong_guess),
             (Signal::Detection, seen.detection),
             (Signal::Honeypot, seen.honeypot),
@@ -217,10 +220,15 @@ impl Suspect {
             return false;
         }
         // A day without a block forgets the earlier ones.
-        if self.blocked_until.is_some_and(|until| now.saturating_sub(until) > BLOCK_LONGEST) {
+        if self
+            .blocked_until
+            .is_some_and(|until| now.saturating_sub(until) > BLOCK_LONGEST)
+        {
             self.blocks = 0;
         }
-        let length = BLOCK_FIRST.saturating_mul(1 << self.blocks.min(16)).min(BLOCK_LONGEST);
+        let length = BLOCK_FIRST
+            .saturating_mul(1 << self.blocks.min(16))
+            .min(BLOCK_LONGEST);
         self.blocks += 1;
         self.blocked_with = self.points;
         self.blocked_until = Some(now + length);
@@ -335,7 +343,9 @@ impl Reputation {
                     address: *address,
                     left: until - now,
                     score: points.iter().sum(),
-                    signals: signals.filter(|signal| points[*signal as usize] >= POINTS_MIN).collect(),
+                    signals: signals
+                        .filter(|signal| points[*signal as usize] >= POINTS_MIN)
+                        .collect(),
                     count: suspect.blocks,
                 })
             }));

@@ -101,21 +101,38 @@ impl Watch {
     }
 
     /// Before anything is done for a request: a suspect waits or is refused. Who shows a credential may try it once.
-    pub(crate) async fn admit(&self, record: &Record, headers: &HeaderMap, path: &str) -> Result<(), Problem> {
-        let Some(inner) = self.0.as_ref().filter(|inner| inner.watches(record.client(), path)) else {
+    pub(crate) async fn admit(
+        &self,
+        record: &Record,
+        headers: &HeaderMap,
+        path: &str,
+    ) -> Result<(), Problem> {
+        let Some(inner) = self
+            .0
+            .as_ref()
+            .filter(|inner| inner.watches(record.client(), path))
+        else {
             return Ok(());
         };
         match inner.reputation.verdict(record.client(), inner.reputation.now()) {
             Verdict::Pass => Ok(()),
             verdict if !inner.enforce => {
-                let what = if matches!(verdict, Verdict::Slow(_)) { "slow" } else { "block" };
+                let what = if matches!(verdict, Verdict::Slow(_)) {
+                    "slow"
+                } else {
+                    "block"
+                };
                 metrics::counter!(SUSPECTED, "verdict" => what, "enforced" => "false").increment(1);
                 Ok(())
             }
             Verdict::Blocked(left) => {
                 metrics::counter!(SUSPECTED, "verdict" => "block", "enforced" => "true").increment(1);
                 record.block(left);
-                if shows_credential(headers) { Ok(()) } else { Err(refused(left)) }
+                if shows_credential(headers) {
+                    Ok(())
+                } else {
+                    Err(refused(left))
+                }
             }
             Verdict::Slow(_) if shows_credential(headers) => Ok(()),
             Verdict::Slow(delay) => {
@@ -136,7 +153,11 @@ impl Watch {
         path: &str,
         response: &Response,
     ) -> Result<(), Problem> {
-        let Some(inner) = self.0.as_ref().filter(|inner| inner.watches(record.client(), path)) else {
+        let Some(inner) = self
+            .0
+            .as_ref()
+            .filter(|inner| inner.watches(record.client(), path))
+        else {
             return Ok(());
         };
         if record.principal().is_some() {
@@ -147,7 +168,8 @@ impl Watch {
         }
         let status = response.status();
         // Whoever logs in is no stranger in the end, and files of a page are asked for by the dozen.
-        let is_somebody = matches!(record.traffic(), Some(Traffic::Guess | Traffic::Session)) && status.is_success();
+        let is_somebody =
+            matches!(record.traffic(), Some(Traffic::Guess | Traffic::Session)) && status.is_success();
         let is_file = matches!(record.traffic(), Some(Traffic::Asset | Traffic::Document));
         if is_somebody || is_file || headers.is_cross_site {
             return Ok(());
@@ -160,7 +182,10 @@ impl Watch {
             detection: false,
             honeypot: is_honeypot(path),
         };
-        if inner.reputation.observe(record.client(), seen, inner.reputation.now()) {
+        if inner
+            .reputation
+            .observe(record.client(), seen, inner.reputation.now())
+        {
             let enforced = if inner.enforce { "true" } else { "false" };
             metrics::counter!(BLOCKS, "enforced" => enforced).increment(1);
             tracing::warn!(
@@ -207,8 +232,12 @@ pub(crate) struct Seen {
 impl Seen {
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         Self {
-            has_agent: headers.get(header::USER_AGENT).is_some_and(|agent| !agent.is_empty()),
-            is_cross_site: headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site"),
+            has_agent: headers
+                .get(header::USER_AGENT)
+                .is_some_and(|agent| !agent.is_empty()),
+            is_cross_site: headers
+                .get("sec-fetch-site")
+                .is_some_and(|site| site == "cross-site"),
         }
     }
 }
@@ -271,7 +300,10 @@ mod tests {
             if let Some(address) = forwarded {
                 request = request.header("x-forwarded-for", address);
             }
-            let request = request.header("sec-fetch-site", site).body(Body::empty()).unwrap();
+            let request = request
+                .header("sec-fetch-site", site)
+                .body(Body::empty())
+                .unwrap();
             last = front.serve(request, PROXY.parse().unwrap()).await.status();
         }
         last
@@ -280,8 +312,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn nobody_is_blocked_through_a_proxy_that_is_trusted() {
         let front = front();
-        assert_eq!(scan(&front, Some("192.0.2.1"), "none").await, StatusCode::TOO_MANY_REQUESTS);
-        assert_eq!(scan(&front, Some("192.0.2.2"), "cross-site").await, StatusCode::NOT_FOUND);
+        assert_eq!(
+            scan(&front, Some("192.0.2.1"), "none").await,
+            StatusCode::TOO_MANY_REQUESTS
+        );
+        assert_eq!(
+            scan(&front, Some("192.0.2.2"), "cross-site").await,
+            StatusCode::NOT_FOUND
+        );
         // Without a client's address the proxy's own is all that is known.
         assert_eq!(scan(&front, None, "none").await, StatusCode::NOT_FOUND);
         assert_eq!(scan(&front, Some("garbage"), "none").await, StatusCode::NOT_FOUND);
@@ -289,10 +327,25 @@ mod tests {
 
     #[test]
     fn honeypots_are_found_whatever_the_case_and_no_path_of_ours_is_one() {
-        for path in ["/.env", "/.ENV.bak", "/wp-login.php", "/Wp-admin/", "/cgi-bin/x", "/.git/config"] {
+        for path in [
+            "/.env",
+            "/.ENV.bak",
+            "/wp-login.php",
+            "/Wp-admin/",
+            "/cgi-bin/x",
+            "/.git/config",
+        ] {
             assert!(is_honeypot(path), "{path}");
         }
-        for path in ["/", "/api/v1/accounts", "/docs", "/.well-known/security.txt", "/livez", "/wp", ""] {
+        for path in [
+            "/",
+            "/api/v1/accounts",
+            "/docs",
+            "/.well-known/security.txt",
+            "/livez",
+            "/wp",
+            "",
+        ] {
             assert!(!is_honeypot(path), "{path}");
         }
     }

@@ -114,7 +114,10 @@ fn a_lifted_block_is_gone_with_everything_that_led_to_it() {
     let reputation = Reputation::default();
     let (one, other) = (ip("2001:db8::1"), ip("2001:db8::2"));
     scan(&reputation, one, Duration::ZERO).expect("blocked");
-    assert!(matches!(reputation.verdict(other, 40 * SECOND), Verdict::Blocked(_)), "the same /64");
+    assert!(
+        matches!(reputation.verdict(other, 40 * SECOND), Verdict::Blocked(_)),
+        "the same /64"
+    );
     assert!(reputation.lift(other, 40 * SECOND));
     assert!(!reputation.lift(one, 40 * SECOND));
     assert_eq!(reputation.verdict(one, 40 * SECOND), Verdict::Pass);
@@ -132,5 +135,8 @@ fn a_flood_of_addresses_costs_bounded_memory_and_lifts_no_block() {
             assert!(reputation.suspects() <= 3_200, "{}", reputation.suspects());
         }
     }
-    assert!(matches!(reputation.verdict(here, 42 * SECOND), Verdict::Blocked(_)));
+    assert!(matches!(
+        reputation.verdict(here, 42 * SECOND),
+        Verdict::Blocked(_)
+    ));
 }

@@ -46,13 +46,22 @@ async fn a_scanner_is_blocked_until_an_operator_lifts_it_and_a_session_goes_on(s
     let login = json!({"email": alice.email, "password": alice.password});
     assert!(is_blocked(&here.post("/api/v1/auth/login", login.clone()).await));
     assert!(is_blocked(&here.get("/.well-known/jwks.json").await));
-    assert!(is_blocked(&here.with_token("no.such.token").get("/api/v1/me").await));
+    assert!(is_blocked(
+        &here.with_token("no.such.token").get("/api/v1/me").await
+    ));
     here.get("/livez").await.expect(200);
     // A session is valid wherever it is used from, and other addresses are served.
     let known = here.with_token(alice.client.token());
     known.get("/api/v1/me").await.expect(200);
-    assert!(is_blocked(&known.post("/api/v1/auth/login", login.clone()).await), "a login is no session");
-    server.client_from("127.0.0.3").post("/api/v1/auth/login", login.clone()).await.expect(200);
+    assert!(
+        is_blocked(&known.post("/api/v1/auth/login", login.clone()).await),
+        "a login is no session"
+    );
+    server
+        .client_from("127.0.0.3")
+        .post("/api/v1/auth/login", login.clone())
+        .await
+        .expect(200);
     spared.get("/nothing").await.refused(404, "not_found");
 
     let found = blocks(&auditor.client).await;
@@ -63,18 +72,32 @@ async fn a_scanner_is_blocked_until_an_operator_lifts_it_and_a_session_goes_on(s
     let lift = async |who: &Client, path: &str| who.send(who.request(Method::DELETE, path)).await;
     lift(&auditor.client, block).await.refused(403, "forbidden");
     lift(&alice.client, block).await.refused(403, "forbidden");
-    alice.client.get("/api/v1/admin/blocks").await.refused(403, "forbidden");
+    alice
+        .client
+        .get("/api/v1/admin/blocks")
+        .await
+        .refused(403, "forbidden");
     assert!(is_blocked(&here.get("/nothing").await), "a refusal lifts nothing");
     for other in ["127.0.0.3", "no-address"] {
-        lift(&admin.client, &format!("/api/v1/admin/blocks/{other}")).await.refused(404, "not_found");
+        lift(&admin.client, &format!("/api/v1/admin/blocks/{other}"))
+            .await
+            .refused(404, "not_found");
     }
     lift(&admin.client, block).await.expect(204);
     here.get("/nothing").await.refused(404, "not_found");
     here.post("/api/v1/auth/login", login).await.expect(200);
     lift(&admin.client, block).await.refused(404, "not_found");
-    let records = auditor.client.get("/api/v1/admin/audit/records?limit=20").await.expect(200);
+    let records = auditor
+        .client
+        .get("/api/v1/admin/audit/records?limit=20")
+        .await
+        .expect(200);
     let lifted = records.body["data"].as_array().unwrap().iter();
-    assert_eq!(lifted.filter(|record| record["action"] == "block.lift").count(), 1, "{records:?}");
+    assert_eq!(
+        lifted.filter(|record| record["action"] == "block.lift").count(),
+        1,
+        "{records:?}"
+    );
 }
 
 mod observed {

@@ -164,7 +164,12 @@ impl Front {
     {
         let inner = &*self.0;
         let client = inner.client(&request, peer);
-        let record = Record::new(RequestId::next(), client, inner.settings.limits.clone(), inner.settings.watch.clone());
+        let record = Record::new(
+            RequestId::next(),
+            client,
+            inner.settings.limits.clone(),
+            inner.settings.watch.clone(),
+        );
         let method = request.method().clone();
         let line = Line::begin(&record, &inner.unmatched, &method);
         let _in_flight = InFlight::enter(&inner.in_flight);
@@ -175,7 +180,12 @@ impl Front {
 
         let origin = inner.settings.origins.of(request.headers());
         let (seen, path) = (Seen::of(request.headers()), request.uri().path().to_owned());
-        let mut response = match inner.settings.watch.admit(&record, request.headers(), &path).await {
+        let mut response = match inner
+            .settings
+            .watch
+            .admit(&record, request.headers(), &path)
+            .await
+        {
             Ok(()) => inner.answer(request, &record).await,
             Err(problem) => problem.into_response(),
         };

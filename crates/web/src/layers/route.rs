@@ -138,7 +138,10 @@ where
         };
         record.set_route(&self.stats);
         let traffic = self.stats.traffic().unwrap_or(Traffic::Anonymous);
-        if let Some(left) = record.blocked().filter(|_| !matches!(traffic, Traffic::Principal | Traffic::Upload)) {
+        if let Some(left) = record
+            .blocked()
+            .filter(|_| !matches!(traffic, Traffic::Principal | Traffic::Upload))
+        {
             return Either::Right(Either::Left(ready(Ok(refused(left).into_response()))));
         }
         match record.limits().arrive(record, traffic, request.headers()) {

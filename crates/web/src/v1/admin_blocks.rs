@@ -22,7 +22,11 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
 /// The longest block first, a thousand at most; of this node. With `enforced: false` they are what would be blocked.
 #[utoipa::path(get, path = "/api/v1/admin/blocks", tag = "operators",
     responses((status = 200, description = "The running blocks.", body = wire::Blocks)))]
-async fn list(State(state): State<AppState>, Auth(cx): Auth, record: Record) -> Result<Json<wire::Blocks>, Problem> {
+async fn list(
+    State(state): State<AppState>,
+    Auth(cx): Auth,
+    record: Record,
+) -> Result<Json<wire::Blocks>, Problem> {
     state.bank.may_read_blocks(&cx)?;
     let (blocks, enforced) = record.watch().blocks();
     Ok(Json(wire::Blocks {
@@ -57,7 +61,11 @@ fn to_wire(block: Block) -> wire::Block {
         address: block.address.to_string(),
         seconds_left: block.left.as_secs(),
         score: block.score.round().clamp(0.0, 1_000.0) as u32,
-        signals: block.signals.iter().map(|signal| signal.name().to_owned()).collect(),
+        signals: block
+            .signals
+            .iter()
+            .map(|signal| signal.name().to_owned())
+            .collect(),
         count: block.count,
     }
 }

@@ -9,8 +9,8 @@ use strongroom_web::{
     health::{Check, Readiness},
     layers::{FrontSettings, Hsts, Origins},
     limits::Limits,
-    suspicion::Watch,
     metrics_site, site,
+    suspicion::Watch,
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 

@@ -15,8 +15,8 @@ use strongroom_web::{
     extract::{JsonBody, QueryParams},
     layers::{ClientAddress, Front, FrontSettings, Hsts, Origins, RequestId, body_limit},
     limits::Limits,
-    suspicion::Watch,
     server::{Ended, Server, ServerSettings, Stop, stop_signal},
+    suspicion::Watch,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
