@@ -185,6 +185,36 @@ impl Customers {
         }
     }
 
+    /// What writes one batch after another of so many transfers of a cent, all of one customer, each on its own.
+    pub(crate) fn batches(
+        &self,
+        pairs: Pairs,
+        seed: u64,
+        items: usize,
+    ) -> impl FnMut(&mut Vec<u8>) + Send + 'static {
+        let heads = self.heads("POST", |_| "/api/v1/transfers/batch".to_owned());
+        let accounts = self.accounts.clone();
+        let mut draw = Draw::new(seed);
+        move |out| {
+            let (first, _) = pairs.next(&mut draw);
+            let customer = first / ACCOUNTS_EACH;
+            let mut body = String::from(r#"{"mode":"independent","transfers":["#);
+            for item in 0..items {
+                let (from, to) = pairs.next(&mut draw);
+                let from = customer * ACCOUNTS_EACH + from % ACCOUNTS_EACH;
+                let to = if to == from { (to + 1) % ACCOUNTS } else { to };
+                let comma = if item == 0 { "" } else { "," };
+                body.push_str(&format!(
+                    r#"{comma}{{"from_account_id":"{}","to_account_id":"{}","amount":{{"amount":1,"currency":"EUR"}}}}"#,
+                    accounts[from], accounts[to]
+                ));
+            }
+            body.push_str("]}");
+            let key = format!("{:032x}", draw.wide());
+            heads[customer].json(Some(&key), &body, out);
+        }
+    }
+
     /// What asks for one balance after another.
     pub(crate) fn balances(&self, pairs: Pairs, seed: u64) -> impl FnMut(&mut Vec<u8>) + Send + 'static {
         let requests: Vec<Vec<u8>> = self

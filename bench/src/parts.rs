@@ -65,7 +65,8 @@ pub(crate) fn run(settings: &Settings, report: &mut Report) -> Outcome<()> {
     limits(&mut bench)?;
     rights(&mut bench, user)?;
     let keyed = ring.idempotency();
-    let key = IdempotencyKey::new(user, "7f9c2ba4-e88f-827d-6160-45507605853e").ok_or("a well-formed key")?;
+    let key = IdempotencyKey::new(*user.as_bytes(), "7f9c2ba4-e88f-827d-6160-45507605853e")
+        .ok_or("a well-formed key")?;
     let account = [7_u8; 31];
     let fields: [&[u8]; 7] = [
         b"transfer",

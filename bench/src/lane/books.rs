@@ -235,6 +235,8 @@ impl Books {
             idempotency,
             dry_run: false,
             step_up: None,
+            bounds: None,
+            nonce: None,
             verb,
         }
     }
@@ -250,7 +252,7 @@ impl Books {
     }
 
     async fn run(&mut self, commands: &[Command]) -> Outcome<Vec<Answer>> {
-        let need = Need::of(commands);
+        let need = Need::of_commands(commands);
         for _ in 0..ATTEMPTS_MAX {
             let mut book = self.lane.begin(&need).await?;
             let (changes, answers) = decide(&mut book, commands, &self.signer);
@@ -298,7 +300,7 @@ impl Books {
 
     async fn timed(&mut self, commands: &[Command], cost: &mut Cost) -> Outcome<Vec<Answer>> {
         let (start, t0) = (Instant::now(), cpu::thread());
-        let need = Need::of(commands);
+        let need = Need::of_commands(commands);
         let mut book = self.lane.begin(&need).await?;
         let t1 = cpu::thread();
         let (changes, answers): (Changes, _) = decide(&mut book, commands, &self.signer);

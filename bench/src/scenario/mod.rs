@@ -100,6 +100,38 @@ impl Site {
         Ok(Transferred { loaded, database_us })
     }
 
+    /// Batches of transfers for so long; afterwards the sums are checked.
+    pub(crate) async fn batch(
+        &mut self,
+        connections: usize,
+        items: usize,
+        time: Duration,
+    ) -> Outcome<Transferred> {
+        self.customers.refresh(&self.server).await?;
+        self.place.settle().await?;
+        let database = self.place.server_cpu();
+        let load = Load {
+            target: &self.server.target,
+            connections,
+            arrivals: Arrivals::Closed,
+            time,
+            server: self.server.pid(),
+        };
+        let pairs = Pairs::new(Spread::Uniform, ACCOUNTS);
+        let loaded = load
+            .run(|_| {
+                self.seed += 1;
+                let seed = self.seed.wrapping_mul(0xd134_2543_de82_ef95);
+                self.customers.batches(pairs.clone(), seed, items)
+            })
+            .await?;
+        #[expect(clippy::cast_precision_loss, reason = "counts of one run")]
+        let all = (loaded.acknowledged_ever.max(1) * items as u64) as f64;
+        let database_us = (self.place.server_cpu() - database).as_secs_f64() * 1e6 / all;
+        self.first = self.customers.check_sums(&self.server).await?;
+        Ok(Transferred { loaded, database_us })
+    }
+
     pub(crate) async fn stop(self) -> Outcome<()> {
         self.server.stop().await?;
         self.place.remove().await

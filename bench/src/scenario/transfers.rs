@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Site, add};
+use super::{Site, Transferred, add};
 use crate::{
     client::Arrivals,
     draw::Spread,
@@ -21,6 +21,10 @@ const CASES: [(usize, Spread); 4] = [
     (64, Spread::Zipf),
     (64, Spread::Hot),
 ];
+
+/// Connections that send batches, and transfers in each.
+const BATCHES: usize = 8;
+const BATCH_ITEMS: usize = 200;
 
 /// Both engines, every case, the rivals between them.
 pub(crate) async fn run(settings: &Settings, report: &mut Report) -> Outcome<()> {
@@ -45,6 +49,8 @@ pub(crate) async fn run(settings: &Settings, report: &mut Report) -> Outcome<()>
                 let case = case(site.kind, connections, spread);
                 add(report, SCENARIO, &case, &done.loaded, done.database_us);
             }
+            let done = site.batch(BATCHES, BATCH_ITEMS, time).await?;
+            add_batches(report, &batch_case(site.kind), &done);
         }
     }
     for site in sites {
@@ -54,6 +60,35 @@ pub(crate) async fn run(settings: &Settings, report: &mut Report) -> Outcome<()>
     pgbench.remove().await?;
     gates(settings, report);
     Ok(())
+}
+
+fn batch_case(kind: Kind) -> String {
+    format!("{} {BATCHES} batches of {BATCH_ITEMS}", kind.name())
+}
+
+/// Per transfer, not per batch.
+fn add_batches(report: &mut Report, case: &str, done: &Transferred) {
+    #[expect(clippy::cast_precision_loss, reason = "a count of one run")]
+    let items = BATCH_ITEMS as f64;
+    let loaded = &done.loaded;
+    report.add(SCENARIO, case, "rate", "/s", loaded.rate() * items);
+    report.add(SCENARIO, case, "p50", "ms", loaded.millis(0.5));
+    report.add(SCENARIO, case, "p99", "ms", loaded.millis(0.99));
+    report.add(
+        SCENARIO,
+        case,
+        "CPU",
+        "us",
+        loaded.each(loaded.server_cpu) / items,
+    );
+    report.add(SCENARIO, case, "database", "us", done.database_us);
+    report.add(
+        SCENARIO,
+        case,
+        "generator",
+        "us",
+        loaded.each(loaded.generator_cpu) / items,
+    );
 }
 
 fn case(kind: Kind, connections: usize, spread: Spread) -> String {
@@ -88,5 +123,9 @@ fn gates(settings: &Settings, report: &mut Report) {
                 Some(*goal),
             );
         }
+        let single = case(kind, 64, Spread::Uniform);
+        let ratio = report.ratio((SCENARIO, &batch_case(kind), "rate"), (SCENARIO, &single, "rate"));
+        let name = format!("{}: transfers in batches over single ones", kind.name());
+        report.gate(&name, ratio, Bound::AtLeast(2.0), None);
     }
 }

@@ -83,10 +83,14 @@ codes! {
         "Log in and send the access token.";
     INVALID_CREDENTIALS = "invalid_credentials", Unauthenticated, "The credentials are not valid",
         "Ask for the credentials again; nothing says which part was wrong.";
+    EXTERNAL_LOGIN_REFUSED = "external_login_refused", Unauthenticated, "The login elsewhere does not count",
+        "Begin again at `/api/v1/auth/oidc/{provider}/start`; nothing says what was wrong.";
     TOKEN_EXPIRED = "token_expired", Unauthenticated, "The token has expired",
         "Refresh the token set, else log in.";
     TOKEN_INVALID = "token_invalid", Unauthenticated, "The token is not valid",
         "Refresh the token set, else log in; a session that ended does not come back.";
+    SIGNATURE_REPLAYED = "signature_replayed", Unauthenticated, "The signed request came before",
+        "Sign it anew, with a nonce of its own.";
     STEP_UP_REQUIRED = "step_up_required", StepUp, "A fresh factor is needed",
         "Prove a factor for `challenge` at `/api/v1/auth/step-up`, then repeat the same request.";
 
@@ -103,6 +107,8 @@ codes! {
         "Check the address and the id; what belongs to somebody else looks the same.";
     ACCOUNT_NOT_FOUND = "account_not_found", NotFound, "There is no such account",
         "Check the id; an account of somebody else looks the same.";
+    HOLD_NOT_FOUND = "hold_not_found", NotFound, "There is no such hold",
+        "Check the id; a hold of others looks the same.";
     METHOD_NOT_ALLOWED = "method_not_allowed", MethodNotAllowed, "This method is not known here",
         "Use one of the methods in `Allow`.";
 
@@ -114,12 +120,24 @@ codes! {
         "Bind one first.";
     PASSKEYS_FULL = "passkeys_full", Conflict, "There are as many passkeys as can be",
         "Take one away first.";
+    LINK_REQUIRED = "link_required", Conflict, "There is a login with this address",
+        "Log in to it and add the issuer with `POST /api/v1/me/external-logins`.";
+    EXTERNAL_LOGIN_TAKEN = "external_login_taken", Conflict, "This identity is a way into another login",
+        "Log in with it, or take it away there first.";
+    EXTERNAL_LOGINS_FULL = "external_logins_full", Conflict, "There are as many issuers as can be",
+        "Take one away first.";
+    LAST_CREDENTIAL = "last_credential", Conflict, "There would be no way in any more",
+        "Set a password or bind a passkey first.";
     NOT_FROZEN_BY_YOU = "not_frozen_by_you", Conflict, "There is no freeze of yours",
         "A freeze is lifted by the side that set it.";
     IDEMPOTENCY_IN_PROGRESS = "idempotency_in_progress", Conflict, "The first request still runs",
         "Wait a moment and repeat with the same key.";
     DUPLICATE_SUSPECTED = "duplicate_suspected", Conflict, "This looks like a payment made before",
         "Ask the customer; repeat with `X-Confirm-Duplicate: <confirmation>` if it is meant.";
+    API_KEY_REPLACED = "api_key_replaced", Conflict, "Another key took the place of this one",
+        "Use the new key, or replace that one.";
+    TOO_MANY_API_KEYS = "too_many_api_keys", Conflict, "There are as many keys as there can be",
+        "Take away a key that you do not need.";
     HOLD_NOT_OPEN = "hold_not_open", Conflict, "The hold is no longer open",
         "Read the hold.";
     ALREADY_REVERSED = "already_reversed", Conflict, "It was reversed before",
@@ -140,6 +158,12 @@ codes! {
 
     INSUFFICIENT_FUNDS = "insufficient_funds", Rejected, "The available balance does not suffice",
         "Tell the customer.";
+    EXCEEDS_HOLD = "exceeds_hold", Rejected, "The hold reserves less",
+        "Capture at most what remains of the hold.";
+    BATCH_REFUSED = "batch_refused", Rejected, "Another item of the batch was refused",
+        "Correct the item that has another code; nothing of the batch was done.";
+    TOO_MANY_HOLDS = "too_many_holds", Rejected, "The account has as many holds as it may have",
+        "Capture or void some first: an account has at most 1,000.";
     LIMIT_EXCEEDED = "limit_exceeded", Rejected, "A limit would be exceeded",
         "Tell the customer; `GET /api/v1/limits` shows the limits.";
     ACCOUNT_FROZEN = "account_frozen", Rejected, "The account is frozen",
@@ -154,6 +178,10 @@ codes! {
         "Use another account.";
     PAYEE_UNAVAILABLE = "payee_unavailable", Rejected, "The payee cannot be paid",
         "Check the account with the payee; nothing says more about it.";
+    PAYEE_NOT_ALLOWED = "payee_not_allowed", Rejected, "The key may not pay this account",
+        "Use a key whose `caveats.allowed_beneficiaries` names the account.";
+    ADDRESS_UNVERIFIED = "address_unverified", Rejected, "The issuer does not vouch for an address",
+        "Verify the address there, or register here.";
     IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused", Rejected, "The key was used for something else",
         "Take a new key for a new intent; `errors` names the fields that differ.";
 

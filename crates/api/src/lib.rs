@@ -4,12 +4,15 @@
 //! the client matches on [`Problem::code`].
 
 pub mod accounts;
+pub mod api_keys;
 pub mod approvals;
 pub mod audit;
 pub mod auth;
 pub mod client;
 pub mod codes;
+pub mod external;
 pub mod factors;
+pub mod holds;
 pub mod me;
 pub mod money;
 pub mod passkeys;

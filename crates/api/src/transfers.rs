@@ -51,6 +51,51 @@ pub struct Transfer {
     pub dry_run: bool,
 }
 
+/// How the transfers of a batch hang together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum BatchMode {
+    /// All are booked or none is.
+    Atomic,
+    /// Each is decided on its own.
+    Independent,
+}
+
+/// Body of `POST /transfers/batch`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"mode": "atomic", "transfers": [{"from_account_id": "acct_01jd3vw4ezfkx8y0q4sfcmj2t9",
+    "to_account_number": "DE02100100100006820101", "amount": {"amount": 1250, "currency": "EUR"}}]}))]
+pub struct CreateBatch {
+    /// Whether one refusal refuses all.
+    pub mode: BatchMode,
+    /// 1 to 1,000 transfers, booked in this order in one commit.
+    pub transfers: Vec<CreateTransfer>,
+}
+
+/// What became of a batch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Batch {
+    /// An answer for each transfer, in their order.
+    pub results: Vec<BatchResult>,
+}
+
+/// What became of one transfer of a batch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({"status": "refused", "problem": {"type": "urn:strongroom:error:insufficient_funds",
+    "code": "insufficient_funds", "title": "The available balance does not suffice", "status": 422,
+    "detail": "The available balance is not enough.", "request_id": "req_01jd3vw4ezfkx8y0q4sfcmj2t9"}}))]
+pub struct BatchResult {
+    /// `posted` or `refused`.
+    pub status: String,
+    /// The transfer, where it was posted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transfer: Option<Transfer>,
+    /// Why it was refused: the document that it would have got alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<crate::Problem>,
+}
+
 /// Body of `POST /deposits` and `POST /withdrawals`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -126,6 +126,8 @@ impl Bank {
                         idempotency: idempotency.clone(),
                         dry_run: false,
                         step_up: None,
+                        bounds: None,
+                        nonce: None,
                         verb: Verb::Open(new.clone()),
                     })
                 })
@@ -178,7 +180,7 @@ impl Bank {
     ) -> Result<Vec<AccountDetails>, Error> {
         let me = cx.person()?;
         authorize(cx, Action::AccountList, Resource::OwnedBy(me))?;
-        self.all_details(self.store.accounts(Some(me), before, limit).await?)
+        self.all_details(self.store.accounts(Some(me), before, limit, cx.now()).await?)
             .await
     }
 
@@ -194,7 +196,7 @@ impl Bank {
         limit: u32,
     ) -> Result<Vec<AccountDetails>, Error> {
         authorize(cx, Action::AccountList, Resource::Bank)?;
-        self.all_details(self.store.accounts(customer, before, limit).await?)
+        self.all_details(self.store.accounts(customer, before, limit, cx.now()).await?)
             .await
     }
 
@@ -286,6 +288,8 @@ impl Bank {
                     idempotency: None,
                     dry_run: false,
                     step_up: None,
+                    bounds: None,
+                    nonce: None,
                     verb: Verb::Change {
                         account: id,
                         side,
@@ -297,7 +301,7 @@ impl Bank {
         match answer {
             Answer::Done(done) => match *done {
                 Done::Changed(account) => self.details(AccountView { account, ..view }).await,
-                Done::Posted(_) | Done::Opened(_) => Err(Error::broken("another answer than asked for")),
+                _ => Err(Error::broken("another answer than asked for")),
             },
             other => Err(refused(other, &OPEN_FIELDS)),
         }
@@ -310,7 +314,7 @@ impl Bank {
         id: AccountId,
         action: Action,
     ) -> Result<AccountView, Error> {
-        let view = self.store.account(id).await?;
+        let view = self.store.account(id, cx.now()).await?;
         let owner = view.as_ref().and_then(|view| view.account.owner);
         check_account(cx, action, owner)?;
         view.ok_or_else(Error::account_not_found)
@@ -332,7 +336,8 @@ impl Bank {
         if let Some(owner) = self.owners.get(&id) {
             return Ok(Some(owner));
         }
-        let owner = self.store.account(id).await?.and_then(|view| view.account.owner);
+        let view = self.store.account(id, self.clock.now()).await?;
+        let owner = view.and_then(|view| view.account.owner);
         if let Some(owner) = owner {
             self.owners.insert(id, owner);
         }
@@ -342,7 +347,7 @@ impl Bank {
     async fn details_of(&self, id: AccountId) -> Result<AccountDetails, Error> {
         let view = self
             .store
-            .account(id)
+            .account(id, self.clock.now())
             .await?
             .ok_or_else(|| Error::broken("an account that was opened is gone"))?;
         self.details(view).await
@@ -390,16 +395,31 @@ impl Bank {
         text: &str,
         fields: &[Vec<u8>],
     ) -> Result<strongroom_domain::ledger::Idempotency, Error> {
-        let key = IdempotencyKey::new(cx.person()?, text).ok_or_else(|| {
-            Error::new(
-                Kind::Invalid,
-                "idempotency_key_missing",
-                "Idempotency-Key must be 1 to 255 printable characters.",
-            )
-        })?;
         let fields: Vec<&[u8]> = fields.iter().map(Vec::as_slice).collect();
-        Ok(key.bind(&self.keyed, &fields))
+        Ok(key_of(cx, text)?.bind(&self.keyed, &fields))
     }
+
+    /// The key of one item behind the first of a request with many.
+    pub(crate) fn bind_item_key(
+        &self,
+        cx: &Cx,
+        text: &str,
+        number: usize,
+        fields: &[Vec<u8>],
+    ) -> Result<strongroom_domain::ledger::Idempotency, Error> {
+        let fields: Vec<&[u8]> = fields.iter().map(Vec::as_slice).collect();
+        Ok(key_of(cx, text)?.item(number).bind(&self.keyed, &fields))
+    }
+}
+
+fn key_of(cx: &Cx, text: &str) -> Result<IdempotencyKey, Error> {
+    IdempotencyKey::new(cx.key_owner()?, text).ok_or_else(|| {
+        Error::new(
+            Kind::Invalid,
+            "idempotency_key_missing",
+            "Idempotency-Key must be 1 to 255 printable characters.",
+        )
+    })
 }
 
 fn open_fields(input: &OpenAccount, owner: UserId) -> Vec<Vec<u8>> {
@@ -452,8 +472,18 @@ pub(crate) fn refused(answer: Answer, fields: &Fields) -> Error {
             }
             error
         }
+        Answer::NonceUsed => replayed(),
         Answer::Done(_) | Answer::Replayed { refusal: None, .. } | Answer::Stale | Answer::StepUpNeeded => {
             Error::broken("another answer than asked for")
         }
     }
+}
+
+/// The answer to a signed request that came before.
+pub(crate) fn replayed() -> Error {
+    Error::new(
+        Kind::Unauthenticated,
+        "signature_replayed",
+        "The nonce of this request was used before: sign it anew.",
+    )
 }

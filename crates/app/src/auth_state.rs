@@ -9,15 +9,19 @@
 //! What must hold: an entry read before a revocation never survives it. Entries are put in only while the epoch
 //! that they were read under is still the one that forgetting has reached; both happen under one lock.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicI64, Ordering},
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
 };
 
 use quick_cache::sync::Cache;
 use strongroom_crypto::{ApiKey, ApiKeyHash, TokenError, token::fingerprint};
 use strongroom_domain::{
     id::{ApiKeyId, RequestId, SessionId, UserId},
+    ledger::KeyBounds,
     principal::{Assurance, Caller, Origin, Principal},
     time::Timestamp,
 };
@@ -31,6 +35,7 @@ use crate::{
     cx::{Cx, Proofs, Rights},
     error::{Error, Kind},
     identity::SESSION_IDLE_SECS,
+    networks::Networks,
 };
 
 /// Most verified tokens that are remembered.
@@ -39,6 +44,8 @@ const TOKENS_CACHED_MAX: usize = 50_000;
 const SESSIONS_CACHED_MAX: usize = 50_000;
 /// Most keys that are remembered.
 const KEYS_CACHED_MAX: usize = 2_000;
+/// Most addresses that are remembered to have to wait.
+const WAITING_MAX: usize = 10_000;
 /// A session's last use is written when it moved by this much, in seconds.
 pub(crate) const SEEN_WRITE_SECS: i64 = 60;
 /// Sessions that one commit writes the last use of.
@@ -52,6 +59,19 @@ pub enum Credential<'a> {
     Bearer(&'a str),
     /// The key of an integration.
     ApiKey(&'a str),
+    /// The cookie of a session that lives in a browser.
+    Browser(&'a str),
+}
+
+/// In which request, and from where.
+#[derive(Debug, Clone, Copy)]
+pub struct Arrival {
+    /// The request.
+    pub request: RequestId,
+    /// How it came in.
+    pub origin: Origin,
+    /// The network address that it came from; a key that is bound to networks is refused without one.
+    pub address: Option<IpAddr>,
 }
 
 /// What a verified token says, for as long as it is good.
@@ -71,9 +91,7 @@ pub(crate) struct LiveSession {
     rights: Arc<Rights>,
     proofs: Proofs,
     expires_at: Timestamp,
-    /// Microseconds: last use, and last use as written.
-    seen: AtomicI64,
-    written: AtomicI64,
+    seen: Seen,
 }
 
 /// A living key in memory.
@@ -83,6 +101,31 @@ struct LiveKey {
     rights: Arc<Rights>,
     hash: ApiKeyHash,
     expires_at: Option<Timestamp>,
+    networks: Option<Networks>,
+    bounds: Arc<KeyBounds>,
+    seen: Seen,
+}
+
+/// Microseconds: last use, and last use as written.
+#[derive(Debug)]
+struct Seen {
+    at: AtomicI64,
+    written: AtomicI64,
+}
+
+impl Seen {
+    fn new(at: Timestamp) -> Self {
+        Self {
+            at: AtomicI64::new(at.micros()),
+            written: AtomicI64::new(at.micros()),
+        }
+    }
+
+    /// When, where it moved on since it was written.
+    fn unwritten(&self) -> Option<Timestamp> {
+        let seen = self.at.load(Ordering::Relaxed);
+        (seen > self.written.load(Ordering::Relaxed)).then_some(Timestamp::from_micros(seen))
+    }
 }
 
 /// What is remembered about who may come in.
@@ -91,6 +134,8 @@ pub(crate) struct AuthState {
     tokens: Cache<[u8; 32], Verified>,
     sessions: Cache<SessionId, Arc<LiveSession>>,
     keys: Cache<ApiKeyId, Arc<LiveKey>>,
+    /// Addresses that showed too many wrong keys, and until when they are not looked up again.
+    pub(crate) waiting: Cache<[u8; 16], Timestamp>,
     /// The epoch up to which everything revoked was forgotten.
     forgotten: AtomicI64,
     /// Held while entries are put in and while they are forgotten.
@@ -103,6 +148,7 @@ impl Default for AuthState {
             tokens: Cache::new(TOKENS_CACHED_MAX),
             sessions: Cache::new(SESSIONS_CACHED_MAX),
             keys: Cache::new(KEYS_CACHED_MAX),
+            waiting: Cache::new(WAITING_MAX),
             forgotten: AtomicI64::new(0),
             order: Mutex::new(()),
         }
@@ -154,23 +200,43 @@ impl AuthState {
     pub(crate) fn unwritten(&self) -> Vec<(SessionId, Timestamp)> {
         self.sessions
             .iter()
-            .filter_map(|(id, session)| {
-                let seen = session.seen.load(Ordering::Relaxed);
-                (seen > session.written.load(Ordering::Relaxed)).then_some((id, Timestamp::from_micros(seen)))
-            })
+            .filter_map(|(id, session)| session.seen.unwritten().map(|at| (id, at)))
             .collect()
+    }
+
+    /// Keys whose last use moved on since it was written.
+    fn unwritten_keys(&self) -> Vec<(ApiKeyId, Timestamp)> {
+        self.keys
+            .iter()
+            .filter_map(|(id, key)| key.seen.unwritten().map(|at| (id, at)))
+            .collect()
+    }
+
+    /// When a key was last used, as far as this process knows.
+    pub(crate) fn key_seen(&self, key: ApiKeyId) -> Option<Timestamp> {
+        let live = self.keys.get(&key)?;
+        let seen = live.seen.at.load(Ordering::Relaxed);
+        (seen > 0).then_some(Timestamp::from_micros(seen))
     }
 
     /// When a session was last used, as far as this process knows.
     pub(crate) fn seen(&self, session: SessionId) -> Option<Timestamp> {
         let live = self.sessions.get(&session)?;
-        Some(Timestamp::from_micros(live.seen.load(Ordering::Relaxed)))
+        Some(Timestamp::from_micros(live.seen.at.load(Ordering::Relaxed)))
+    }
+
+    fn mark_keys_written(&self, written: &[(ApiKeyId, Timestamp)]) {
+        for (id, at) in written {
+            if let Some(key) = self.keys.get(id) {
+                key.seen.written.fetch_max(at.micros(), Ordering::Relaxed);
+            }
+        }
     }
 
     pub(crate) fn mark_written(&self, written: &[(SessionId, Timestamp)]) {
         for (id, at) in written {
             if let Some(session) = self.sessions.get(id) {
-                session.written.fetch_max(at.micros(), Ordering::Relaxed);
+                session.seen.written.fetch_max(at.micros(), Ordering::Relaxed);
             }
         }
     }
@@ -191,13 +257,12 @@ impl LiveSession {
                 proved_at: row.proved_at,
             },
             expires_at: row.expires_at,
-            seen: AtomicI64::new(row.last_seen_at.micros()),
-            written: AtomicI64::new(row.last_seen_at.micros()),
+            seen: Seen::new(row.last_seen_at),
         }
     }
 
     fn idle(&self, now: Timestamp) -> bool {
-        now.micros().saturating_sub(self.seen.load(Ordering::Relaxed)) > SESSION_IDLE_SECS * MICROS
+        now.micros().saturating_sub(self.seen.at.load(Ordering::Relaxed)) > SESSION_IDLE_SECS * MICROS
     }
 }
 
@@ -231,30 +296,36 @@ impl Bank {
     ///
     /// # Errors
     /// `token_invalid`, `token_expired`; `unavailable` when it cannot be asked what was revoked.
-    pub async fn authenticate(
-        &self,
-        credential: Credential<'_>,
-        request: RequestId,
-        origin: Origin,
-    ) -> Result<Cx, Error> {
-        let now = self.clock.now();
+    pub async fn authenticate(&self, credential: Credential<'_>, arrival: Arrival) -> Result<Cx, Error> {
+        let (now, Arrival { request, origin, .. }) = (self.clock.now(), arrival);
         match credential {
             Credential::Bearer(text) => {
                 let session = self.verified_session(text, now)?;
                 self.enter_session(session, request, origin, now).await
             }
+            Credential::Browser(text) => {
+                let session = self.store.browser_session(&fingerprint(text)).await?;
+                self.enter_session(session.ok_or_else(refused)?, request, origin, now)
+                    .await
+            }
             Credential::ApiKey(text) => {
-                let shown = ApiKey::parse(text)
-                    .filter(|key| key.environment() == self.identity.settings.key_environment)
-                    .ok_or_else(refused)?;
-                let id = ApiKeyId::from_bytes(shown.id());
-                let (epoch, key) = self.live_key(id, now).await?;
-                if !self.ring.api_key_matches(&shown, &key.hash) {
-                    return Err(refused());
-                }
-                Ok(key_cx(id, &key, request, origin, now, epoch))
+                let entered = self.enter_by_key(text, arrival, now).await;
+                self.charged(entered, arrival.address, now).await
             }
         }
+    }
+
+    async fn enter_by_key(&self, text: &str, arrival: Arrival, now: Timestamp) -> Result<Cx, Error> {
+        let shown = ApiKey::parse(text)
+            .filter(|key| key.environment() == self.identity.settings.key_environment)
+            .ok_or_else(refused)?;
+        let id = ApiKeyId::from_bytes(shown.id());
+        let (epoch, key) = self.live_key(id, now).await?;
+        if !self.ring.api_key_matches(&shown, &key.hash) || !key.is_open_to(arrival.address) {
+            return Err(refused());
+        }
+        key.seen.at.fetch_max(now.micros(), Ordering::Relaxed);
+        Ok(key_cx(id, &key, arrival.request, arrival.origin, now, epoch))
     }
 
     /// The same call under the rights that are in force now.
@@ -335,7 +406,7 @@ impl Bank {
         if now >= live.expires_at {
             return Err(refused());
         }
-        live.seen.fetch_max(now.micros(), Ordering::Relaxed);
+        live.seen.at.fetch_max(now.micros(), Ordering::Relaxed);
         let caller = Caller {
             principal: Principal::User(live.person),
             session: Some(live.id),
@@ -357,7 +428,15 @@ impl Bank {
                 if row.revoked || row.user != UserState::Active {
                     return Err(refused());
                 }
-                let live = Arc::new(LiveKey::of(row));
+                let networks = match &row.sealed_networks {
+                    Some(sealed) => Some(Networks::open(
+                        &*self.people.key_of(row.owner).await?,
+                        &id,
+                        sealed,
+                    )?),
+                    None => None,
+                };
+                let live = Arc::new(LiveKey::of(row, networks));
                 state.remember(epoch, |state| state.keys.insert(id, live.clone()));
                 live
             }
@@ -392,12 +471,24 @@ impl Bank {
             self.store.touch_sessions(portion).await?;
             self.identity.state.mark_written(portion);
         }
-        Ok(seen.len())
+        let keys = self.identity.state.unwritten_keys();
+        for portion in keys.chunks(SEEN_WRITE_ROWS_MAX) {
+            self.store.touch_api_keys(portion).await?;
+            self.identity.state.mark_keys_written(portion);
+        }
+        Ok(seen.len() + keys.len())
     }
 }
 
 impl LiveKey {
-    fn of(row: ApiKeyRow) -> Self {
+    /// Whether it may be used from there.
+    fn is_open_to(&self, address: Option<IpAddr>) -> bool {
+        self.networks
+            .as_ref()
+            .is_none_or(|networks| address.is_some_and(|address| networks.hold(address)))
+    }
+
+    fn of(row: ApiKeyRow, networks: Option<Networks>) -> Self {
         Self {
             owner: row.owner,
             rights: Arc::new(Rights {
@@ -409,6 +500,9 @@ impl LiveKey {
                 hash: row.hash,
             },
             expires_at: row.expires_at,
+            networks,
+            bounds: Arc::new(row.bounds),
+            seen: Seen::new(row.last_used_at.unwrap_or_default()),
         }
     }
 }
@@ -431,4 +525,5 @@ fn key_cx(
         origin,
     };
     Cx::new(caller, live.rights.clone(), Assurance::Aal2, request, now, epoch)
+        .with_bounds(live.bounds.clone())
 }

@@ -110,8 +110,10 @@ const fn scope_of(action: Action) -> Option<&'static str> {
     match action {
         Action::AccountRead | Action::AccountList => Some("accounts:read"),
         Action::AccountOpen | Action::AccountOpenFor => Some("accounts:write"),
-        Action::TransferCreate => Some("transfers:write"),
-        Action::TransferRead => Some("transfers:read"),
+        Action::TransferCreate | Action::HoldPlace | Action::HoldCapture | Action::HoldVoid => {
+            Some("transfers:write")
+        }
+        Action::TransferRead | Action::HoldRead => Some("transfers:read"),
         Action::DepositCreate | Action::WithdrawalCreate => Some("deposits:write"),
         // A key makes no keys and changes no rights.
         _ => None,
@@ -121,7 +123,12 @@ const fn scope_of(action: Action) -> Option<&'static str> {
 const fn moves_money(action: Action) -> bool {
     matches!(
         action,
-        Action::TransferCreate | Action::DepositCreate | Action::WithdrawalCreate
+        Action::TransferCreate
+            | Action::DepositCreate
+            | Action::WithdrawalCreate
+            | Action::HoldPlace
+            | Action::HoldCapture
+            | Action::HoldVoid
     )
 }
 
@@ -182,6 +189,14 @@ const fn customer_may(action: Action) -> bool {
                 | Action::AccountClose
                 | Action::TransferCreate
                 | Action::TransferRead
+                | Action::HoldPlace
+                | Action::HoldCapture
+                | Action::HoldVoid
+                | Action::HoldRead
+                | Action::ApiKeyCreate
+                | Action::ApiKeyRead
+                | Action::ApiKeyRotate
+                | Action::ApiKeyRevoke
         )
 }
 
@@ -192,6 +207,7 @@ const fn support_may(action: Action) -> bool {
             | Action::AccountRead
             | Action::AccountList
             | Action::TransferRead
+            | Action::HoldRead
             | Action::UserRead
     )
 }
@@ -205,6 +221,7 @@ const fn teller_may(action: Action) -> bool {
                 | Action::AccountUnfreeze
                 | Action::DepositCreate
                 | Action::WithdrawalCreate
+                | Action::HoldVoid
         )
 }
 

@@ -8,7 +8,7 @@ use strongroom_crypto::{Idempotency, Keyring};
 use strongroom_domain::{
     iban::Iban,
     id::{AccountId, UserId},
-    ledger::{Answer, Command},
+    ledger::{Answer, Command, Order},
 };
 use strongroom_store::{BankRow, Store};
 
@@ -138,6 +138,23 @@ impl Bank {
     }
 
     /// Sends a command to the books; where rights changed while it waited, decides anew with the rights of now.
+    /// As [`Self::submit`], for an order: rights that changed on the way are asked for again for all of it.
+    pub(crate) async fn submit_order(
+        &self,
+        cx: &Cx,
+        order: impl Fn(&Cx) -> Result<Order, Error>,
+    ) -> Result<Vec<Answer>, Error> {
+        let mut current = cx.clone();
+        for _ in 0..STALE_ATTEMPTS_MAX {
+            let answers = self.writer.submit_order(order(&current)?).await?;
+            if !answers.contains(&Answer::Stale) {
+                return Ok(answers);
+            }
+            current = self.renew(&current).await?;
+        }
+        Err(Error::overloaded())
+    }
+
     pub(crate) async fn submit(
         &self,
         cx: &Cx,

@@ -140,6 +140,7 @@ impl Bank {
                     person: row.id,
                     subject: self.guess_subject_of(row.id),
                     kind: TicketKind::Reset,
+                    external: false,
                     created_at: now,
                     expires_at: now.plus_seconds(RESET_SECS),
                 };

@@ -3,6 +3,7 @@
 use strongroom_crypto::random;
 use strongroom_domain::{
     id::{Id, RequestId, UserId},
+    ledger::KeyBounds,
     principal::{Assurance, Caller, Origin, Principal, Role},
     time::Timestamp,
 };
@@ -51,6 +52,8 @@ pub struct Cx {
     pub(crate) epoch: i64,
     /// How fresh the proofs are.
     pub(crate) proofs: Proofs,
+    /// What the integration's key may move, for an integration.
+    pub(crate) bounds: Option<std::sync::Arc<KeyBounds>>,
 }
 
 impl Cx {
@@ -74,6 +77,7 @@ impl Cx {
                 login_at: None,
                 proved_at: None,
             },
+            bounds: None,
         }
     }
 
@@ -82,6 +86,24 @@ impl Cx {
     pub const fn with_proofs(mut self, proofs: Proofs) -> Self {
         self.proofs = proofs;
         self
+    }
+
+    /// The same call by an integration whose key has these caveats.
+    #[must_use]
+    pub fn with_bounds(mut self, bounds: std::sync::Arc<KeyBounds>) -> Self {
+        self.bounds = Some(bounds);
+        self
+    }
+
+    /// Whose idempotency keys the caller names: a person's, or an integration's, whatever key it shows today.
+    ///
+    /// # Errors
+    /// `unauthenticated` when there is nobody.
+    pub(crate) fn key_owner(&self) -> Result<[u8; 16], Error> {
+        match &self.bounds {
+            Some(bounds) => Ok(*bounds.integration.as_bytes()),
+            None => Ok(*self.person()?.as_bytes()),
+        }
     }
 
     /// Nobody yet.

@@ -228,7 +228,20 @@ impl From<Refusal> for Error {
             Refusal::AccountNotEmpty => (Kind::Conflict, "Only an account at zero can be closed."),
             Refusal::AccountNotFound => (Kind::NotFound, "There is no such account."),
             Refusal::NotFrozenByYou => (Kind::Conflict, "There is no freeze that you could lift."),
+            Refusal::LimitExceeded => (Kind::Rejected, "This is more than may be moved."),
+            Refusal::PayeeNotAllowed => (Kind::Rejected, "The key may not be used to pay this account."),
             Refusal::NumberTaken => (Kind::Internal, "No account number could be drawn."),
+            Refusal::HoldNotFound => (Kind::NotFound, "There is no such hold."),
+            Refusal::HoldNotOpen => (
+                Kind::Conflict,
+                "The hold was captured or voided, or its time is over.",
+            ),
+            Refusal::ExceedsHold => (Kind::Rejected, "The hold does not reserve that much."),
+            Refusal::BatchRefused => (
+                Kind::Rejected,
+                "Another item of the batch was refused, and all were to be done or none.",
+            ),
+            Refusal::TooManyHolds => (Kind::Rejected, "The account has as many holds as it may have."),
         };
         Self::new(kind, refusal.code(), detail)
     }

@@ -65,6 +65,24 @@ impl Bank {
         self.ring.blind_index(INDEX, &name)
     }
 
+    /// Who is counted where nobody in particular tries: a network address, for IPv6 its /64.
+    pub(crate) fn guess_subject_of_address(&self, address: &str) -> Subject {
+        let network = match address.parse() {
+            Ok(std::net::IpAddr::V6(v6)) => v6.octets()[..8].to_vec(),
+            _ => address.as_bytes().to_vec(),
+        };
+        self.ring
+            .blind_index(INDEX, &[&b"address"[..], &network].concat())
+    }
+
+    /// Takes a try back that turned out not to be wrong.
+    pub(crate) async fn return_guess(&self, subject: &Subject) -> Result<(), Error> {
+        let tx = self.store.write(Scope::System).await?;
+        let count = give_back(tx.lock_guesses(subject, self.clock.now()).await?);
+        tx.set_guesses(subject, count).await?;
+        Ok(tx.commit().await?)
+    }
+
     /// Counts a try before it is made; false when it must not be made.
     pub(crate) async fn take_guess(&self, subject: &Subject, now: Timestamp) -> Result<bool, Error> {
         let tx = self.store.write(Scope::System).await?;

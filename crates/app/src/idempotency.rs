@@ -1,15 +1,12 @@
 //! Idempotency keys: the client's name for one intent.
 //!
 //! What must hold (decided in the books, in the same commit as the money): one key of one owner does one thing, and
-//! every retry gets the same answer. The scope is the owner, so that a new key of the same integration cannot pay
-//! twice. A request's content is kept as keyed digests of its fields, so that a mismatch can name the field and the
-//! table tells nothing.
+//! every retry gets the same answer. The scope is the owner: a person, or an integration whatever its key is, so
+//! that a replaced key cannot pay twice. A request's content is kept as keyed digests of its fields, so that a mismatch
+//! can name the field and the table tells nothing.
 
 use strongroom_crypto::Idempotency as Keyed;
-use strongroom_domain::{
-    id::UserId,
-    ledger::{Fingerprint, Idempotency, IdempotencyTag},
-};
+use strongroom_domain::ledger::{Fingerprint, Idempotency, IdempotencyTag};
 
 /// Fields of a request in the order of its fingerprint. Position 0 is always the verb with the ids of its path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +22,7 @@ impl Fields {
 /// A client's idempotency key with its owner.
 #[derive(Debug, Clone)]
 pub struct IdempotencyKey {
-    owner: UserId,
+    owner: [u8; 16],
     text: String,
 }
 
@@ -34,7 +31,7 @@ impl IdempotencyKey {
     pub const CHARS_MAX: usize = 255;
 
     /// Takes 1 to 255 printable ASCII characters.
-    pub fn new(owner: UserId, text: &str) -> Option<Self> {
+    pub fn new(owner: [u8; 16], text: &str) -> Option<Self> {
         let fits = !text.is_empty()
             && text.len() <= Self::CHARS_MAX
             && text.bytes().all(|byte| (0x20..=0x7e).contains(&byte));
@@ -44,9 +41,16 @@ impl IdempotencyKey {
         })
     }
 
+    /// The key of one item behind the first of a request with many: no client can send it.
+    pub(crate) fn item(mut self, number: usize) -> Self {
+        self.text.push('\n');
+        self.text.push_str(&number.to_string());
+        self
+    }
+
     /// The tag under a key of the ring.
     pub fn tag(&self, keyed: &Keyed) -> IdempotencyTag {
-        keyed.tag(*self.owner.as_bytes(), &self.text)
+        keyed.tag(self.owner, &self.text)
     }
 
     /// What the books compare: the tag and the digests of all fields.

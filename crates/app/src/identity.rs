@@ -13,7 +13,13 @@ use strongroom_domain::{
 };
 
 use crate::{
-    auth_state::AuthState, bank::Bank, cx::Cx, error::Error, mail::MailSink, security_events::Pending,
+    auth_state::AuthState,
+    bank::Bank,
+    cx::Cx,
+    error::Error,
+    external::{ProviderSettings, Providers},
+    mail::MailSink,
+    security_events::Pending,
 };
 
 /// Lifetime of an access token, in seconds.
@@ -48,6 +54,8 @@ pub struct IdentitySettings {
     pub step_up_transfer_over: u64,
     /// Customers without a second factor are asked for one, too, so that they must bind one first.
     pub customer_mfa_required: bool,
+    /// Issuers elsewhere that people may log in by.
+    pub providers: Vec<ProviderSettings>,
     /// The sender's name in mails and authenticator apps.
     pub bank_name: String,
 }
@@ -79,6 +87,7 @@ impl IdentitySettings {
             },
             step_up_transfer_over: Self::STEP_UP_TRANSFER_OVER,
             customer_mfa_required: false,
+            providers: Vec::new(),
             bank_name: "Strongroom".to_owned(),
         }
     }
@@ -93,6 +102,7 @@ pub(crate) struct Identity {
     /// None where the server's address has no host name: then there are no passkeys.
     pub(crate) passkeys: Option<Passkeys>,
     pub(crate) state: AuthState,
+    pub(crate) external: Providers,
     pub(crate) failures: Pending,
     pub(crate) mail: tokio::sync::OnceCell<Arc<dyn MailSink>>,
     pub(crate) mail_waits: tokio::sync::Notify,
@@ -106,6 +116,7 @@ impl Identity {
                 .map_err(Error::internal)?,
             passkeys: Passkeys::new(&settings.public_url, &settings.bank_name).ok(),
             state: AuthState::default(),
+            external: Providers::new(&settings.public_url, &settings.providers),
             failures: Pending::default(),
             settings: settings.clone(),
             mail: tokio::sync::OnceCell::new(),

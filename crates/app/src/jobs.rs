@@ -83,8 +83,9 @@ impl Bank {
         for _ in 0..SWEEP_PORTIONS_MAX {
             let tx = self.store.write(Scope::System).await?;
             let most = tx.sweep_identity(now, quiet, ended).await?;
+            let nonces = tx.forget_nonces(now).await?;
             tx.commit().await?;
-            if most < SWEEP_ROWS_MAX.unsigned_abs() {
+            if nonces == 0 && most < SWEEP_ROWS_MAX.unsigned_abs() {
                 break;
             }
         }

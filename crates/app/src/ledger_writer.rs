@@ -12,12 +12,12 @@ use std::{
     time::Duration,
 };
 
-use strongroom_domain::ledger::{Answer, Command, IdempotencyTag, Signer, decide};
+use strongroom_domain::ledger::{Answer, Command, IdempotencyTag, Order, Signer, decide_orders};
 use strongroom_store::{
     StoreError,
     ledger::{BATCH_COMMANDS_MAX, Lane, LaneCounters, Need},
 };
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use crate::error::{Error, Kind};
 
@@ -43,14 +43,17 @@ impl Default for WriterSettings {
 }
 
 struct Job {
-    command: Command,
-    reply: oneshot::Sender<Result<Answer, Error>>,
+    order: Order,
+    reply: oneshot::Sender<Result<Vec<Answer>, Error>>,
+    /// The order's place in the queue, as many as it has commands; given back when a batch takes it.
+    place: OwnedSemaphorePermit,
 }
 
 /// Hands commands to the writer. Cheap to clone; the writer ends when the last one is gone and the queue is empty.
 #[derive(Debug, Clone)]
 pub struct LedgerWriter {
-    queue: mpsc::Sender<Job>,
+    queue: mpsc::UnboundedSender<Job>,
+    places: Arc<Semaphore>,
     in_flight: Arc<InFlight>,
     counters: watch::Receiver<LaneCounters>,
     stop: Arc<Notify>,
@@ -67,7 +70,8 @@ impl LedgerWriter {
         signer: Arc<dyn Signer + Send + Sync>,
         settings: WriterSettings,
     ) -> std::io::Result<Self> {
-        let (queue, waiting) = mpsc::channel(settings.queue_commands_max.max(1));
+        let (queue, waiting) = mpsc::unbounded_channel();
+        let places = Arc::new(Semaphore::new(settings.queue_commands_max.max(1)));
         let (report, counters) = watch::channel(LaneCounters::default());
         let batch_max = settings.batch_commands_max.clamp(1, BATCH_COMMANDS_MAX);
         let (stop, (ending, ended)) = (Arc::new(Notify::new()), watch::channel(false));
@@ -89,6 +93,7 @@ impl LedgerWriter {
             .spawn(move || runtime.block_on(writer.run()))?;
         Ok(Self {
             queue,
+            places,
             in_flight: Arc::default(),
             counters,
             stop,
@@ -105,13 +110,30 @@ impl LedgerWriter {
     /// A command whose key is already on its way joins the first one: both get the same answer. Only when the first
     /// takes longer than two seconds the second is told `idempotency_in_progress`.
     pub async fn submit(&self, command: Command) -> Result<Answer, Error> {
+        let answers = self.submit_order(command.into()).await?;
+        let answer = answers.into_iter().next();
+        answer.ok_or_else(|| Error::broken("a command without an answer"))
+    }
+
+    /// As [`Self::submit`], for several commands that are decided in one commit: 1 to [`BATCH_COMMANDS_MAX`]. The key
+    /// of the first stands for all.
+    ///
+    /// # Errors
+    /// As [`Self::submit`].
+    pub async fn submit_order(&self, order: Order) -> Result<Vec<Answer>, Error> {
         let (reply, answer) = oneshot::channel();
-        let tag = command.idempotency.as_ref().map(|key| key.tag);
+        let first = order.commands.first();
+        let tag = first.and_then(|command| command.idempotency.as_ref().map(|key| key.tag));
         let entered = tag.map(|tag| InFlight::enter(&self.in_flight, tag));
-        self.queue.try_send(Job { command, reply }).map_err(|_| {
+        let overloaded = || {
             metrics::counter!("strongroom_lane_refused_total").increment(1);
             Error::overloaded()
-        })?;
+        };
+        let places = u32::try_from(order.commands.len()).map_err(|_| overloaded())?;
+        let place = self.places.clone().try_acquire_many_owned(places);
+        let place = place.map_err(|_| overloaded())?;
+        let job = Job { order, reply, place };
+        self.queue.send(job).map_err(|_| overloaded())?;
         if entered.as_ref().is_some_and(|entry| !entry.first) {
             return match tokio::time::timeout(JOIN_WAIT, answer).await {
                 Ok(answer) => answer.map_err(|_| Error::commit_unknown())?,
@@ -141,7 +163,7 @@ impl LedgerWriter {
 struct Writer {
     lane: Lane,
     signer: Arc<dyn Signer + Send + Sync>,
-    waiting: mpsc::Receiver<Job>,
+    waiting: mpsc::UnboundedReceiver<Job>,
     batch_max: usize,
     report: watch::Sender<LaneCounters>,
     stop: Arc<Notify>,
@@ -150,40 +172,56 @@ struct Writer {
 
 impl Writer {
     async fn run(mut self) {
-        let mut batch = Vec::with_capacity(self.batch_max);
+        let mut batch: Vec<Job> = Vec::with_capacity(self.batch_max);
+        // What did not fit into the last batch is the first of the next.
+        let mut left: Option<Job> = None;
         let stop = self.stop.clone();
         loop {
-            let first = tokio::select! {
-                biased;
-                first = self.waiting.recv() => first,
-                () = stop.notified() => {
-                    self.waiting.close();
-                    continue;
-                }
+            let first = match left.take() {
+                Some(job) => Some(job),
+                None => tokio::select! {
+                    biased;
+                    first = self.waiting.recv() => first,
+                    () = stop.notified() => {
+                        self.waiting.close();
+                        continue;
+                    }
+                },
             };
             let Some(first) = first else { break };
+            let mut commands = first.order.commands.len();
             batch.push(first);
-            while batch.len() < self.batch_max
+            while commands < self.batch_max
                 && let Ok(next) = self.waiting.try_recv()
             {
+                if commands.saturating_add(next.order.commands.len()) > self.batch_max {
+                    left = Some(next);
+                    break;
+                }
+                commands = commands.saturating_add(next.order.commands.len());
                 batch.push(next);
             }
-            let (commands, replies): (Vec<_>, Vec<_>) =
-                batch.drain(..).map(|job| (job.command, job.reply)).unzip();
+            let (orders, replies): (Vec<_>, Vec<_>) = batch
+                .drain(..)
+                .map(|job| {
+                    drop(job.place);
+                    (job.order, job.reply)
+                })
+                .unzip();
             #[expect(clippy::cast_precision_loss, reason = "a histogram is of floats")]
-            metrics::histogram!("strongroom_lane_batch_commands").record(commands.len() as f64);
-            match self.commit(&commands).await {
+            metrics::histogram!("strongroom_lane_batch_commands").record(commands as f64);
+            match self.commit(&orders).await {
                 // A sender that went away does not care; the commit stands all the same.
                 Ok(answers) => replies
                     .into_iter()
                     .zip(answers)
-                    .for_each(|(reply, answer)| drop(reply.send(Ok(answer)))),
+                    .for_each(|(reply, answers)| drop(reply.send(Ok(answers)))),
                 Err(error) => replies
                     .into_iter()
                     .for_each(|reply| drop(reply.send(Err(error.clone())))),
             }
             self.report.send_replace(self.lane.counters());
-            if self.waiting.is_empty() {
+            if self.waiting.is_empty() && left.is_none() {
                 self.lane.idle().await;
             }
         }
@@ -194,8 +232,9 @@ impl Writer {
     /// Runs the batch until it is committed or it is certain that it is not. After a commit whose outcome is not known
     /// the same batch begins again: its locks wait for the old transaction to end, and its keys tell whether it was
     /// done.
-    async fn commit(&mut self, commands: &[Command]) -> Result<Vec<Answer>, Error> {
-        let need = Need::of(commands);
+    async fn commit(&mut self, orders: &[Order]) -> Result<Vec<Vec<Answer>>, Error> {
+        let need = Need::of(orders);
+        let commands: usize = orders.iter().map(|order| order.commands.len()).sum();
         let (mut unknown, mut unknowns) = (false, 0);
         let mut last = StoreError::Retry;
         for _ in 0..ATTEMPTS_MAX {
@@ -213,10 +252,10 @@ impl Writer {
             // A decision that panics has left its book half changed: nothing of it is used, the transaction is
             // abandoned.
             let decided = catch_unwind(AssertUnwindSafe(|| {
-                decide(&mut book, commands, self.signer.as_ref())
+                decide_orders(&mut book, orders, self.signer.as_ref())
             }));
             let Ok((changes, answers)) = decided else {
-                return Self::after_panic(commands);
+                return Self::after_panic(orders);
             };
             if unknowns > 1 && known_before == 0 {
                 last = StoreError::Unavailable("commit failed".to_owned());
@@ -225,10 +264,7 @@ impl Writer {
             match self.lane.commit(book, &changes).await {
                 Ok(()) => return Ok(answers),
                 Err(StoreError::CommitUnknown) => {
-                    tracing::warn!(
-                        commands = commands.len(),
-                        "outcome of a commit unknown; looking the keys up"
-                    );
+                    tracing::warn!(commands, "outcome of a commit unknown; looking the keys up");
                     (unknown, unknowns, last) = (true, unknowns + 1, StoreError::CommitUnknown);
                 }
                 // Another node was faster with a key, a number or the bank's own accounts: the next look sees it.
@@ -239,7 +275,7 @@ impl Writer {
                 }
             }
         }
-        tracing::error!(commands = commands.len(), error = %last, unknown, "a batch was given up");
+        tracing::error!(commands, error = %last, unknown, "a batch was given up");
         metrics::counter!("strongroom_lane_failed_total").increment(1);
         if unknown {
             Err(Error::commit_unknown())
@@ -250,13 +286,13 @@ impl Writer {
 
     /// The batch is given up and told so: alone a command is told that it is our fault, in company to come back, where
     /// it meets other neighbours. Nothing was changed.
-    fn after_panic(commands: &[Command]) -> Result<Vec<Answer>, Error> {
+    fn after_panic(orders: &[Order]) -> Result<Vec<Vec<Answer>>, Error> {
         metrics::counter!("strongroom_lane_panics_total").increment(1);
         tracing::error!(
-            commands = commands.len(),
+            orders = orders.len(),
             "a decision panicked; nothing of its batch was booked"
         );
-        if let [_one] = commands {
+        if let [_one] = orders {
             return Err(Error::broken("a decision panicked"));
         }
         Err(Error::unavailable(StoreError::Corrupt(

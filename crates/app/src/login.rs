@@ -42,6 +42,8 @@ pub const TICKET_SECS: i64 = 5 * 60;
 pub(crate) const BY_PASSWORD: &[&str] = &["pwd"];
 /// Methods of a login by password and one-time code (RFC 8176).
 pub(crate) const BY_PASSWORD_AND_CODE: &[&str] = &["pwd", "otp", "mfa"];
+/// Methods of a login by an issuer elsewhere (RFC 8176 has no name for it) and one-time code.
+pub(crate) const BY_ISSUER_AND_CODE: &[&str] = &["fed", "otp", "mfa"];
 
 /// What a login leads to.
 #[derive(Debug)]
@@ -92,6 +94,8 @@ pub(crate) struct Opening {
     pub(crate) new: NewSession,
     pub(crate) refresh: RefreshToken,
     pub(crate) mark: Option<DeviceMark>,
+    /// What the browser shows for it, where it lives in one.
+    pub(crate) cookie: Option<SecretString>,
     subject: Subject,
     pub(crate) methods: &'static [&'static str],
 }
@@ -200,7 +204,11 @@ impl Bank {
     }
 
     /// What would do as a second factor; nothing where there is none.
-    async fn factor_methods(&self, person: UserId, now: Timestamp) -> Result<Vec<&'static str>, Error> {
+    pub(crate) async fn factor_methods(
+        &self,
+        person: UserId,
+        now: Timestamp,
+    ) -> Result<Vec<&'static str>, Error> {
         let factors = self.store.totp_factors(person).await?;
         let counts = self.store.factor_counts(person).await?;
         let totp = factors
@@ -219,7 +227,11 @@ impl Bank {
     }
 
     /// The shown device mark, if this bank gave it to this person. Asks the same for nobody.
-    async fn known_device(&self, person: UserId, client: &Client) -> Result<Option<[u8; 32]>, Error> {
+    pub(crate) async fn known_device(
+        &self,
+        person: UserId,
+        client: &Client,
+    ) -> Result<Option<[u8; 32]>, Error> {
         let mark = client
             .device
             .as_deref()
@@ -245,6 +257,7 @@ impl Bank {
             person,
             subject,
             kind,
+            external: false,
             created_at: cx.now(),
             expires_at: cx.now().plus_seconds(TICKET_SECS),
         };
@@ -317,6 +330,7 @@ impl Bank {
             new,
             refresh,
             mark,
+            cookie: client.browser.then(random::token),
             subject,
             methods,
         })
@@ -326,6 +340,10 @@ impl Bank {
     pub(crate) async fn write_session(&self, tx: &mut WriteTx, opening: &Opening) -> Result<(), Error> {
         let Opening { new, .. } = opening;
         tx.insert_session(new).await?;
+        if let Some(cookie) = &opening.cookie {
+            tx.insert_browser_session(&fingerprint(cookie.expose_secret()), new.id)
+                .await?;
+        }
         if let (Some(_), Some(hash)) = (&opening.mark, &new.device_hash) {
             tx.insert_device(new.person, hash, new.created_at).await?;
         }

@@ -90,12 +90,14 @@ pub(crate) enum MailKind {
     FactorChanged,
     /// A recovery code was used in place of a factor.
     RecoveryUsed,
+    /// A key for an integration was made.
+    ApiKeyMade,
     /// Somebody made an operator without the approval of another.
     BreakGlass,
 }
 
 impl MailKind {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Verification,
         Self::AddressTaken,
         Self::ResetWish,
@@ -105,6 +107,7 @@ impl MailKind {
         Self::StepUpFailures,
         Self::FactorChanged,
         Self::RecoveryUsed,
+        Self::ApiKeyMade,
         Self::BreakGlass,
     ];
 
@@ -119,6 +122,7 @@ impl MailKind {
             Self::StepUpFailures => "step_up_failures",
             Self::FactorChanged => "factor_changed",
             Self::RecoveryUsed => "recovery_used",
+            Self::ApiKeyMade => "api_key_made",
             Self::BreakGlass => "break_glass",
         }
     }
@@ -136,6 +140,7 @@ impl MailKind {
                 | Self::StepUpFailures
                 | Self::FactorChanged
                 | Self::RecoveryUsed
+                | Self::ApiKeyMade
                 | Self::BreakGlass
         )
     }
@@ -150,6 +155,7 @@ impl MailKind {
             | Self::StepUpFailures
             | Self::FactorChanged
             | Self::RecoveryUsed
+            | Self::ApiKeyMade
             | Self::BreakGlass => NOTICE_SECS,
         }
     }
@@ -164,6 +170,7 @@ impl MailKind {
             Self::StepUpFailures => "A session of yours was ended",
             Self::FactorChanged => "How you prove who you are was changed",
             Self::RecoveryUsed => "A recovery code was used",
+            Self::ApiKeyMade => "A key for a program was made in your name",
             Self::BreakGlass => "An operator was added without approval",
         }
     }
@@ -197,6 +204,9 @@ impl MailKind {
                 .to_owned(),
             Self::RecoveryUsed => "one of your recovery codes was used in place of your second factor. It lets somebody bind a new factor \
                 and nothing else. If that was not you, change your password at once and tell us."
+                .to_owned(),
+            Self::ApiKeyMade => "a key was made just now with which a program can act in your name, within the bounds that it was made \
+                with. If that was not you, take the key away, change your password and tell us."
                 .to_owned(),
             Self::BreakGlass => "an operator was added on the command line without the approval of another operator. If you do \
                 not know why, act now."

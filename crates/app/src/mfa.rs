@@ -25,7 +25,7 @@ use crate::{
     bank::Bank,
     cx::Cx,
     error::Error,
-    login::{BY_PASSWORD_AND_CODE, LoginAnswer, invalid_credentials, over},
+    login::{BY_ISSUER_AND_CODE, BY_PASSWORD_AND_CODE, LoginAnswer, invalid_credentials, over},
     personal::{Client, totp_place},
     record::Entry,
     registration::busy,
@@ -165,7 +165,11 @@ impl Bank {
                 ticket.person,
                 roles,
                 Assurance::Aal2,
-                BY_PASSWORD_AND_CODE,
+                if ticket.external {
+                    BY_ISSUER_AND_CODE
+                } else {
+                    BY_PASSWORD_AND_CODE
+                },
                 ticket.subject,
             )
             .await?;

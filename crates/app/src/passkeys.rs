@@ -39,6 +39,8 @@ pub const NAME_CHARS_MAX: usize = 60;
 const BY_PASSKEY: &[&str] = &["pop", "user", "mfa"];
 /// Methods of a login by password and passkey (RFC 8176).
 const BY_PASSWORD_AND_PASSKEY: &[&str] = &["pwd", "pop", "user", "mfa"];
+/// Methods of a login by an issuer elsewhere (RFC 8176 has no name for it) and passkey.
+const BY_ISSUER_AND_PASSKEY: &[&str] = &["fed", "pop", "user", "mfa"];
 /// What a ceremony is bound to where there is nothing.
 const UNBOUND: [u8; 32] = [0; 32];
 
@@ -342,7 +344,11 @@ impl Bank {
                     ticket.person,
                     roles,
                     Assurance::Aal2,
-                    BY_PASSWORD_AND_PASSKEY,
+                    if ticket.external {
+                        BY_ISSUER_AND_PASSKEY
+                    } else {
+                        BY_PASSWORD_AND_PASSKEY
+                    },
                     ticket.subject,
                 )
                 .await?;

@@ -65,6 +65,8 @@ pub struct Client {
     pub user_agent: String,
     /// The device mark that it shows.
     pub device: Option<String>,
+    /// Whether its sessions live in cookies, not in tokens.
+    pub browser: bool,
 }
 
 impl std::fmt::Debug for Client {
@@ -96,6 +98,7 @@ impl Client {
             address: address.to_owned(),
             user_agent: agent.to_owned(),
             device: None,
+            browser: false,
         })
     }
 }

@@ -181,6 +181,7 @@ impl Bank {
             refresh_token: child.text(),
             session: session.id,
             device: None,
+            cookie: None,
         }
     }
 

@@ -143,7 +143,7 @@ impl Bank {
         .await
     }
 
-    async fn end_locked(
+    pub(crate) async fn end_locked(
         &self,
         mut tx: WriteTx,
         cx: &Cx,

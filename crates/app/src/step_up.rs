@@ -8,7 +8,9 @@
 
 use std::sync::Arc;
 
-use strongroom_crypto::{Challenge, ExposeSecret, SecretString, StoredHash, totp};
+use strongroom_crypto::{
+    Challenge, ExposeSecret, SecretString, StoredHash, random, token::fingerprint, totp,
+};
 use strongroom_domain::{
     action::Action,
     audit::{Details, Object},
@@ -119,12 +121,16 @@ pub(crate) fn approves_money(activated_at: Timestamp, user_created_at: Timestamp
 }
 
 /// Whether an amount is above a bound in whole units of its currency.
-fn is_above(amount: Amount, currency: Currency, units: u64) -> bool {
-    let bound = 10_u128
+pub(crate) fn is_above(amount: Amount, currency: Currency, units: u64) -> bool {
+    u128::from(amount.minor().unsigned_abs()) > units_in(currency, units)
+}
+
+/// Whole units of a currency in minor units.
+pub(crate) fn units_in(currency: Currency, units: u64) -> u128 {
+    10_u128
         .checked_pow(u32::from(currency.exponent()))
         .and_then(|minor| minor.checked_mul(u128::from(units)))
-        .unwrap_or(u128::MAX);
-    u128::from(amount.minor().unsigned_abs()) > bound
+        .unwrap_or(u128::MAX)
 }
 
 impl Bank {
@@ -386,6 +392,7 @@ impl Bank {
     ) -> Result<SteppedUp, Error> {
         let id: SessionId = cx.new_id();
         let refresh = self.ring.refresh_first(*id.as_bytes());
+        let cookie = client.browser.then(random::token);
         let key = self.people.key_of(old.person).await?;
         let device_hash = old.device_hash.as_deref().and_then(|hash| hash.try_into().ok());
         let new = NewSession {
@@ -403,6 +410,10 @@ impl Bank {
         };
         tx.end_session(old.id, cx.now(), "step_up").await?;
         tx.insert_session(&new).await?;
+        if let Some(cookie) = &cookie {
+            tx.insert_browser_session(&fingerprint(cookie.expose_secret()), id)
+                .await?;
+        }
         let entry = Entry {
             object: Object::Other("session", *id.as_bytes()),
             outcome: "ok",
@@ -429,6 +440,7 @@ impl Bank {
             refresh_token: refresh.text(),
             session: id,
             device: None,
+            cookie,
         })))
     }
 }

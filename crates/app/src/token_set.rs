@@ -22,6 +22,8 @@ pub struct TokenSet {
     pub session: SessionId,
     /// A new device mark, where the client showed none of its own.
     pub device: Option<SecretString>,
+    /// For the cookie of a session that lives in a browser; whoever gets it gets none of the tokens.
+    pub cookie: Option<SecretString>,
 }
 
 impl Bank {
@@ -41,6 +43,7 @@ impl Bank {
             refresh_token: opening.refresh.text(),
             session: new.id,
             device: opening.mark.map(|mark| mark.text()),
+            cookie: opening.cookie,
         }
     }
 

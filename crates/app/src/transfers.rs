@@ -41,6 +41,16 @@ pub enum Payee {
     Number(Iban),
 }
 
+impl Payee {
+    /// Id and number as fingerprints take them: one of them is empty.
+    pub(crate) fn fields(&self) -> (Vec<u8>, Vec<u8>) {
+        match self {
+            Self::Account(id) => (id.as_bytes().to_vec(), Vec::new()),
+            Self::Number(number) => (Vec::new(), number.as_str().into()),
+        }
+    }
+}
+
 /// Input of [`Bank::create_transfer`].
 #[derive(Debug, Clone)]
 pub struct CreateTransfer {
@@ -159,7 +169,7 @@ impl Bank {
         Err(Error::not_found())
     }
 
-    async fn payee(&self, payee: &Payee) -> Result<Option<AccountId>, Error> {
+    pub(crate) async fn payee(&self, payee: &Payee) -> Result<Option<AccountId>, Error> {
         Ok(match payee {
             Payee::Account(id) => Some(*id),
             Payee::Number(number) => match self.numbers.get(number) {
@@ -212,6 +222,8 @@ impl Bank {
                     idempotency: asked.idempotency.clone(),
                     dry_run: asked.dry_run,
                     step_up: asked.step_up,
+                    bounds: self.bounds_for(cx, posting.currency)?,
+                    nonce: None,
                     verb: Verb::Post(posting.clone()),
                 })
             })
@@ -225,7 +237,7 @@ impl Bank {
                     },
                     replayed: false,
                 }),
-                Done::Opened(_) | Done::Changed(_) => Err(Error::broken("another answer than asked for")),
+                _ => Err(Error::broken("another answer than asked for")),
             },
             Answer::Replayed {
                 refusal: None,
@@ -291,11 +303,8 @@ pub(crate) fn may_read_transfers(cx: &Cx) -> Result<(), Error> {
     authorize(cx, Action::TransferRead, any).map(drop)
 }
 
-fn transfer_fields(input: &CreateTransfer) -> Vec<Vec<u8>> {
-    let (id, number) = match &input.to {
-        Payee::Account(id) => (id.as_bytes().to_vec(), Vec::new()),
-        Payee::Number(number) => (Vec::new(), number.as_str().into()),
-    };
+pub(crate) fn transfer_fields(input: &CreateTransfer) -> Vec<Vec<u8>> {
+    let (id, number) = input.to.fields();
     vec![
         b"transfer.create".to_vec(),
         input.from.as_bytes().to_vec(),

@@ -272,8 +272,12 @@ pub struct Account {
     pub closed: bool,
     /// Sum of all entries.
     pub balance: i64,
-    /// Reserved by open holds.
+    /// Reserved by open holds, those whose time is over included until a batch has released them.
     pub held: i64,
+    /// Number of open holds.
+    pub holds: u32,
+    /// No open hold expires before this; `None` where there is none. May lie before the first one's end.
+    pub hold_due: Option<Timestamp>,
     /// Number of entries so far; the newest one's sequence number.
     pub entries: u64,
     /// When the newest entry was booked.

@@ -43,6 +43,16 @@ actions! {
     DepositCreate = "deposit.create",
     /// Book cash out.
     WithdrawalCreate = "withdrawal.create",
+    /// Reserve money for a payee.
+    HoldPlace = "hold.place",
+    /// Pay out of a hold.
+    HoldCapture = "hold.capture",
+    /// Give a hold back.
+    HoldVoid = "hold.void",
+    /// Read a hold.
+    HoldRead = "hold.read",
+    /// Give a hold back because its time is over.
+    HoldExpire = "hold.expire",
     /// Read the trial balance and run the online check.
     LedgerInspect = "ledger.inspect",
     /// Read the audit log.
@@ -83,6 +93,10 @@ actions! {
     GrantCreate = "grant.create",
     /// Make a key for an integration.
     ApiKeyCreate = "api_key.create",
+    /// Read own keys of integrations.
+    ApiKeyRead = "api_key.read",
+    /// Replace an integration's key by a new one.
+    ApiKeyRotate = "api_key.rotate",
     /// Take an integration's key away.
     ApiKeyRevoke = "api_key.revoke",
     /// Approve or reject what somebody else asked for.

@@ -165,6 +165,8 @@ kinds! {
     DepositKind, DepositId, "dep";
     /// A withdrawal over the counter.
     WithdrawalKind, WithdrawalId, "wdr";
+    /// Money reserved for a payee.
+    HoldKind, HoldId, "hold";
     /// Server-side login state.
     SessionKind, SessionId, "sess";
     /// One request, as named in logs and answers.
@@ -181,6 +183,8 @@ kinds! {
     StepUpKind, StepUpId, "stup";
     /// A passkey.
     PasskeyKind, PasskeyId, "pkey";
+    /// A login by an issuer elsewhere.
+    ExternalLoginKind, ExternalLoginId, "xlog";
     /// Failures of nobody in particular, counted together.
     SecurityEventKind, SecurityEventId, "sev";
     /// A message to a person.

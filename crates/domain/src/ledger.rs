@@ -8,16 +8,22 @@
 
 mod apply;
 mod book;
+mod bounds;
 mod command;
+mod order;
 mod refusal;
 
 #[cfg(test)]
 mod tests;
 
-pub use apply::{Answer, Done, Signer, decide};
-pub use book::{Book, Changes, OpenedAccount, SealedText, StepUp, StoredOutcome};
-pub use command::{
-    AccountChange, Authority, Command, Fingerprint, Idempotency, IdempotencyTag, NewAccount, Owned, Posting,
-    SealedMemo, StepUpClaim, Verb,
+pub use apply::{Answer, Done, Signer, decide, decide_orders};
+pub use book::{Book, Captured, Changes, OpenedAccount, SealedText, StepUp, StoredOutcome};
+pub use bounds::{
+    BUDGET_WINDOW_SECS_MAX, BUDGET_WINDOW_SECS_MIN, Budget, BudgetState, KEY_PAYEES_MAX, KeyBounds, Nonce,
 };
+pub use command::{
+    AccountChange, Authority, Capture, Command, Fingerprint, HoldRef, Idempotency, IdempotencyTag,
+    NewAccount, NewHold, Owned, Posting, SealedMemo, StepUpClaim, Verb,
+};
+pub use order::Order;
 pub use refusal::Refusal;

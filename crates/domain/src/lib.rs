@@ -20,6 +20,7 @@
 pub mod account;
 pub mod action;
 pub mod audit;
+pub mod hold;
 pub mod iban;
 pub mod id;
 pub mod ledger;

@@ -17,11 +17,13 @@ pub enum TransactionKind {
     Deposit,
     /// Cash over the counter, out.
     Withdrawal,
+    /// Out of a hold to the payee that it was reserved for.
+    Capture,
 }
 
 impl TransactionKind {
     /// All kinds.
-    pub const ALL: [Self; 3] = [Self::Transfer, Self::Deposit, Self::Withdrawal];
+    pub const ALL: [Self; 4] = [Self::Transfer, Self::Deposit, Self::Withdrawal, Self::Capture];
 
     /// The stable name.
     pub const fn name(self) -> &'static str {
@@ -29,6 +31,7 @@ impl TransactionKind {
             Self::Transfer => "transfer",
             Self::Deposit => "deposit",
             Self::Withdrawal => "withdrawal",
+            Self::Capture => "capture",
         }
     }
 

@@ -6,11 +6,13 @@
 
 pub(crate) mod outcomes;
 mod postgres;
+mod postgres_bounds;
 mod postgres_load;
 mod postgres_write;
 mod read;
 pub(crate) mod rows;
 mod sqlite;
+mod sqlite_bounds;
 mod sqlite_write;
 
 use std::{collections::BTreeSet, fmt::Debug};
@@ -21,9 +23,10 @@ pub use read::{AccountView, HistoryLine, HistoryStart, TransactionView, TrialBal
 pub use sqlite::SqliteLane;
 pub(crate) use sqlite::spawn_checkpointer;
 use strongroom_domain::{
+    account::Account,
     iban::Iban,
-    id::{AccountId, StepUpId},
-    ledger::{Book, Changes, Command, IdempotencyTag, Verb},
+    id::{AccountId, ApiKeyId, HoldId, StepUpId},
+    ledger::{Book, Changes, Command, IdempotencyTag, Nonce, Order, Verb},
     time::{Date, Timestamp},
 };
 
@@ -41,19 +44,41 @@ pub struct Need {
     pub tags: BTreeSet<IdempotencyTag>,
     /// Approvals by a fresh factor.
     pub step_ups: BTreeSet<StepUpId>,
+    /// Holds that are captured or voided.
+    pub holds: BTreeSet<HoldId>,
+    /// Budgets of integrations.
+    pub budgets: BTreeSet<ApiKeyId>,
+    /// Nonces of signed requests.
+    pub nonces: BTreeSet<Nonce>,
     /// Account numbers that are about to be taken.
     pub numbers: BTreeSet<Iban>,
 }
 
 impl Need {
+    /// The union of what the orders need.
+    pub fn of(orders: &[Order]) -> Self {
+        let mut need = Self::of_commands(orders.iter().flat_map(|order| &order.commands));
+        let claims = orders.iter().filter_map(|order| order.step_up);
+        need.step_ups.extend(claims.filter_map(|claim| claim.approval));
+        need
+    }
+
     /// The union of what the commands need.
-    pub fn of(commands: &[Command]) -> Self {
+    pub fn of_commands<'a>(commands: impl IntoIterator<Item = &'a Command>) -> Self {
         let mut need = Self::default();
         for command in commands {
             need.accounts.extend(command.accounts());
             need.tags.extend(command.idempotency.as_ref().map(|key| key.tag));
             need.step_ups
                 .extend(command.step_up.and_then(|claim| claim.approval));
+            need.holds.extend(command.hold());
+            let bounds = command.bounds.as_deref();
+            need.budgets.extend(
+                bounds
+                    .filter(|bounds| bounds.budget.is_some())
+                    .map(|bounds| bounds.integration),
+            );
+            need.nonces.extend(command.nonce);
             if let Verb::Open(new) = &command.verb {
                 need.accounts.insert(new.id);
                 need.numbers.insert(new.number.clone());
@@ -61,6 +86,11 @@ impl Need {
         }
         need
     }
+}
+
+/// Whether a hold on this account may be over by then: all its open holds must be read.
+fn is_due(account: &Account, at: Timestamp) -> bool {
+    account.hold_due.is_some_and(|due| due <= at)
 }
 
 /// The bank's time, as the lane may ask for it.

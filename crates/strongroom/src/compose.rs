@@ -3,8 +3,8 @@
 use std::{error::Error, path::Path, sync::Arc};
 
 use strongroom_app::{
-    Bank, BankSettings, Clock, SystemClock, identity::IdentitySettings, keys::load_keyring,
-    ledger_writer::WriterSettings,
+    Bank, BankSettings, Clock, SystemClock, external::ProviderSettings, identity::IdentitySettings,
+    keys::load_keyring, ledger_writer::WriterSettings,
 };
 use strongroom_crypto::{EnvProvider, FileProvider, KeyEnvironment, KeyProvider, self_test};
 use strongroom_store::{DatabaseUrl, Store, StoreSettings};
@@ -12,6 +12,7 @@ use strongroom_store::{DatabaseUrl, Store, StoreSettings};
 use crate::{
     config::{self, Config, Environment, PublicUrl},
     data_dir::DataDir,
+    egress::Egress,
 };
 
 type Failure = Box<dyn Error + Send + Sync>;
@@ -82,6 +83,7 @@ pub(crate) async fn bank(
     identity.approvals_bootstrap = config.approvals_bootstrap;
     identity.customer_mfa_required = config.auth.customer_mfa_required;
     identity.step_up_transfer_over = config.auth.step_up_transfer_over;
+    identity.providers = config.auth.providers.iter().map(login_provider).collect();
     if config.environment == Environment::Production {
         identity.key_environment = KeyEnvironment::Live;
     }
@@ -97,7 +99,21 @@ pub(crate) async fn bank(
             queue_commands_max: config.lane.queue_max,
         },
     };
-    Ok(Arc::new(
-        Bank::open(store, Arc::new(ring), &settings, Arc::new(SystemClock)).await?,
-    ))
+    let bank = Bank::open(store, Arc::new(ring), &settings, Arc::new(SystemClock)).await?;
+    if !config.auth.providers.is_empty() {
+        bank.fetch_by(Arc::new(Egress::new(
+            config.environment != Environment::Production,
+        )?));
+    }
+    Ok(Arc::new(bank))
+}
+
+fn login_provider(provider: &config::Provider) -> ProviderSettings {
+    ProviderSettings {
+        name: provider.name.clone(),
+        title: provider.title.clone(),
+        issuer: provider.issuer.clone(),
+        client_id: provider.client_id.clone(),
+        client_secret: provider.client_secret.clone(),
+    }
 }

@@ -14,7 +14,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use strongroom_app::{
-    Bank, Cx,
+    Arrival, Bank, Cx,
     accounts::{AccountDetails, OpenAccount},
     api_keys::{AddApiKey, KeyOwner},
     auth_state::Credential,
@@ -153,6 +153,15 @@ async fn customers(bank: &Arc<Bank>, logins: &Logins) -> Result<Vec<UserId>, Fai
     Ok(ids)
 }
 
+/// The sample bank makes itself, from within.
+fn arrival() -> Arrival {
+    Arrival {
+        request: request(),
+        origin: Origin::Job,
+        address: None,
+    }
+}
+
 /// The customer, logged in.
 async fn person(bank: &Arc<Bank>, login: &Login) -> Result<Cx, Failure> {
     let anonymous = Cx::anonymous(request(), bank.clock().now(), Origin::Job);
@@ -168,27 +177,20 @@ async fn person(bank: &Arc<Bank>, login: &Login) -> Result<Cx, Failure> {
         return Err("a demo login asks for more than a password".into());
     };
     let token = Credential::Bearer(tokens.access_token.expose_secret());
-    Ok(bank.authenticate(token, request(), Origin::Job).await?)
+    Ok(bank.authenticate(token, arrival()).await?)
 }
 
 /// Somebody at the counter, for as long as the sample bank is made.
 async fn counter(bank: &Arc<Bank>) -> Result<Cx, Failure> {
     let cx = bank.cx_cli(rustix::process::getuid().as_raw()).await?;
+    let scopes = ["accounts:write", "accounts:read", "deposits:write"];
     let input = AddApiKey {
-        owner: KeyOwner::Technical(Role::Teller),
-        name: "sample bank".to_owned(),
-        scopes: ["accounts:write", "accounts:read", "deposits:write"]
-            .map(str::to_owned)
-            .to_vec(),
         expires_at: Some(cx.now().plus_seconds(60)),
+        ..AddApiKey::new(KeyOwner::Technical(Role::Teller), "sample bank", &scopes)
     };
     let added = bank.add_api_key(&cx, input).await?;
     Ok(bank
-        .authenticate(
-            Credential::ApiKey(added.key.expose_secret()),
-            request(),
-            Origin::Job,
-        )
+        .authenticate(Credential::ApiKey(added.key.expose_secret()), arrival())
         .await?)
 }
 

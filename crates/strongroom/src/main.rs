@@ -8,6 +8,7 @@ mod config;
 mod control;
 mod data_dir;
 mod demo;
+mod egress;
 mod logging;
 mod metrics;
 mod process;

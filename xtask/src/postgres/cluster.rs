@@ -16,7 +16,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use super::programs::{self, Programs};
+use super::{
+    programs::{self, Programs},
+    small_disk,
+};
 use crate::outcome::{Failure, Outcome};
 
 /// Name of the superuser inside the cluster.
@@ -62,6 +65,7 @@ pub(crate) struct Cluster {
     folder: PathBuf,
     programs: Programs,
     url: String,
+    small_disk: Option<&'static str>,
 }
 
 impl Cluster {
@@ -77,13 +81,14 @@ impl Cluster {
             let port = free_port()?;
             let mut keeper = keep(&programs, &account, &folder.path, port, settings)?;
             match wait_until_ready(&mut keeper, &folder.path) {
-                Ok(()) => {
+                Ok(server) => {
                     let url = format!("postgres://{SUPERUSER}:{password}@127.0.0.1:{port}/postgres");
                     return Ok(Cluster {
                         keeper,
                         folder: folder.given_to_the_keeper(),
                         programs,
                         url,
+                        small_disk: small_disk::of(&server),
                     });
                 }
                 Err(failure) => {
@@ -125,6 +130,9 @@ impl Cluster {
             .env(super::URL_VARIABLE, &self.url)
             .env(super::PROGRAMS_VARIABLE, &self.programs.folder)
             .env("PATH", programs::path_with(&self.programs.folder));
+        if let Some(place) = self.small_disk {
+            command.env(super::SMALL_DISK_VARIABLE, place);
+        }
     }
 }
 
@@ -175,6 +183,18 @@ impl Account {
         if let Some((user, group)) = self.ids {
             command.uid(user).gid(group);
         }
+    }
+
+    /// A command that runs as this account, with a small disk where there can be one.
+    fn run(&self, program: &str) -> Command {
+        let disk = self
+            .ids
+            .and_then(|(user, group)| small_disk::command(user, group, program));
+        disk.unwrap_or_else(|| {
+            let mut command = Command::new(program);
+            self.become_it(&mut command);
+            command
+        })
     }
 
     fn own(&self, path: &Path) -> Outcome<()> {
@@ -305,7 +325,7 @@ fn settings(folder: &Path, port: u16) -> Vec<String> {
 }
 
 fn keep(programs: &Programs, account: &Account, folder: &Path, port: u16, extra: &[&str]) -> Outcome<Child> {
-    let mut command = Command::new("/bin/sh");
+    let mut command = account.run("/bin/sh");
     command
         .args(["-c", KEEPER, "strongroom-keeper"])
         .arg(folder)
@@ -326,14 +346,13 @@ fn keep(programs: &Programs, account: &Account, folder: &Path, port: u16, extra:
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null());
-    account.become_it(&mut command);
     command
         .spawn()
         .map_err(|e| format!("the keeper of PostgreSQL could not be started: {e}").into())
 }
 
-/// Waits until the server says in its own state file that it takes connections.
-fn wait_until_ready(keeper: &mut Child, folder: &Path) -> Outcome<()> {
+/// Waits until the server says in its own state file that it takes connections; returns its process id.
+fn wait_until_ready(keeper: &mut Child, folder: &Path) -> Outcome<String> {
     let pid = first_line_of(keeper)?;
     let state = folder.join("data/postmaster.pid");
     let ready = || fs::read_to_string(&state).is_ok_and(|text| says_ready(&text, &pid));
@@ -344,7 +363,7 @@ fn wait_until_ready(keeper: &mut Child, folder: &Path) -> Outcome<()> {
         gone || ready()
     });
     match (in_time, gone) {
-        (true, false) => Ok(()),
+        (true, false) => Ok(pid),
         (true, true) => Err("the server ended at once".into()),
         (false, _) => Err(format!("not ready after {START_SECS_MAX} s").into()),
     }

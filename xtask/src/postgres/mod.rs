@@ -6,6 +6,7 @@
 
 mod cluster;
 mod programs;
+mod small_disk;
 
 pub(crate) use cluster::Cluster;
 
@@ -17,6 +18,8 @@ use crate::run;
 
 /// Where the tests find the superuser's URL.
 pub(crate) const URL_VARIABLE: &str = "STRONGROOM_TEST_POSTGRES";
+/// Where the server has a disk that is soon full; absent where it has none.
+const SMALL_DISK_VARIABLE: &str = "STRONGROOM_TEST_POSTGRES_SMALL_DISK";
 /// Where they find `initdb`, `postgres` and the like, for a cluster of their own.
 const PROGRAMS_VARIABLE: &str = "STRONGROOM_TEST_POSTGRES_PROGRAMS";
 

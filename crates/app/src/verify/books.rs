@@ -23,10 +23,18 @@ impl Run<'_> {
                 .take_unsealed(&snapshot, replay, &mut self.findings)
                 .await?;
             let accounts = snapshot.accounts_after(after, PAGE_ACCOUNTS).await?;
+            let holds = match accounts.last() {
+                Some(last) => snapshot.open_holds(after, last.id).await?,
+                None => Vec::new(),
+            };
             let full = accounts.len() >= usize::try_from(PAGE_ACCOUNTS).unwrap_or(usize::MAX);
             for stored in accounts {
                 after = stored.id;
                 self.compare(&stored, replay);
+                let first = holds.partition_point(|hold| hold.account < stored.id);
+                let end = holds.partition_point(|hold| hold.account <= stored.id);
+                let of_it = holds.get(first..end).unwrap_or_default();
+                replay.compare_holds(stored.id, of_it, &mut self.findings);
             }
             if !full {
                 return Ok(());

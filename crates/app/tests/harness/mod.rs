@@ -12,7 +12,7 @@ use std::{
 };
 
 use strongroom_app::{
-    Bank, BankSettings, Clock, Credential, Cx, Error, ExposeSecret, IdentitySettings, SecretString,
+    Arrival, Bank, BankSettings, Clock, Credential, Cx, Error, ExposeSecret, IdentitySettings, SecretString,
     accounts::OpenAccount,
     counter::MoveCash,
     login::{LoginAnswer, TokenSet},
@@ -157,6 +157,7 @@ pub fn client() -> Client {
         address: "127.0.0.9".to_owned(),
         user_agent: "test/1".to_owned(),
         device: None,
+        browser: false,
     }
 }
 
@@ -265,7 +266,7 @@ impl TestBank {
     /// Who shows this access token.
     pub async fn enter(&self, token: &SecretString) -> Result<Cx, Error> {
         let credential = Credential::Bearer(token.expose_secret());
-        self.bank.authenticate(credential, request(), Origin::Api).await
+        self.bank.authenticate(credential, arrival(None)).await
     }
 
     pub async fn register(&self, email: &str, password: &str) -> Result<(), Error> {
@@ -456,6 +457,15 @@ pub fn key() -> String {
         std::process::id(),
         NUMBER.fetch_add(1, Ordering::Relaxed)
     )
+}
+
+/// A request that came from there.
+pub fn arrival(address: Option<std::net::IpAddr>) -> Arrival {
+    Arrival {
+        request: request(),
+        origin: Origin::Api,
+        address,
+    }
 }
 
 fn request() -> RequestId {

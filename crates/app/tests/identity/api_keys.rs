@@ -8,32 +8,25 @@ use strongroom_app::{
 use strongroom_crypto::{ApiKey, KeyEnvironment};
 use strongroom_domain::{
     account::CustomerKind,
-    id::RequestId,
     money::Currency,
-    principal::{Origin, Principal, Role},
+    principal::{Principal, Role},
     time::Timestamp,
 };
 
-use crate::harness::{TestBank, on_both_engines};
+use crate::harness::{TestBank, arrival, on_both_engines};
 
 async fn add(bank: &TestBank, scopes: &[&str], expires_at: Option<Timestamp>) -> ApiKeyAdded {
     let cx = bank.bank.cx_cli(0).await.unwrap();
     let input = AddApiKey {
-        owner: KeyOwner::Technical(Role::Teller),
-        name: "Import".to_owned(),
-        scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
         expires_at,
+        ..AddApiKey::new(KeyOwner::Technical(Role::Teller), "Import", scopes)
     };
     bank.bank.add_api_key(&cx, input).await.unwrap()
 }
 
 async fn enter(bank: &TestBank, key: &str) -> Result<Cx, Error> {
     bank.bank
-        .authenticate(
-            Credential::ApiKey(key),
-            RequestId::from_bytes([7; 16]),
-            Origin::Api,
-        )
+        .authenticate(Credential::ApiKey(key), arrival(None))
         .await
 }
 
@@ -94,12 +87,7 @@ on_both_engines! {
     async fn a_key_makes_no_keys_and_nobody_logs_in_as_its_owner(bank: TestBank) {
         let added = add(&bank, strongroom_app::api_keys::SCOPES, None).await;
         let cx = enter(&bank, added.key.expose_secret()).await.unwrap();
-        let input = AddApiKey {
-            owner: KeyOwner::User(added.owner),
-            name: "More".to_owned(),
-            scopes: vec!["accounts:read".to_owned()],
-            expires_at: None,
-        };
+        let input = AddApiKey::new(KeyOwner::User(added.owner), "More", &["accounts:read"]);
         assert_eq!(bank.bank.add_api_key(&cx, input).await.unwrap_err().code, "forbidden");
         assert_eq!(bank.bank.revoke_api_key(&cx, added.id).await.unwrap_err().code, "forbidden");
         assert!(bank.try_login(&crate::harness::client(), "", "").await.is_err());
@@ -107,12 +95,8 @@ on_both_engines! {
 
     async fn wrong_scopes_are_named(bank: TestBank) {
         let cx = bank.bank.cx_cli(0).await.unwrap();
-        let input = AddApiKey {
-            owner: KeyOwner::Technical(Role::Teller),
-            name: String::new(),
-            scopes: vec!["everything".to_owned(), "accounts:read".to_owned(), "accounts:read".to_owned()],
-            expires_at: None,
-        };
+        let scopes = ["everything", "accounts:read", "accounts:read"];
+        let input = AddApiKey::new(KeyOwner::Technical(Role::Teller), "", &scopes);
         let refused = bank.bank.add_api_key(&cx, input).await.unwrap_err();
         let pointers: Vec<_> = refused.fields.iter().map(|field| field.pointer.as_str()).collect();
         assert_eq!(pointers, ["/name", "/scopes/0", "/scopes/2"]);

@@ -11,6 +11,7 @@ mod credentials;
 mod factors;
 mod login;
 mod operators;
+mod own_keys;
 mod refresh;
 mod registration;
 mod secrets;

@@ -4,7 +4,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use strongroom_app::{Credential, ExposeSecret, SecretString, users::LoginChange};
 use strongroom_domain::{principal::Role, text};
 
-use crate::harness::{TestBank, on_both_engines, secret};
+use crate::harness::{TestBank, arrival, on_both_engines, secret};
 
 /// The three parts of a token.
 fn parts(token: &SecretString) -> Vec<String> {
@@ -179,9 +179,7 @@ on_both_engines! {
 
     async fn a_key_of_integrations_is_no_token_and_a_token_no_key(bank: TestBank) {
         let (_, set, _) = bank.logged_in("alice").await;
-        let request = strongroom_domain::id::RequestId::from_bytes([1; 16]);
-        let origin = strongroom_domain::principal::Origin::Api;
         let as_key = Credential::ApiKey(set.access_token.expose_secret());
-        assert_eq!(bank.bank.authenticate(as_key, request, origin).await.unwrap_err().code, "token_invalid");
+        assert_eq!(bank.bank.authenticate(as_key, arrival(None)).await.unwrap_err().code, "token_invalid");
     }
 }

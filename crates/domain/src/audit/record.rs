@@ -5,6 +5,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     account::Account,
     audit::{leaf, tree::Hash},
+    hold::Hold,
     id::{AccountId, RequestId, TransactionId, UserId},
     principal::Caller,
     time::Timestamp,
@@ -59,6 +60,8 @@ impl Details {
     const ACCOUNT: u8 = 2;
     const JSON: u8 = 3;
     const OPENED: u8 = 4;
+    const HOLD: u8 = 5;
+    const CAPTURED: u8 = 6;
     /// Bytes of an account's state: freezes, closed, whether there is a floor, the floor.
     const STATE_BYTES: usize = 11;
 
@@ -102,6 +105,30 @@ impl Details {
         details
     }
 
+    /// A hold as it was left.
+    pub fn hold(hold: &Hold) -> Self {
+        let mut bytes = vec![Self::HOLD];
+        bytes.extend_from_slice(&hold.bytes());
+        Self(bytes)
+    }
+
+    /// A booked transaction, by its digest, and the hold that it was paid out of as it was left.
+    pub fn captured(digest: &[u8; 32], hold: &Hold) -> Self {
+        let mut bytes = vec![Self::CAPTURED];
+        bytes.extend_from_slice(digest);
+        bytes.extend_from_slice(&hold.bytes());
+        Self(bytes)
+    }
+
+    /// The hold as it was left, where the record is about one.
+    pub fn hold_state(&self) -> Option<Hold> {
+        match self.0.split_first() {
+            Some((&Self::HOLD, hold)) => Hold::from_bytes(hold),
+            Some((&Self::CAPTURED, both)) => Hold::from_bytes(both.split_at_checked(32)?.1),
+            _ => None,
+        }
+    }
+
     /// Canonical JSON (keys sorted, no spaces). Ids and commitments only, never personal data.
     pub fn json(text: &str) -> Self {
         let mut bytes = vec![Self::JSON];
@@ -113,6 +140,7 @@ impl Details {
     pub fn transaction_digest(&self) -> Option<[u8; 32]> {
         match self.0.split_first() {
             Some((&Self::TRANSACTION, digest)) => digest.try_into().ok(),
+            Some((&Self::CAPTURED, both)) => both.first_chunk().copied(),
             _ => None,
         }
     }
@@ -488,6 +516,8 @@ mod tests {
             closed: false,
             balance: 0,
             held: 0,
+            holds: 0,
+            hold_due: None,
             entries: 0,
             last_booked_at: Timestamp::from_micros(0),
             path: SkipPath::default(),

@@ -5,9 +5,13 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use crate::{
     account::Account,
     audit::{CompactRange, SignedRecord, StoredNode},
+    hold::{Hold, HoldState},
     iban::Iban,
-    id::{AccountId, StepUpId, TransactionId, UserId},
-    ledger::command::{Fingerprint, IdempotencyTag},
+    id::{AccountId, ApiKeyId, HoldId, RequestId, StepUpId, TransactionId, UserId},
+    ledger::{
+        bounds::{BudgetState, Nonce},
+        command::{Fingerprint, IdempotencyTag},
+    },
     time::{Date, Timestamp},
     transaction::{Entry, Transaction},
 };
@@ -47,6 +51,12 @@ pub struct Book {
     pub outcomes: HashMap<IdempotencyTag, StoredOutcome>,
     /// The approvals that the commands claim, where they exist.
     pub step_ups: HashMap<StepUpId, StepUp>,
+    /// The holds that the commands name, and every open hold of an account on which one is due.
+    pub holds: HashMap<HoldId, Hold>,
+    /// What was spent of the budgets of the commands' keys, where they have one.
+    pub budgets: HashMap<ApiKeyId, BudgetState>,
+    /// The commands' nonces that were used, and by which request.
+    pub nonces: HashMap<[u8; 16], RequestId>,
     /// Account numbers to be opened that already exist.
     pub taken_numbers: HashSet<Iban>,
     /// The revocation epoch that is in force.
@@ -87,6 +97,19 @@ pub struct SealedText {
     pub sealed: Vec<u8>,
 }
 
+/// A payment out of a hold, and how it left the hold: what a repetition of the request is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Captured {
+    /// The payment.
+    pub transaction: TransactionId,
+    /// The hold.
+    pub hold: HoldId,
+    /// Captured of the hold afterwards, minor units.
+    pub captured: i64,
+    /// How the hold stood afterwards.
+    pub state: HoldState,
+}
+
 /// Everything that a batch writes, in the order in which it is appended.
 #[derive(Debug, Clone, Default)]
 pub struct Changes {
@@ -98,10 +121,20 @@ pub struct Changes {
     pub transactions: Vec<Transaction>,
     /// New entries, contiguous by transaction.
     pub entries: Vec<Entry>,
+    /// New holds; the state is in [`Book::holds`].
+    pub placed: BTreeSet<HoldId>,
+    /// Holds that were there and changed.
+    pub holds: BTreeSet<HoldId>,
+    /// What was paid out of holds.
+    pub captures: Vec<Captured>,
     /// New sealed texts.
     pub memos: Vec<SealedText>,
     /// Approvals that are spent.
     pub step_ups: Vec<StepUpId>,
+    /// Budgets of which more was spent; what is in [`Book::budgets`].
+    pub budgets: BTreeSet<ApiKeyId>,
+    /// Nonces that are used up, and by which request.
+    pub nonces: Vec<(Nonce, RequestId)>,
     /// New outcomes of idempotency keys.
     pub outcomes: Vec<StoredOutcome>,
     /// New audit records.
@@ -115,6 +148,6 @@ pub struct Changes {
 impl Changes {
     /// Whether there is nothing to commit.
     pub fn is_empty(&self) -> bool {
-        self.records.is_empty() && self.outcomes.is_empty()
+        self.records.is_empty() && self.outcomes.is_empty() && self.nonces.is_empty()
     }
 }

@@ -1,10 +1,14 @@
 //! What is asked of the books.
 
+use std::sync::Arc;
+
 use crate::{
     account::{CustomerKind, FreezeScope, Side, SystemAccount},
     action::Action,
+    hold::Take,
     iban::Iban,
-    id::{AccountId, RequestId, StepUpId, TransactionId, UserId},
+    id::{AccountId, HoldId, RequestId, StepUpId, TransactionId, UserId},
+    ledger::bounds::{KeyBounds, Nonce},
     money::{Amount, Currency},
     principal::Caller,
     time::{Date, Timestamp},
@@ -153,6 +157,47 @@ pub enum AccountChange {
     Close,
 }
 
+/// Money to reserve.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewHold {
+    /// Its id, drawn when the request arrived.
+    pub id: HoldId,
+    /// On which account.
+    pub account: AccountId,
+    /// For whom; `None` when the caller named one that does not exist.
+    pub to: Option<AccountId>,
+    /// How much.
+    pub amount: Amount,
+    /// Of which currency.
+    pub currency: Currency,
+    /// Until when.
+    pub expires_at: Timestamp,
+}
+
+/// Which hold is meant, with its two accounts, which never change: they are locked before the hold is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HoldRef {
+    /// The hold.
+    pub id: HoldId,
+    /// On which account.
+    pub account: AccountId,
+    /// For whom.
+    pub to: AccountId,
+}
+
+/// A payment out of a hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Capture {
+    /// Id of the transaction, drawn when the request arrived.
+    pub id: TransactionId,
+    /// Out of which hold.
+    pub hold: HoldRef,
+    /// How much of it.
+    pub take: Take,
+    /// 128 random bits for the digest of the entries.
+    pub salt: [u8; 16],
+}
+
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verb {
@@ -169,6 +214,12 @@ pub enum Verb {
         /// To what.
         change: AccountChange,
     },
+    /// Reserve money.
+    Hold(NewHold),
+    /// Pay out of a hold.
+    Capture(Capture),
+    /// Give a hold back.
+    Void(HoldRef),
 }
 
 /// One command to the books. The application makes them from permits only.
@@ -184,6 +235,10 @@ pub struct Command {
     pub dry_run: bool,
     /// The approval by a fresh factor, where one is needed; spent with the deed, in the same commit.
     pub step_up: Option<StepUpClaim>,
+    /// What the key moves at most, where an integration asks.
+    pub bounds: Option<Arc<KeyBounds>>,
+    /// What makes the request good once, where it was signed; used up in the same commit.
+    pub nonce: Option<Nonce>,
     /// What is to be done.
     pub verb: Verb,
 }
@@ -198,6 +253,16 @@ impl Command {
                 .map(|system| system.id(new.currency))
                 .collect(),
             Verb::Change { account, .. } => vec![*account],
+            Verb::Hold(new) => [Some(new.account), new.to].into_iter().flatten().collect(),
+            Verb::Capture(Capture { hold, .. }) | Verb::Void(hold) => vec![hold.account, hold.to],
+        }
+    }
+
+    /// The hold that must be read to decide this command.
+    pub const fn hold(&self) -> Option<HoldId> {
+        match &self.verb {
+            Verb::Capture(Capture { hold, .. }) | Verb::Void(hold) => Some(hold.id),
+            Verb::Post(_) | Verb::Open(_) | Verb::Change { .. } | Verb::Hold(_) => None,
         }
     }
 }

@@ -46,6 +46,20 @@ refusals! {
     NotFrozenByYou = 10, "not_frozen_by_you";
     /// The drawn account number is taken: draw again.
     NumberTaken = 11, "number_taken";
+    /// There is no such hold for this caller.
+    HoldNotFound = 12, "hold_not_found";
+    /// The hold was captured or voided, or its time is over.
+    HoldNotOpen = 13, "hold_not_open";
+    /// The hold does not reserve that much.
+    ExceedsHold = 14, "exceeds_hold";
+    /// The account has as many open holds as it may have.
+    TooManyHolds = 15, "too_many_holds";
+    /// Another item of the same batch was refused, and all were to be done or none.
+    BatchRefused = 30, "batch_refused";
+    /// More than the key may move.
+    LimitExceeded = 31, "limit_exceeded";
+    /// The key may not pay this account.
+    PayeeNotAllowed = 32, "payee_not_allowed";
 }
 
 impl Refusal {
@@ -61,7 +75,12 @@ impl Refusal {
     pub const fn is_frozen(self) -> bool {
         !matches!(
             self,
-            Self::AccountNotFound | Self::NotFrozenByYou | Self::AccountNotEmpty | Self::NumberTaken
+            Self::AccountNotFound
+                | Self::NotFrozenByYou
+                | Self::AccountNotEmpty
+                | Self::NumberTaken
+                | Self::HoldNotFound
+                | Self::HoldNotOpen
         )
     }
 }

@@ -4,6 +4,7 @@ use sea_orm::QueryResult;
 use strongroom_domain::{
     account::Account,
     audit::{Details, Hash, SignedRecord},
+    hold::Hold,
     id::{AccountId, TransactionId},
     money::Currency,
     time::Timestamp,
@@ -13,7 +14,7 @@ use uuid::Uuid;
 
 use crate::{
     error::StoreError,
-    ledger::rows::{AccountRow, StateRow, TransactionRow},
+    ledger::rows::{AccountRow, HoldRow, StateRow, TransactionRow},
 };
 
 /// A row that another one points to.
@@ -89,7 +90,7 @@ macro_rules! entry_columns {
 }
 macro_rules! account_columns {
     () => {
-        "a.id, a.owner, a.kind, a.currency, s.floor, s.freezes, s.closed, s.balance, s.held, s.entries, s.last_booked_at, s.path, a.number"
+        "a.id, a.owner, a.kind, a.currency, s.floor, s.freezes, s.closed, s.balance, s.held, s.entries, s.last_booked_at, s.path, a.number, s.holds, s.hold_due"
     };
 }
 pub(super) use {account_columns, entry_columns, record_columns, transaction_columns};
@@ -217,9 +218,28 @@ fn read_account(row: &QueryResult) -> Result<AccountRow, StoreError> {
             closed: row.try_get_by_index(6)?,
             balance: row.try_get_by_index(7)?,
             held: row.try_get_by_index(8)?,
+            holds: row.try_get_by_index(13)?,
+            hold_due: row.try_get_by_index(14)?,
             entries: row.try_get_by_index(9)?,
             last_booked_at: row.try_get_by_index(10)?,
             path: row.try_get_by_index(11)?,
         },
     })
+}
+
+/// The hold in the columns of `hold_columns!`.
+pub(super) fn hold(row: &QueryResult) -> Result<Hold, StoreError> {
+    let row = HoldRow {
+        id: uuid(row, 0)?,
+        account: uuid(row, 1)?,
+        to_account: uuid(row, 2)?,
+        amount: row.try_get_by_index(3)?,
+        currency: row.try_get_by_index(4)?,
+        captured: row.try_get_by_index(5)?,
+        state: row.try_get_by_index(6)?,
+        placed_at: row.try_get_by_index(7)?,
+        expires_at: row.try_get_by_index(8)?,
+        closed_at: row.try_get_by_index(9)?,
+    };
+    row.try_into()
 }

@@ -6,6 +6,7 @@
 use sea_orm::{AccessMode, ConnectionTrait, IsolationLevel, QueryResult, Statement, TransactionTrait, Value};
 use strongroom_domain::{
     audit::{Hash, NodeRange, NodeStore},
+    hold::Hold,
     id::AccountId,
     transaction::Transaction,
 };
@@ -17,6 +18,7 @@ use crate::{
         transaction_columns,
     },
     error::StoreError,
+    ledger::rows::hold_columns,
     store::{Engine, Store},
     tx::{ReadTx, Scope},
 };
@@ -95,6 +97,12 @@ const ACCOUNT: &str = concat!(
     "SELECT ",
     account_columns!(),
     " FROM accounts a LEFT JOIN account_states s ON s.account_id = a.id WHERE a.id = $1"
+);
+
+const OPEN_HOLDS: &str = concat!(
+    "SELECT ",
+    hold_columns!(),
+    " FROM holds h WHERE h.account_id > $1 AND h.account_id <= $2 AND h.state = 0 ORDER BY h.account_id"
 );
 
 impl LogSnapshot {
@@ -278,6 +286,17 @@ impl LogSnapshot {
             .query(ACCOUNTS, vec![after.into(), i64::from(limit).into()])
             .await?;
         found.iter().map(rows::account).collect()
+    }
+
+    /// The open holds on accounts after `after` up to and with `last`, by account. A row that cannot be read is
+    /// missing.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database does not answer.
+    pub async fn open_holds(&self, after: AccountId, last: AccountId) -> Result<Vec<Hold>, StoreError> {
+        let bound = |id: AccountId| Value::from(Uuid::from_bytes(*id.as_bytes()));
+        let found = self.query(OPEN_HOLDS, vec![bound(after), bound(last)]).await?;
+        Ok(found.iter().filter_map(|row| rows::hold(row).ok()).collect())
     }
 
     /// One account.

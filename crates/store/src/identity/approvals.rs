@@ -341,6 +341,7 @@ impl WriteTx {
             (sweep!("totp_factors", "id", "expires_at"), now),
             (sweep!("step_ups", "id", "expires_at"), now),
             (sweep!("passkey_ceremonies", "hash", "expires_at"), now),
+            (sweep!("external_starts", "hash", "expires_at"), now),
             (sweep!("guesses", "subject", "updated_at"), quiet),
             (sweep!("sessions", "id", "expires_at"), ended),
         ] {

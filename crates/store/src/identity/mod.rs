@@ -6,19 +6,22 @@
 
 mod api_keys;
 mod approvals;
+mod external;
 mod factors;
 mod mails;
 mod passkeys;
 mod recovery;
 mod registrations;
+mod replays;
 mod security_events;
 mod sessions;
 mod step_ups;
 mod tickets;
 mod users;
 
-pub use api_keys::{ApiKeyRow, NewApiKey};
+pub use api_keys::{ApiKeyRow, KeySigning, NewApiKey};
 pub use approvals::{ApprovalDecision, ApprovalRow, ApprovalState, NewApproval, SWEEP_ROWS_MAX};
+pub use external::{EXTERNAL_LOGINS_MAX, ExternalLoginRow, ExternalStart};
 pub use factors::{DEVICES_MAX, FactorId, FactorKind, FactorState, TotpRow};
 pub use mails::MailRow;
 pub use passkeys::{CeremonyKind, CeremonyRow, PASSKEYS_MAX, PasskeyRow};

@@ -56,6 +56,8 @@ pub struct Ticket {
     pub subject: [u8; 16],
     /// What it continues.
     pub kind: TicketKind,
+    /// Whether the first half was an issuer elsewhere, not a password.
+    pub external: bool,
     /// When.
     pub created_at: Timestamp,
     /// The end.
@@ -78,6 +80,7 @@ struct TicketSql {
     person: Uuid,
     subject: Vec<u8>,
     kind: String,
+    external: i64,
     created_at: i64,
     expires_at: i64,
 }
@@ -98,7 +101,7 @@ impl Store {
         let read = self.read(Scope::System).await?;
         let found: Vec<TicketSql> = rows(
             &read.tx,
-            "SELECT person, subject, kind, created_at, expires_at FROM tickets WHERE hash = $1",
+            "SELECT person, subject, kind, external, created_at, expires_at FROM tickets WHERE hash = $1",
             vec![hash.to_vec().into()],
         )
         .await?;
@@ -114,6 +117,7 @@ impl Store {
                 .try_into()
                 .map_err(|_| StoreError::Corrupt("subject"))?,
             kind: TicketKind::parse(&row.kind)?,
+            external: row.external != 0,
             created_at: at(row.created_at),
             expires_at: at(row.expires_at),
         }))
@@ -127,12 +131,14 @@ impl WriteTx {
     /// [`StoreError`] when the database refuses or does not answer.
     pub async fn insert_ticket(&self, ticket: &Ticket) -> Result<(), StoreError> {
         self.execute(
-            "INSERT INTO tickets (hash, person, subject, kind, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6)",
+            "INSERT INTO tickets (hash, person, subject, kind, external, created_at, expires_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7)",
             vec![
                 ticket.hash.to_vec().into(),
                 uuid(ticket.person).into(),
                 ticket.subject.to_vec().into(),
                 ticket.kind.name().into(),
+                i64::from(ticket.external).into(),
                 ticket.created_at.micros().into(),
                 ticket.expires_at.micros().into(),
             ],

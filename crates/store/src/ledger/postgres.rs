@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use sea_orm::sqlx::{self, Executor, PgConnection};
+use sea_orm::sqlx::{self, Executor, PgConnection, Row};
 use strongroom_domain::{
     id::StepUpId,
     ledger::{Book, Changes},
@@ -19,15 +19,24 @@ use uuid::Uuid;
 use crate::{
     error::StoreError,
     ledger::{
-        LaneClock, LaneCounters, Need,
-        postgres_load::{Loaded, prepare, question},
-        postgres_write::Columns,
+        LaneClock, LaneCounters, Need, is_due, postgres_bounds,
+        postgres_load::{Few, Loaded, open_holds, prepare, question},
+        postgres_write::{Columns, HoldColumns},
     },
     postgres::PostgresEngine,
 };
 
 const SPEND_STEP_UPS: &str = "UPDATE step_ups SET spent_at = $2 WHERE id = ANY($1) AND spent_at IS NULL";
 
+const WRITE_HOLDS: &str = "WITH placed AS (INSERT INTO holds (id, account_id, to_account, amount, currency, captured, \
+    state, placed_at, expires_at, closed_at) SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[], \
+    $5::text[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[])), \
+    changed AS (UPDATE holds h SET captured = u.captured, state = u.state, closed_at = u.closed_at \
+    FROM unnest($11::uuid[], $12::bigint[], $13::bigint[], $14::bigint[]) AS u(id, captured, state, closed_at) \
+    WHERE h.id = u.id RETURNING 1), \
+    captured AS (INSERT INTO hold_captures (transaction_id, hold_id, captured, state) \
+    SELECT * FROM unnest($15::uuid[], $16::uuid[], $17::bigint[], $18::bigint[])) \
+    SELECT count(*) FROM changed";
 const WRITE: &str = include_str!("write.postgres.sql");
 
 /// The writer of the server engine.
@@ -93,7 +102,7 @@ impl PostgresLane {
     async fn load(&mut self, connection: &mut PgConnection, need: &Need) -> Result<Book, StoreError> {
         let (question, statements) = question(need);
         self.count(statements);
-        let loaded = Loaded::ask(connection, question).await?;
+        let mut loaded = Loaded::ask(connection, question, Few::of(need)).await?;
         self.generation = loaded.generation;
         let newest = loaded
             .accounts
@@ -101,11 +110,25 @@ impl PostgresLane {
             .map(|account| account.last_booked_at)
             .max();
         let booked_at = loaded.now.max(newest.unwrap_or_default());
+        let due: Vec<_> = loaded
+            .accounts
+            .values()
+            .filter(|account| is_due(account, booked_at))
+            .map(|account| account.id)
+            .collect();
+        if !due.is_empty() {
+            self.count(1);
+            let open = open_holds(connection, &due).await?;
+            loaded.holds.extend(open.into_iter().map(|hold| (hold.id, hold)));
+        }
         Ok(Book {
             accounts: loaded.accounts,
             outcomes: loaded.outcomes,
             taken_numbers: loaded.taken_numbers,
             step_ups: loaded.step_ups,
+            holds: loaded.holds,
+            budgets: loaded.budgets,
+            nonces: loaded.nonces,
             epoch: loaded.epoch,
             booked_at,
             today: self.clock.day(booked_at),
@@ -138,6 +161,30 @@ impl PostgresLane {
         }
     }
 
+    /// Everything about holds in one statement, which batches without holds do without.
+    async fn write_holds(
+        &mut self,
+        connection: &mut PgConnection,
+        changes: &Changes,
+        book: &Book,
+    ) -> Result<(), StoreError> {
+        if changes.placed.is_empty() && changes.holds.is_empty() {
+            return Ok(());
+        }
+        self.count(1);
+        let columns = HoldColumns::of(changes, book)?;
+        let changed = columns
+            .bind(sqlx::query(WRITE_HOLDS))
+            .fetch_one(connection)
+            .await?
+            .try_get::<i64, _>(0)?;
+        if usize::try_from(changed) == Ok(changes.holds.len()) {
+            Ok(())
+        } else {
+            Err(StoreError::Corrupt("changed hold not in the books"))
+        }
+    }
+
     pub(crate) async fn commit(&mut self, changes: &Changes, book: &Book) -> Result<(), StoreError> {
         let Some(mut connection) = self.connection.take() else {
             return Err(StoreError::Corrupt("commit without begin"));
@@ -157,6 +204,9 @@ impl PostgresLane {
                 .await?;
             self.spend_step_ups(&mut connection, changes, book.booked_at)
                 .await?;
+            self.write_holds(&mut connection, changes, book).await?;
+            let extra = postgres_bounds::write(&mut connection, changes, book).await?;
+            (0..extra).for_each(|_| self.count(1));
             self.count(1);
             if connection.execute("COMMIT").await.is_err() {
                 return Err(StoreError::CommitUnknown);

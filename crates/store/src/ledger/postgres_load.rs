@@ -2,8 +2,8 @@
 //!
 //! Each statement of the simple query protocol has its own snapshot, as it would have in a message of its own: what is
 //! read after the locks is what was committed before they were given. The statements are prepared by name when the
-//! lane connects, so that none is planned again. Their arguments are literals, of ids, keyed tags and account numbers
-//! only: none of these can hold a quote.
+//! lane connects, so that none is planned again. Their arguments are literals, of ids, numbers, keyed tags and account
+//! numbers only: none of these can hold a quote.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -14,9 +14,10 @@ use futures::TryStreamExt;
 use sea_orm::sqlx::{self, Either, Executor, PgConnection, Row, postgres::PgRow};
 use strongroom_domain::{
     account::Account,
+    hold::Hold,
     iban::Iban,
-    id::{AccountId, StepUpId},
-    ledger::{Fingerprint, IdempotencyTag, StepUp, StoredOutcome},
+    id::{AccountId, ApiKeyId, HoldId, RequestId, StepUpId},
+    ledger::{BudgetState, Fingerprint, IdempotencyTag, StepUp, StoredOutcome},
     time::Timestamp,
 };
 use uuid::Uuid;
@@ -25,7 +26,7 @@ use crate::{
     error::StoreError,
     ledger::{
         Need,
-        rows::{AccountRow, StateRow},
+        rows::{AccountRow, HoldRow, StateRow, hold_columns},
     },
 };
 
@@ -39,12 +40,21 @@ const BEGIN: &str =
 
 /// Accounts are locked in the order of their ids, and so are approvals. Of the batch's read there is one row at least,
 /// and one more for each further key that is known.
-const PREPARE: &str = "PREPARE lane_accounts (uuid[]) AS \
+const PREPARE: &str = concat!(
+    "PREPARE lane_accounts (uuid[]) AS \
       SELECT a.id, a.owner, a.kind, a.currency, s.floor, s.freezes, s.closed, s.balance, s.held, s.entries, \
-      s.last_booked_at, s.path FROM account_states s JOIN accounts a ON a.id = s.account_id \
+      s.last_booked_at, s.path, s.holds, s.hold_due FROM account_states s JOIN accounts a ON a.id = s.account_id \
       WHERE s.account_id = ANY($1) ORDER BY s.account_id FOR UPDATE OF s; \
     PREPARE lane_step_ups (uuid[]) AS \
       SELECT id, request, expires_at, spent_at FROM step_ups WHERE id = ANY($1) ORDER BY id FOR UPDATE; \
+    PREPARE lane_holds (uuid[]) AS SELECT ",
+    hold_columns!(),
+    " FROM holds h WHERE h.id = ANY($1); \
+    PREPARE lane_budgets (uuid[]) AS \
+      SELECT integration, opened_at, spent FROM key_budgets WHERE integration = ANY($1) ORDER BY integration FOR UPDATE; \
+    PREPARE lane_nonces (bigint[], uuid[]) AS \
+      SELECT n.digest, r.request FROM unnest($1, $2) AS n (period, digest) JOIN replays r ON r.digest = n.digest \
+      AND r.period BETWEEN n.period - 1 AND n.period + 1; \
     PREPARE lane_read (uuid[], text[]) AS \
       SELECT c.now, c.entry_block, c.record_block, c.epoch, c.generation, c.taken, \
       o.tag, o.fingerprint, o.code, o.resource, o.at FROM (\
@@ -52,7 +62,8 @@ const PREPARE: &str = "PREPARE lane_accounts (uuid[]) AS \
         nextval('record_blocks') AS record_block, (SELECT epoch FROM auth_epoch WHERE id = 1) AS epoch, \
         (SELECT generation FROM idempotency_generation WHERE id = 1) AS generation, \
         ARRAY(SELECT number FROM accounts WHERE number = ANY($2)) AS taken OFFSET 0\
-      ) c LEFT JOIN idempotency_outcomes o ON o.tag = ANY($1)";
+      ) c LEFT JOIN idempotency_outcomes o ON o.tag = ANY($1)"
+);
 
 /// Once on every new connection of the lane.
 pub(super) async fn prepare(connection: &mut PgConnection) -> Result<(), StoreError> {
@@ -64,6 +75,9 @@ pub(super) async fn prepare(connection: &mut PgConnection) -> Result<(), StoreEr
 pub(super) struct Loaded {
     pub(super) accounts: HashMap<AccountId, Account>,
     pub(super) step_ups: HashMap<StepUpId, StepUp>,
+    pub(super) holds: HashMap<HoldId, Hold>,
+    pub(super) budgets: HashMap<ApiKeyId, BudgetState>,
+    pub(super) nonces: HashMap<[u8; 16], RequestId>,
     pub(super) outcomes: HashMap<IdempotencyTag, StoredOutcome>,
     pub(super) taken_numbers: HashSet<Iban>,
     pub(super) now: Timestamp,
@@ -73,8 +87,8 @@ pub(super) struct Loaded {
     pub(super) generation: i64,
 }
 
-/// The statements of a batch's beginning, and how many they are. Few batches have approvals: no statement for the
-/// others.
+/// The statements of a batch's beginning, and how many they are. Few batches have approvals, holds, budgets or nonces:
+/// no statement for the others.
 pub(super) fn question(need: &Need) -> (String, u64) {
     const BYTES_PER_ID: usize = 38;
     let ids = need.accounts.len() + need.tags.len() + need.step_ups.len() + need.numbers.len();
@@ -91,6 +105,22 @@ pub(super) fn question(need: &Need) -> (String, u64) {
         statements += 1;
         call(&mut text, "lane_step_ups (");
         array(&mut text, need.step_ups.iter().map(|id| uuid(id.as_bytes())));
+    }
+    if !need.holds.is_empty() {
+        statements += 1;
+        call(&mut text, "lane_holds (");
+        array(&mut text, need.holds.iter().map(|id| uuid(id.as_bytes())));
+    }
+    if !need.budgets.is_empty() {
+        call(&mut text, "lane_budgets (");
+        array(&mut text, need.budgets.iter().map(|id| uuid(id.as_bytes())));
+    }
+    if !need.nonces.is_empty() {
+        call(&mut text, "lane_nonces (");
+        array(&mut text, need.nonces.iter().map(|nonce| nonce.period));
+        text.pop();
+        text.push(',');
+        array(&mut text, need.nonces.iter().map(|nonce| uuid(&nonce.digest)));
     }
     call(&mut text, "lane_read (");
     array(&mut text, need.tags.iter().map(uuid));
@@ -115,9 +145,43 @@ fn array(text: &mut String, items: impl Iterator<Item = impl Display>) {
     text.push_str("}')");
 }
 
+/// Which of the statements that few batches have were asked, in their order: approvals, holds, budgets, nonces.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Few([bool; 4]);
+
+impl Few {
+    pub(super) fn of(need: &Need) -> Self {
+        Self([
+            !need.step_ups.is_empty(),
+            !need.holds.is_empty(),
+            !need.budgets.is_empty(),
+            !need.nonces.is_empty(),
+        ])
+    }
+
+    /// The answers, each in its place; those that were not asked for are empty.
+    fn of_answers(self, answers: &[Vec<PgRow>]) -> Result<[&[PgRow]; 4], StoreError> {
+        let mut rest = answers.iter();
+        let found = self.0.map(|asked| match asked {
+            true => rest.next().map(Vec::as_slice),
+            false => Some(&[][..]),
+        });
+        match (found, rest.next()) {
+            ([Some(step_ups), Some(holds), Some(budgets), Some(nonces)], None) => {
+                Ok([step_ups, holds, budgets, nonces])
+            }
+            _ => Err(StoreError::Corrupt("another number of answers than of questions")),
+        }
+    }
+}
+
 impl Loaded {
     /// Asks [`question`] and reads its answers.
-    pub(super) async fn ask(connection: &mut PgConnection, question: String) -> Result<Self, StoreError> {
+    pub(super) async fn ask(
+        connection: &mut PgConnection,
+        question: String,
+        asked: Few,
+    ) -> Result<Self, StoreError> {
         let mut answers = vec![Vec::new()];
         let mut stream = sqlx::raw_sql(sqlx::AssertSqlSafe(question)).fetch_many(connection);
         while let Some(part) = stream.try_next().await? {
@@ -129,13 +193,12 @@ impl Loaded {
             }
         }
         drop(stream);
-        // One answer per statement, and the empty one behind the last: begin, the advisory locks, accounts, approvals
-        // where there are any, the read.
-        let (accounts, step_ups, read) = match answers.as_slice() {
-            [_, _, accounts, read, _] => (accounts, &[][..], read),
-            [_, _, accounts, step_ups, read, _] => (accounts, step_ups.as_slice(), read),
-            _ => return Err(StoreError::Corrupt("no answer to the batch's beginning")),
+        // One answer per statement, and the empty one behind the last: begin, the advisory locks, accounts, what few
+        // batches have, the read.
+        let [_, _, accounts, few @ .., read, _] = answers.as_slice() else {
+            return Err(StoreError::Corrupt("no answer to the batch's beginning"));
         };
+        let [step_ups, holds, budgets, nonces] = asked.of_answers(few)?;
         let first = read
             .first()
             .ok_or(StoreError::Corrupt("no answer to the batch's read"))?;
@@ -143,6 +206,9 @@ impl Loaded {
         let mut loaded = Self {
             accounts: HashMap::with_capacity(accounts.len()),
             step_ups: HashMap::new(),
+            holds: HashMap::new(),
+            budgets: HashMap::new(),
+            nonces: HashMap::new(),
             outcomes: HashMap::new(),
             taken_numbers: taken
                 .iter()
@@ -161,6 +227,19 @@ impl Loaded {
         for row in step_ups {
             let (id, approval) = step_up(row)?;
             loaded.step_ups.insert(id, approval);
+        }
+        for row in holds {
+            let hold = Hold::try_from(hold_row(row)?)?;
+            loaded.holds.insert(hold.id, hold);
+        }
+        for row in budgets {
+            let (id, state) = budget(row)?;
+            loaded.budgets.insert(id, state);
+        }
+        for row in nonces {
+            let digest = row.try_get::<Uuid, _>(0)?.into_bytes();
+            let request = RequestId::from_bytes(row.try_get::<Uuid, _>(1)?.into_bytes());
+            loaded.nonces.insert(digest, request);
         }
         for row in read {
             if let Some(outcome) = outcome(row)? {
@@ -184,6 +263,17 @@ fn step_up(row: &PgRow) -> Result<(StepUpId, StepUp), StoreError> {
     Ok((id, approval))
 }
 
+fn budget(row: &PgRow) -> Result<(ApiKeyId, BudgetState), StoreError> {
+    let state = BudgetState {
+        opened_at: Timestamp::from_micros(row.try_get(1)?),
+        spent: row.try_get(2)?,
+    };
+    Ok((
+        ApiKeyId::from_bytes(row.try_get::<Uuid, _>(0)?.into_bytes()),
+        state,
+    ))
+}
+
 fn account_row(row: &PgRow) -> Result<AccountRow, StoreError> {
     Ok(AccountRow {
         id: row.try_get::<Uuid, _>(0)?.into_bytes(),
@@ -199,7 +289,39 @@ fn account_row(row: &PgRow) -> Result<AccountRow, StoreError> {
             entries: row.try_get(9)?,
             last_booked_at: row.try_get(10)?,
             path: row.try_get(11)?,
+            holds: row.try_get(12)?,
+            hold_due: row.try_get(13)?,
         },
+    })
+}
+
+/// Every open hold of accounts on which one may be over. Asked only of these: a round trip that few batches need.
+pub(super) async fn open_holds(
+    connection: &mut PgConnection,
+    accounts: &[AccountId],
+) -> Result<Vec<Hold>, StoreError> {
+    const OPEN_HOLDS: &str = concat!(
+        "SELECT ",
+        hold_columns!(),
+        " FROM holds h WHERE h.account_id = ANY($1) AND h.state = 0"
+    );
+    let ids: Vec<Uuid> = accounts.iter().map(|id| uuid(id.as_bytes())).collect();
+    let found = sqlx::query(OPEN_HOLDS).bind(ids).fetch_all(connection).await?;
+    found.iter().map(|row| Hold::try_from(hold_row(row)?)).collect()
+}
+
+pub(super) fn hold_row(row: &PgRow) -> Result<HoldRow, StoreError> {
+    Ok(HoldRow {
+        id: row.try_get::<Uuid, _>(0)?.into_bytes(),
+        account: row.try_get::<Uuid, _>(1)?.into_bytes(),
+        to_account: row.try_get::<Uuid, _>(2)?.into_bytes(),
+        amount: row.try_get(3)?,
+        currency: row.try_get(4)?,
+        captured: row.try_get(5)?,
+        state: row.try_get(6)?,
+        placed_at: row.try_get(7)?,
+        expires_at: row.try_get(8)?,
+        closed_at: row.try_get(9)?,
     })
 }
 

@@ -5,6 +5,7 @@ use strongroom_domain::{
     account::Account,
     iban::Iban,
     ledger::{Book, Changes},
+    time::Timestamp,
 };
 use uuid::Uuid;
 
@@ -36,7 +37,7 @@ columns! { Accounts {
 columns! { Names { account: Uuid, sealed: &'a [u8], } }
 columns! { States {
     account: Uuid, floor: Option<i64>, freezes: i64, closed: bool, balance: i64, held: i64, entries: i64,
-    last_booked_at: i64, path: Vec<u8>,
+    last_booked_at: i64, path: Vec<u8>, holds: i64, hold_due: Option<i64>,
 } }
 columns! { Transactions {
     last_entry: i64, id: Uuid, first_entry: i64, kind: &'static str, from_account: Uuid, to_account: Uuid, amount: i64,
@@ -52,6 +53,66 @@ columns! { Records {
     id: i64, at: i64, request: Uuid, principal_kind: i64, principal: Uuid, session: Uuid, origin: i64, action: &'a str,
     object_kind: &'a str, object: Uuid, outcome: &'a str, policy: i64, details: &'a [u8], mac_key: i64, mac: &'a [u8],
 } }
+
+columns! { Placed {
+    id: Uuid, account: Uuid, to_account: Uuid, amount: i64, currency: &'static str, captured: i64, state: i64,
+    placed_at: i64, expires_at: i64, closed_at: Option<i64>,
+} }
+columns! { Left { id: Uuid, captured: i64, state: i64, closed_at: Option<i64>, } }
+columns! { Captures { transaction: Uuid, hold: Uuid, captured: i64, state: i64, } }
+
+/// The columns of what a batch does to holds.
+#[derive(Debug, Default)]
+pub(crate) struct HoldColumns<'a> {
+    placed: Placed<'a>,
+    left: Left<'a>,
+    captures: Captures<'a>,
+}
+
+impl HoldColumns<'_> {
+    pub(crate) fn of(changes: &Changes, book: &Book) -> Result<Self, StoreError> {
+        let find = |id| {
+            let found = book.holds.get(id);
+            found.ok_or(StoreError::Corrupt("changed hold not in the book"))
+        };
+        let mut columns = Self::default();
+        for id in &changes.placed {
+            let (hold, placed) = (find(id)?, &mut columns.placed);
+            placed.id.push(uuid(hold.id.as_bytes()));
+            placed.account.push(uuid(hold.account.as_bytes()));
+            placed.to_account.push(uuid(hold.to_account.as_bytes()));
+            placed.amount.push(hold.amount.minor());
+            placed.currency.push(hold.currency.code());
+            placed.captured.push(hold.captured);
+            placed.state.push(i64::from(hold.state.number()));
+            placed.placed_at.push(hold.placed_at.micros());
+            placed.expires_at.push(hold.expires_at.micros());
+            placed.closed_at.push(hold.closed_at.map(Timestamp::micros));
+        }
+        for id in &changes.holds {
+            let (hold, left) = (find(id)?, &mut columns.left);
+            left.id.push(uuid(hold.id.as_bytes()));
+            left.captured.push(hold.captured);
+            left.state.push(i64::from(hold.state.number()));
+            left.closed_at.push(hold.closed_at.map(Timestamp::micros));
+        }
+        for capture in &changes.captures {
+            let captures = &mut columns.captures;
+            captures.transaction.push(uuid(capture.transaction.as_bytes()));
+            captures.hold.push(uuid(capture.hold.as_bytes()));
+            captures.captured.push(capture.captured);
+            captures.state.push(i64::from(capture.state.number()));
+        }
+        Ok(columns)
+    }
+
+    pub(crate) fn bind<'q>(self, query: PgQuery<'q>) -> PgQuery<'q>
+    where
+        Self: 'q,
+    {
+        self.captures.bind(self.left.bind(self.placed.bind(query)))
+    }
+}
 
 /// All columns of a batch.
 #[derive(Debug, Default)]
@@ -214,5 +275,7 @@ impl States<'_> {
             .push(i64::try_from(account.entries).unwrap_or(i64::MAX));
         self.last_booked_at.push(account.last_booked_at.micros());
         self.path.push(account.path.to_bytes());
+        self.holds.push(i64::from(account.holds));
+        self.hold_due.push(account.hold_due.map(Timestamp::micros));
     }
 }

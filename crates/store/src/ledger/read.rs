@@ -4,6 +4,7 @@
 //! statements. The walks back through an account's entries are one query text for both engines (see
 //! [`strongroom_domain::account::SkipPath`]): from the newest entry in O(log n) steps to any moment or number.
 
+mod holds;
 mod sql;
 
 use rusqlite::OptionalExtension;
@@ -76,21 +77,27 @@ pub enum HistoryStart {
 }
 
 impl Store {
-    /// One account by id.
+    /// One account by id, with what is reserved on it at this moment.
     ///
     /// # Errors
     /// [`StoreError`] when the database does not answer.
-    pub async fn account(&self, id: AccountId) -> Result<Option<AccountView>, StoreError> {
+    pub async fn account(&self, id: AccountId, at: Timestamp) -> Result<Option<AccountView>, StoreError> {
         let row = match &self.engines {
             Engines::Sqlite(engine) => {
                 let connection = engine.hot();
                 let mut statement = connection.prepare_cached(ACCOUNT_BY_ID)?;
-                statement.query_row([id.as_bytes()], sqlite_account).optional()?
+                statement
+                    .query_row(rusqlite::params![at.micros(), id.as_bytes()], sqlite_account)
+                    .optional()?
             }
-            Engines::Postgres(engine) => rows(&engine.books, ACCOUNT_BY_ID, vec![uuid(id.as_bytes()).into()])
-                .await?
-                .into_iter()
-                .next(),
+            Engines::Postgres(engine) => rows(
+                &engine.books,
+                ACCOUNT_BY_ID,
+                vec![at.micros().into(), uuid(id.as_bytes()).into()],
+            )
+            .await?
+            .into_iter()
+            .next(),
         };
         row.map(AccountView::try_from).transpose()
     }
@@ -133,7 +140,9 @@ impl Store {
         owner: Option<UserId>,
         before: Option<AccountId>,
         limit: u32,
+        at: Timestamp,
     ) -> Result<Vec<AccountView>, StoreError> {
+        let at = Value::from(at.micros());
         let before = before.map_or([0xff; 16], |id| *id.as_bytes());
         let (before, limit) = (Value::from(uuid(&before)), Value::from(i64::from(limit)));
         let found: Vec<AccountSql> = match owner {
@@ -141,11 +150,11 @@ impl Store {
                 rows(
                     self.books(),
                     ACCOUNTS_OF,
-                    vec![uuid(owner.as_bytes()).into(), before, limit],
+                    vec![at, uuid(owner.as_bytes()).into(), before, limit],
                 )
                 .await?
             }
-            None => rows(self.books(), ACCOUNTS_ALL, vec![before, limit]).await?,
+            None => rows(self.books(), ACCOUNTS_ALL, vec![at, before, limit]).await?,
         };
         found.into_iter().map(AccountView::try_from).collect()
     }

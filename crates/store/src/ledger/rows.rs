@@ -2,7 +2,8 @@
 
 use strongroom_domain::{
     account::{Account, AccountKind, Freezes, SkipPath},
-    id::{AccountId, UserId},
+    hold::{Hold, HoldState},
+    id::{AccountId, HoldId, UserId},
     money::{Amount, Currency},
     time::{Date, Timestamp},
     transaction::{Transaction, TransactionKind},
@@ -18,6 +19,8 @@ pub(crate) struct StateRow {
     pub(crate) closed: bool,
     pub(crate) balance: i64,
     pub(crate) held: i64,
+    pub(crate) holds: i64,
+    pub(crate) hold_due: Option<i64>,
     pub(crate) entries: i64,
     pub(crate) last_booked_at: i64,
     pub(crate) path: Vec<u8>,
@@ -46,6 +49,8 @@ impl StateRow {
             closed: self.closed,
             balance: self.balance,
             held: self.held,
+            holds: u32::try_from(self.holds).map_err(|_| StoreError::Corrupt("open holds"))?,
+            hold_due: self.hold_due.map(Timestamp::from_micros),
             entries,
             last_booked_at: Timestamp::from_micros(self.last_booked_at),
             path: SkipPath::from_bytes(&self.path, entries).ok_or(StoreError::Corrupt("account path"))?,
@@ -120,4 +125,53 @@ impl TryFrom<TransactionRow> for Transaction {
             record: row.record,
         })
     }
+}
+
+/// A row of `holds`.
+#[derive(Debug, Clone)]
+pub(crate) struct HoldRow {
+    pub(crate) id: [u8; 16],
+    pub(crate) account: [u8; 16],
+    pub(crate) to_account: [u8; 16],
+    pub(crate) amount: i64,
+    pub(crate) currency: String,
+    pub(crate) captured: i64,
+    pub(crate) state: i64,
+    pub(crate) placed_at: i64,
+    pub(crate) expires_at: i64,
+    pub(crate) closed_at: Option<i64>,
+}
+
+/// The columns of [`HoldRow`], in its order.
+macro_rules! hold_columns {
+    () => {
+        "h.id, h.account_id, h.to_account, h.amount, h.currency, h.captured, h.state, h.placed_at, h.expires_at, h.closed_at"
+    };
+}
+pub(crate) use hold_columns;
+
+impl TryFrom<HoldRow> for Hold {
+    type Error = StoreError;
+
+    fn try_from(row: HoldRow) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: HoldId::from_bytes(row.id),
+            account: AccountId::from_bytes(row.account),
+            to_account: AccountId::from_bytes(row.to_account),
+            amount: Amount::new(row.amount).map_err(|_| StoreError::Corrupt("amount"))?,
+            currency: Currency::parse(&row.currency).map_err(|_| StoreError::Corrupt("currency"))?,
+            captured: row.captured,
+            state: hold_state(row.state)?,
+            placed_at: Timestamp::from_micros(row.placed_at),
+            expires_at: Timestamp::from_micros(row.expires_at),
+            closed_at: row.closed_at.map(Timestamp::from_micros),
+        })
+    }
+}
+
+pub(crate) fn hold_state(number: i64) -> Result<HoldState, StoreError> {
+    u8::try_from(number)
+        .ok()
+        .and_then(HoldState::from_number)
+        .ok_or(StoreError::Corrupt("hold state"))
 }

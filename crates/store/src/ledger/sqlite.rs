@@ -10,6 +10,7 @@ use std::{
 use rusqlite::{Connection, OptionalExtension};
 use strongroom_domain::{
     account::{Account, AccountKind},
+    hold::Hold,
     iban::Iban,
     id::{AccountId, StepUpId, UserId},
     ledger::{Book, Changes, StepUp},
@@ -22,8 +23,9 @@ use crate::{
     audit::grew,
     error::StoreError,
     ledger::{
-        LaneClock, LaneCounters, Need,
-        rows::{AccountRow, StateRow},
+        LaneClock, LaneCounters, Need, is_due,
+        rows::{AccountRow, HoldRow, StateRow, hold_columns},
+        sqlite_bounds::{find_budgets, find_nonces},
         sqlite_write::write,
     },
     sqlite::{Head, SqliteEngine},
@@ -243,6 +245,21 @@ fn load(
             step_ups.insert(*id, approval);
         }
     }
+    let mut holds = HashMap::new();
+    for id in &need.holds {
+        counters.statements += 1;
+        for hold in find_holds(connection, HOLD_BY_ID, id.as_bytes())? {
+            holds.insert(hold.id, hold);
+        }
+    }
+    for account in accounts.values().filter(|account| is_due(account, booked_at)) {
+        counters.statements += 1;
+        for hold in find_holds(connection, OPEN_HOLDS_OF, account.id.as_bytes())? {
+            holds.insert(hold.id, hold);
+        }
+    }
+    let budgets = find_budgets(connection, need, counters)?;
+    let nonces = find_nonces(connection, need, counters)?;
     let mut taken_numbers = std::collections::HashSet::new();
     for number in &need.numbers {
         counters.statements += 1;
@@ -254,6 +271,9 @@ fn load(
         accounts,
         outcomes,
         step_ups,
+        holds,
+        budgets,
+        nonces,
         taken_numbers,
         epoch: head.epoch,
         booked_at,
@@ -299,6 +319,8 @@ impl Facts {
                 entries: row.get(5)?,
                 last_booked_at: row.get(6)?,
                 path: row.get_ref(7)?.as_blob()?.to_vec(),
+                holds: row.get(8)?,
+                hold_due: row.get(9)?,
             })
         })?;
         Ok(Some(row.account(id, facts.owner, facts.kind, facts.currency)?))
@@ -317,12 +339,12 @@ impl Facts {
     }
 }
 
-const FIND_STATE: &str = "SELECT floor, freezes, closed, balance, held, entries, last_booked_at, path FROM account_states \
-     WHERE account_id = ?1";
+const FIND_STATE: &str = "SELECT floor, freezes, closed, balance, held, entries, last_booked_at, path, \
+     holds, hold_due FROM account_states WHERE account_id = ?1";
 
 /// The columns of [`AccountRow`], in its order.
 const FIND_ACCOUNT: &str = "SELECT a.id, a.owner, a.kind, a.currency, s.floor, s.freezes, s.closed, s.balance, s.held, \
-     s.entries, s.last_booked_at, s.path FROM account_states s JOIN accounts a ON a.id = s.account_id WHERE s.account_id = ?1";
+     s.entries, s.last_booked_at, s.path, s.holds, s.hold_due FROM account_states s JOIN accounts a ON a.id = s.account_id WHERE s.account_id = ?1";
 
 pub(crate) fn find_account(connection: &Connection, id: AccountId) -> Result<Option<Account>, StoreError> {
     let mut statement = connection.prepare_cached(FIND_ACCOUNT)?;
@@ -342,11 +364,41 @@ pub(crate) fn find_account(connection: &Connection, id: AccountId) -> Result<Opt
                     entries: row.get(9)?,
                     last_booked_at: row.get(10)?,
                     path: row.get(11)?,
+                    holds: row.get(12)?,
+                    hold_due: row.get(13)?,
                 },
             })
         })
         .optional()?;
     row.map(Account::try_from).transpose()
+}
+
+const HOLD_BY_ID: &str = concat!("SELECT ", hold_columns!(), " FROM holds h WHERE h.id = ?1");
+const OPEN_HOLDS_OF: &str = concat!(
+    "SELECT ",
+    hold_columns!(),
+    " FROM holds h WHERE h.account_id = ?1 AND h.state = 0"
+);
+
+fn find_holds(connection: &Connection, sql: &str, id: &[u8; 16]) -> Result<Vec<Hold>, StoreError> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let found = statement.query_map([id], sqlite_hold)?;
+    found.map(|row| Hold::try_from(row?)).collect()
+}
+
+pub(crate) fn sqlite_hold(row: &rusqlite::Row<'_>) -> rusqlite::Result<HoldRow> {
+    Ok(HoldRow {
+        id: row.get(0)?,
+        account: row.get(1)?,
+        to_account: row.get(2)?,
+        amount: row.get(3)?,
+        currency: row.get(4)?,
+        captured: row.get(5)?,
+        state: row.get(6)?,
+        placed_at: row.get(7)?,
+        expires_at: row.get(8)?,
+        closed_at: row.get(9)?,
+    })
 }
 
 fn find_step_up(connection: &Connection, id: StepUpId) -> Result<Option<StepUp>, StoreError> {

@@ -8,11 +8,16 @@ use strongroom_domain::{
     iban::Iban,
     id::AccountId,
     ledger::{Book, Changes},
+    time::Timestamp,
 };
 
 use crate::{
     error::StoreError,
-    ledger::{LaneCounters, outcomes::OutcomeIndex},
+    ledger::{
+        LaneCounters,
+        outcomes::OutcomeIndex,
+        sqlite_bounds::{write_budgets, write_nonces},
+    },
 };
 
 /// Writes everything but the outcomes' index, within the caller's transaction.
@@ -28,6 +33,9 @@ pub(super) fn write(
     write_postings(connection, changes, counters)?;
     write_memos(connection, changes, counters)?;
     write_step_ups(connection, book, changes, counters)?;
+    write_holds(connection, book, changes, counters)?;
+    write_budgets(connection, book, changes, counters)?;
+    write_nonces(connection, changes, counters)?;
     write_outcomes(connection, outcomes, changes, counters)?;
     write_records(connection, changes, counters)?;
     write_tree(connection, changes, counters)
@@ -78,7 +86,7 @@ fn write_states(
 ) -> Result<(), StoreError> {
     let mut update = connection.prepare_cached(
         "UPDATE account_states SET floor = ?2, freezes = ?3, closed = ?4, balance = ?5, held = ?6, entries = ?7, \
-         last_booked_at = ?8, path = ?9 WHERE account_id = ?1",
+         last_booked_at = ?8, path = ?9, holds = ?10, hold_due = ?11 WHERE account_id = ?1",
     )?;
     let opened: HashSet<AccountId> = changes.opened.iter().map(|new| new.id).collect();
     for id in &changes.touched {
@@ -93,13 +101,15 @@ fn write_states(
             whole(account.entries),
             account.last_booked_at.micros(),
             account.path.to_bytes(),
+            account.holds,
+            account.hold_due.map(Timestamp::micros),
         ];
         counters.statements += 1;
         let written = if opened.contains(id) {
             connection
                 .prepare_cached(
                     "INSERT INTO account_states (account_id, floor, freezes, closed, balance, held, entries, \
-                     last_booked_at, path) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                     last_booked_at, path, holds, hold_due) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
                 )?
                 .execute(values)?
         } else {
@@ -195,6 +205,68 @@ fn write_step_ups(
         if spent != 1 {
             return Err(StoreError::Retry);
         }
+    }
+    Ok(())
+}
+
+fn write_holds(
+    connection: &Connection,
+    book: &Book,
+    changes: &Changes,
+    counters: &mut LaneCounters,
+) -> Result<(), StoreError> {
+    let find = |id| {
+        let found = book.holds.get(id);
+        found.ok_or(StoreError::Corrupt("changed hold not in the book"))
+    };
+    for id in &changes.placed {
+        let hold = find(id)?;
+        counters.statements += 1;
+        connection
+            .prepare_cached(
+                "INSERT INTO holds (id, account_id, to_account, amount, currency, captured, state, placed_at, expires_at, \
+                 closed_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            )?
+            .execute(params![
+                hold.id.as_bytes(),
+                hold.account.as_bytes(),
+                hold.to_account.as_bytes(),
+                hold.amount.minor(),
+                hold.currency.code(),
+                hold.captured,
+                hold.state.number(),
+                hold.placed_at.micros(),
+                hold.expires_at.micros(),
+                hold.closed_at.map(Timestamp::micros),
+            ])?;
+    }
+    for id in &changes.holds {
+        let hold = find(id)?;
+        counters.statements += 1;
+        let written = connection
+            .prepare_cached("UPDATE holds SET captured = ?2, state = ?3, closed_at = ?4 WHERE id = ?1")?
+            .execute(params![
+                hold.id.as_bytes(),
+                hold.captured,
+                hold.state.number(),
+                hold.closed_at.map(Timestamp::micros),
+            ])?;
+        if written != 1 {
+            return Err(StoreError::Corrupt("changed hold not in the books"));
+        }
+    }
+    for capture in &changes.captures {
+        counters.statements += 1;
+        connection
+            .prepare_cached(
+                "INSERT INTO hold_captures (transaction_id, hold_id, captured, state) VALUES (?1, ?2, ?3, ?4)",
+            )?
+            .execute(params![
+                capture.transaction.as_bytes(),
+                capture.hold.as_bytes(),
+                capture.captured,
+                capture.state.number(),
+            ])?;
     }
     Ok(())
 }

@@ -62,7 +62,10 @@ impl MigratorTrait for Migrator {
             Box::new(step!("0003_audit")),
             Box::new(step!("0004_identity")),
             Box::new(step!("0005_factors")),
+            Box::new(step!("0006_keys")),
             Box::new(step!("0007_security_events")),
+            Box::new(step!("0008_external_logins")),
+            Box::new(step!("0011_holds")),
         ]
     }
 }

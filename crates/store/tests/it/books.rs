@@ -6,7 +6,7 @@ use strongroom_domain::{
 };
 
 use crate::harness::{
-    TestStore, change, deposit, on_both_engines, open_account, opened, posted, till, transfer, withdraw,
+    NOW, TestStore, change, deposit, on_both_engines, open_account, opened, posted, till, transfer, withdraw,
 };
 
 on_both_engines! {
@@ -15,19 +15,19 @@ on_both_engines! {
         let command = open_account(owner).command;
         let strongroom_domain::ledger::Verb::Open(asked) = command.verb.clone() else { unreachable!() };
         let account = opened(bank.run_one(command).await);
-        let view = bank.store.account(account.id).await.unwrap().unwrap();
+        let view = bank.store.account(account.id, NOW).await.unwrap().unwrap();
         assert_eq!(view.account, account);
         assert_eq!(view.number.as_deref(), Some(asked.number.as_str()));
         assert_eq!(view.sealed_name, Some(asked.sealed_name));
         assert_eq!(view.opened_at, account.last_booked_at);
         let found = bank.store.account_by_number(&asked.number).await.unwrap();
         assert_eq!(found, Some((account.id, Some(owner))));
-        let till = bank.store.account(till()).await.unwrap().unwrap();
+        let till = bank.store.account(till(), NOW).await.unwrap().unwrap();
         assert_eq!((till.number, till.account.owner, till.account.floor), (None, None, None));
     }
 
     async fn what_is_not_there_is_not_found(bank: TestStore) {
-        assert_eq!(bank.store.account(crate::harness::id()).await.unwrap(), None);
+        assert_eq!(bank.store.account(crate::harness::id(), NOW).await.unwrap(), None);
         assert_eq!(bank.store.transaction(crate::harness::id()).await.unwrap(), None);
         assert_eq!(bank.store.account_by_number(&crate::harness::iban()).await.unwrap(), None);
         assert_eq!(bank.store.outcome(&crate::harness::tag()).await.unwrap(), None);
@@ -98,7 +98,7 @@ on_both_engines! {
     async fn a_batch_that_was_begun_and_left_changes_nothing(bank: TestStore) {
         let ids = bank.accounts(2, 100).await;
         let command = transfer(ids[0], ids[1], 40).command;
-        let need = strongroom_store::ledger::Need::of(std::slice::from_ref(&command));
+        let need = strongroom_store::ledger::Need::of_commands(std::slice::from_ref(&command));
         let mut book = bank.lane.begin(&need).await.unwrap();
         let _ = strongroom_domain::ledger::decide(&mut book, &[command], &crate::harness::TestSigner);
         drop(book);
@@ -111,7 +111,7 @@ on_both_engines! {
 
     async fn a_batch_that_was_left_holds_nobody_up_once_the_lane_is_idle(bank: TestStore) {
         let ids = bank.accounts(1, 100).await;
-        let need = strongroom_store::ledger::Need::of(&[deposit(ids[0], 1).command]);
+        let need = strongroom_store::ledger::Need::of_commands(&[deposit(ids[0], 1).command]);
         let book = bank.lane.begin(&need).await.unwrap();
         drop(book);
         bank.lane.idle().await;
@@ -144,7 +144,7 @@ on_both_engines! { alone
         let mut seen = Vec::new();
         let mut before = None;
         loop {
-            let page = bank.store.accounts(owner, before, 3).await.unwrap();
+            let page = bank.store.accounts(owner, before, 3, NOW).await.unwrap();
             assert!(page.len() <= 3);
             let Some(last) = page.last() else { break };
             before = Some(last.account.id);
@@ -154,7 +154,7 @@ on_both_engines! { alone
         expected.sort();
         expected.reverse();
         assert_eq!(seen, expected);
-        let everybody = bank.store.accounts(None, None, 100).await.unwrap();
+        let everybody = bank.store.accounts(None, None, 100, NOW).await.unwrap();
         // The six of the bank's own chart are there too.
         assert_eq!(everybody.len(), mine.len() + others.len() + 6);
     }

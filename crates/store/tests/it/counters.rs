@@ -6,7 +6,7 @@ use strongroom_domain::ledger::{Answer, Command};
 use strongroom_store::{StoreSettings, ledger::LaneCounters};
 
 use crate::harness::{
-    Kind, Proxy, TestStore, deposit, open_account, run, run_among_others, till, transfer, withdraw,
+    Kind, NOW, Proxy, TestStore, deposit, open_account, run, run_among_others, till, transfer, withdraw,
 };
 
 /// `count` transfers between accounts of their own, each with a key.
@@ -249,7 +249,7 @@ fn the_write_ahead_log_starts_over_under_constant_load() {
         let reading = tokio::spawn(async move {
             loop {
                 store.trial_balance().await.unwrap();
-                store.account(reader).await.unwrap().unwrap();
+                store.account(reader, NOW).await.unwrap().unwrap();
             }
         });
         let log = bank.place.path().with_extension("db-wal");

@@ -160,7 +160,7 @@ fn on_postgres_a_connection_killed_in_a_batch_is_an_error_and_the_next_batch_con
         let command = [transfer(ids[0], ids[1], 10).with_key().command];
         let mut root = bank.place.root().await;
         for round in 1..=3 {
-            let mut book = bank.lane.begin(&Need::of(&command)).await.unwrap();
+            let mut book = bank.lane.begin(&Need::of_commands(&command)).await.unwrap();
             let sql = "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity \
                        WHERE datname = current_database() AND state = 'idle in transaction'";
             let killed: i64 = root.fetch_one(sql).await.unwrap().get(0);
@@ -207,7 +207,7 @@ fn on_postgres_a_commit_that_nobody_confirmed_is_looked_up_and_never_done_twice(
             .unwrap();
         for (round, done) in [(1, false), (2, true), (3, true), (4, false)] {
             let command = [transfer(ids[0], ids[1], 10).with_key().command];
-            let mut book = bank.lane.begin(&Need::of(&command)).await.unwrap();
+            let mut book = bank.lane.begin(&Need::of_commands(&command)).await.unwrap();
             let (changes, _) = decide(&mut book, &command, &TestSigner);
             if done {
                 proxy.cut_after_commit();
@@ -232,7 +232,7 @@ fn on_sqlite_a_commit_that_failed_is_looked_up_by_those_who_ask_meanwhile() {
         let known = transfer(ids[0], ids[1], 10).with_key().command;
         posted(bank.run_one(known.clone()).await);
         let command = [deposit(ids[0], 5).with_key().command];
-        let mut book = bank.lane.begin(&Need::of(&command)).await.unwrap();
+        let mut book = bank.lane.begin(&Need::of_commands(&command)).await.unwrap();
         let (changes, _) = decide(&mut book, &command, &TestSigner);
         // A promise that the deferred foreign key breaks at the commit: a transaction whose entries never come.
         let broken = Changes {

@@ -3,10 +3,12 @@
 mod harness;
 
 mod books;
+mod bounds;
 mod continuity;
 mod counters;
 mod expiry;
 mod faults;
+mod holds;
 mod invariants;
 mod keys;
 mod nodes;

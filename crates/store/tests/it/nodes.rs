@@ -77,7 +77,7 @@ fn two_nodes_hammer_the_same_accounts_without_deadlock_and_every_sum_is_right() 
                     let mut records = Vec::new();
                     for round in 0..BATCHES {
                         let commands = batch(&ids, node, round);
-                        let need = Need::of(&commands);
+                        let need = Need::of_commands(&commands);
                         // Exactly once: neither a deadlock nor a time-out ever asks for another try.
                         let mut book = bank.lane.begin(&need).await.unwrap();
                         let (changes, answers) = decide(&mut book, &commands, &TestSigner);
@@ -116,7 +116,7 @@ fn a_key_raced_between_two_nodes_posts_once() {
             let barrier = Barrier::new(2);
             let [one, two] = &mut nodes;
             let race = async |bank: &mut TestStore, commands: &[Command]| {
-                let need = Need::of(commands);
+                let need = Need::of_commands(commands);
                 let mut book = bank.lane.begin(&need).await.unwrap();
                 assert!(book.outcomes.is_empty());
                 // Both have looked the key up and found nothing.
@@ -170,7 +170,7 @@ fn keys_that_two_batches_share_in_opposite_orders_do_not_deadlock() {
             let [one, two] = &mut nodes;
             let barrier = Barrier::new(2);
             let race = async |bank: &mut TestStore, commands: &[Command]| {
-                let mut book = bank.lane.begin(&Need::of(commands)).await.unwrap();
+                let mut book = bank.lane.begin(&Need::of_commands(commands)).await.unwrap();
                 let (changes, answers) = decide(&mut book, commands, &TestSigner);
                 barrier.wait().await;
                 match bank.lane.commit(book, &changes).await {
@@ -224,7 +224,7 @@ fn a_batch_that_waited_for_a_lock_reads_what_the_other_node_committed() {
         let key = tag();
         let command = [transfer(ids[0], ids[1], 600).keyed(key, 1).command];
         let mut paused = bank.another().await;
-        let need = Need::of(&command);
+        let need = Need::of_commands(&command);
         let mut book = paused.lane.begin(&need).await.unwrap();
         // The other node sends its lock and waits for it.
         let racing = tokio::spawn({
@@ -252,7 +252,7 @@ fn rights_cannot_change_in_the_middle_of_a_batch() {
     run(Kind::Postgres, async |mut bank: TestStore| {
         let ids = bank.accounts(2, 1_000).await;
         let command = [transfer(ids[0], ids[1], 1).command];
-        let mut book = bank.lane.begin(&Need::of(&command)).await.unwrap();
+        let mut book = bank.lane.begin(&Need::of_commands(&command)).await.unwrap();
         let other = bank.another().await;
         let store = other.store.clone();
         let revoking = tokio::spawn(async move {

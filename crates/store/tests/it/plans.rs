@@ -11,7 +11,7 @@ use strongroom_domain::{
 };
 use strongroom_store::ledger::HistoryStart;
 
-use crate::harness::{Kind, TestStore, run, transfer};
+use crate::harness::{Kind, NOW, TestStore, run, transfer};
 
 /// Rows of accounts, of keys, and of entries of one account.
 const ROWS: i64 = 100_000;
@@ -34,7 +34,7 @@ async fn fill(root: &mut PgConnection, hot: AccountId, start: &Account) -> Accou
         format!(
             "INSERT INTO accounts SELECT gen_random_uuid(), NULL, 'cash', 'EUR', NULL, 1 FROM generate_series(1, {ROWS})"
         ),
-        "INSERT INTO account_states SELECT id, NULL, 0, false, 0, 0, 0, 1, '' FROM accounts \
+        "INSERT INTO account_states SELECT id, NULL, 0, false, 0, 0, 0, NULL, 0, 1, '' FROM accounts \
          ON CONFLICT DO NOTHING"
             .to_owned(),
         format!(
@@ -129,10 +129,10 @@ fn with_a_hundred_thousand_accounts_and_keys_every_read_goes_by_an_index_to_a_fe
             let start = HistoryStart::Sequence(u64::try_from(sequence).unwrap());
             let page = bank.store.history(&hot, start, 20).await.unwrap();
             assert_eq!(page[0].sequence, u64::try_from(sequence).unwrap());
-            bank.store.account(ids[1]).await.unwrap().unwrap();
+            bank.store.account(ids[1], NOW).await.unwrap().unwrap();
             bank.store.outcome(&crate::harness::tag()).await.unwrap();
             bank.store
-                .accounts(bank.account(ids[1]).await.owner, None, 20)
+                .accounts(bank.account(ids[1]).await.owner, None, 20, NOW)
                 .await
                 .unwrap();
         }

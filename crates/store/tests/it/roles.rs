@@ -13,7 +13,7 @@ const ROLES: [&str; 4] = [
 ];
 
 /// Tables of the books and of people, and what each role may do with them; nothing else, nowhere.
-const RIGHTS: [(&str, &str, &[&str]); 28] = [
+const RIGHTS: [(&str, &str, &[&str]); 32] = [
     ("strongroom_ledger_writer", "accounts", &["INSERT", "SELECT"]),
     (
         "strongroom_ledger_writer",
@@ -36,6 +36,10 @@ const RIGHTS: [(&str, &str, &[&str]); 28] = [
     ("strongroom_ledger_writer", "data_keys", &[]),
     ("strongroom_ledger_writer", "step_ups", &["SELECT"]),
     ("strongroom_app", "step_ups", &["DELETE", "INSERT", "SELECT"]),
+    ("strongroom_ledger_writer", "key_budgets", &["SELECT", "UPDATE"]),
+    ("strongroom_app", "key_budgets", &["INSERT", "SELECT"]),
+    ("strongroom_ledger_writer", "replays", &["INSERT", "SELECT"]),
+    ("strongroom_app", "replays", &["DELETE", "INSERT", "SELECT"]),
     ("strongroom_reader", "accounts", &["SELECT"]),
     ("strongroom_reader", "account_states", &["SELECT"]),
     ("strongroom_reader", "account_names", &["SELECT"]),

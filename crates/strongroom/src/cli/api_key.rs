@@ -100,17 +100,17 @@ impl Add {
             ));
         }
         let cx = bank.cx_cli(uid).await?;
+        let scopes: Vec<&str> = self.scopes.iter().map(String::as_str).collect();
         let input = AddApiKey {
-            owner: KeyOwner::Technical(role),
-            name: self.name,
-            scopes: self.scopes,
             expires_at: Some(cx.now().plus_seconds(self.hours * SECONDS_PER_HOUR)),
+            ..AddApiKey::new(KeyOwner::Technical(role), &self.name, &scopes)
         };
         let added = bank.add_api_key(&cx, input).await?;
         Ok(json!({
             "id": added.id.to_string(),
             "owner_id": added.owner.to_string(),
             "key": added.key.expose_secret(),
+            "signing_secret": added.signing_secret.as_ref().map(|secret| secret.expose_secret()),
         }))
     }
 }

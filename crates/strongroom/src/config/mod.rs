@@ -6,6 +6,7 @@
 
 mod error;
 mod gather;
+mod providers;
 mod reference;
 mod rules;
 mod table;
@@ -29,6 +30,7 @@ use value::Value;
 
 pub(crate) use error::{ConfigError, ConfigErrors, Origin};
 pub(crate) use gather::Sources;
+pub(crate) use providers::Provider;
 pub(crate) use reference::reference;
 pub(crate) use table::TABLE;
 pub(crate) use value::{DatabaseUrl, PublicUrl};
@@ -154,12 +156,14 @@ pub(crate) struct KeysConfig {
 }
 
 /// How people prove who they are.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct AuthConfig {
     /// Whether customers need a second factor.
     pub customer_mfa_required: bool,
     /// Whole units of a transfer's currency above which a fresh factor is needed.
     pub step_up_transfer_over: u64,
+    /// Issuers elsewhere that people may log in by.
+    pub providers: Vec<Provider>,
 }
 
 /// How often somebody may ask.
@@ -398,6 +402,10 @@ impl<'a> Reader<'a> {
                     None => environment != Environment::Development,
                 },
                 step_up_transfer_over: self.number("auth.step_up_transfer_over").unwrap_or_default(),
+                providers: self
+                    .secret("oidc.providers")
+                    .and_then(|text| providers::read(&text).ok())
+                    .unwrap_or_default(),
             },
             limits: self.limits(),
             blocks: BlocksConfig {

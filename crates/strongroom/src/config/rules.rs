@@ -6,6 +6,7 @@ use super::{
     Config, DatabaseUrl, Environment, KeyProvider, Tls,
     error::{ConfigError, Origin},
     gather::{Gathered, is_shared},
+    value::Value,
 };
 
 /// Everything that is wrong with a configuration whose values are fine by themselves.
@@ -76,6 +77,7 @@ impl Rules<'_> {
             self.refuse("admin.public_url", "does nothing without admin.listen");
         }
         self.databases();
+        self.providers();
         if config.keys.provider == KeyProvider::Env {
             if config.keys.keyring.is_none() {
                 self.refuse("keys.keyring", "is needed with keys.provider = env");
@@ -85,6 +87,15 @@ impl Rules<'_> {
             }
         } else if config.keys.keyring.is_some() {
             self.refuse("keys.keyring", "does nothing without keys.provider = env");
+        }
+    }
+
+    fn providers(&mut self) {
+        let text = self.gathered.values.get("oidc.providers");
+        if let Some(Value::Secret(text)) = text.map(|resolved| &resolved.value)
+            && let Err(message) = super::providers::read(text)
+        {
+            self.refuse("oidc.providers", message);
         }
     }
 
@@ -158,6 +169,12 @@ impl Rules<'_> {
         }
         if !config.limits.enabled {
             self.refuse("limits.enabled", "= false is refused in production");
+        }
+        if config.auth.providers.iter().any(|provider| provider.plain) {
+            self.refuse(
+                "oidc.providers",
+                "must not hold an issuer without TLS in production",
+            );
         }
         self.production_keys();
         self.production_databases();

@@ -189,6 +189,10 @@ settings! {
         "Addresses and networks that are never blocked or slowed down: scanners of your own, an office. The proxies of \
          `server.trusted_proxies` never are.";
 
+    "oidc.providers": Kind::Secret, None,
+        "Issuers that people may log in by (OpenID Connect), as TOML, best in a file of its own: a table per issuer, \
+         its name as in `/api/v1/auth/oidc/NAME/start`, with `issuer`, `client_id`, `client_secret` and `title`.";
+
     "approvals.bootstrap": Kind::Flag, Some("false"),
         "Outside production: the waiting times of new operators are zero.";
 

@@ -263,7 +263,7 @@ fn origins<'a>(parts: impl Iterator<Item = &'a str>) -> Result<Value, String> {
     }
 }
 
-fn public_url(text: &str) -> Option<PublicUrl> {
+pub(super) fn public_url(text: &str) -> Option<PublicUrl> {
     let (https, rest) = match text.split_once("://")? {
         ("https", rest) => (true, rest),
         ("http", rest) => (false, rest),

@@ -129,4 +129,50 @@ mod postgres {
         town.verify(&server);
         drop(outside.close().await);
     }
+
+    /// Fills what is left of the disk with something that can be taken away again.
+    async fn fill(outside: &mut PgConnection, disk: &str) {
+        let sql = format!("CREATE TABLE ballast (load text) TABLESPACE {disk}");
+        outside.execute(sqlx::AssertSqlSafe(sql)).await.unwrap();
+        // First by the megabyte, then by the row; such a row is too short to be compressed.
+        for rows in [512, 1] {
+            let more =
+                format!("INSERT INTO ballast SELECT repeat('x', 1900) FROM generate_series(1, {rows})");
+            let full = loop {
+                if let Err(error) = outside.execute(sqlx::AssertSqlSafe(more.clone())).await {
+                    break error;
+                }
+            };
+            let code = full.as_database_error().and_then(|error| error.code());
+            assert_eq!(code.as_deref(), Some("53100"), "{full}");
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_full_disk_is_told_as_503_and_survived_without_a_restart() {
+        let Some(server) = Server::start_on_small_disk().await else {
+            return;
+        };
+        let database = server.database().unwrap();
+        let mut outside = database.connect_outside().await;
+        let mut town = Arc::new(Town::build(&server).await);
+        let mut load = town.load(CLIENTS);
+        load.more(40).await;
+
+        fill(&mut outside, database.disk().unwrap()).await;
+        load.until_refused().await;
+        // Reading needs no room.
+        let id = town.pair().0["id"].as_str().unwrap().to_owned();
+        let balance = format!("/api/v1/accounts/{id}/balance");
+        town.somebody().client.get(&balance).await.expect(200);
+
+        outside.execute("DROP TABLE ballast").await.unwrap();
+        load.more(40).await;
+        let heard = load.stop().await;
+        assert!(check_refusals(&heard) > 0, "somebody noticed");
+        town.settle(heard).await;
+        town.check().await;
+        town.verify(&server);
+        drop(outside.close().await);
+    }
 }

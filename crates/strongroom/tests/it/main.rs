@@ -1,18 +1,22 @@
 //! Stories of the whole server, told over HTTPS on both databases.
 
+mod api_keys;
 mod approvals;
 mod audit;
 mod authority;
 mod bad_input;
 mod bad_input_http;
+mod batches;
 mod edge_blocks;
 mod edge_http;
 mod edge_limits;
+mod external;
 mod factors;
 mod faults;
 mod faults_database;
 mod faults_nodes;
 mod harness;
+mod holds;
 mod identity;
 mod import;
 mod limits;

@@ -6,7 +6,7 @@
 use axum::extract::{FromRef, FromRequestParts, MatchedPath};
 use http::{HeaderMap, HeaderName, StatusCode, header, request::Parts};
 use strongroom_api::codes;
-use strongroom_app::{Bank, Credential, Cx, security_events::SecurityEventKind};
+use strongroom_app::{Arrival, Bank, Credential, Cx, security_events::SecurityEventKind};
 use strongroom_domain::{
     id,
     principal::{Origin, Principal},
@@ -62,10 +62,15 @@ where
 async fn established(parts: &Parts, bank: &Bank, request: id::RequestId) -> Result<Cx, Problem> {
     let credential = credential(&parts.headers)?;
     let kind = match credential {
-        Credential::Bearer(_) => SecurityEventKind::TokenRefused,
+        Credential::Bearer(_) | Credential::Browser(_) => SecurityEventKind::TokenRefused,
         Credential::ApiKey(_) => SecurityEventKind::ApiKeyRefused,
     };
-    let outcome = bank.authenticate(credential, request, Origin::Api).await;
+    let arrival = Arrival {
+        request,
+        origin: Origin::Api,
+        address: Record::of(&parts.extensions).map(Record::client),
+    };
+    let outcome = bank.authenticate(credential, arrival).await;
     if outcome.is_err() {
         let address = Record::of(&parts.extensions).map(|record| record.client().to_string());
         bank.note_failure(kind, &address.unwrap_or_default(), None, &outcome);
@@ -78,6 +83,9 @@ async fn established(parts: &Parts, bank: &Bank, request: id::RequestId) -> Resu
             &codes::TOKEN_INVALID,
             "Authentication is required: the token is not valid on this listener.",
         ));
+    }
+    if is_desk(parts) {
+        strongroom_app::authorize::enter_desk(&cx)?;
     }
     Ok(cx)
 }

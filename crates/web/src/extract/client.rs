@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderName, header, request::Parts};
 use strongroom_app::{Cx, personal::Client};
 use strongroom_domain::{id, principal::Origin};
 
-use super::Auth;
+use super::{Auth, Cookie, read_cookie};
 use crate::{
     Problem,
     layers::{Record, RequestId},
@@ -14,8 +14,6 @@ use crate::{
 
 /// The answer and request header that carries a device mark for clients without cookies.
 pub const DEVICE_TOKEN: HeaderName = HeaderName::from_static("x-device-token");
-/// The cookie that carries it for browsers.
-const DEVICE_COOKIE: &str = "__Host-device";
 
 /// The context of a call by nobody in particular, and from where it comes.
 #[derive(Debug)]
@@ -46,6 +44,7 @@ where
                 .unwrap_or_default()
                 .to_owned(),
             device: device_mark(&parts.headers).map(str::to_owned),
+            browser: false,
         };
         Ok(Self(cx, client))
     }
@@ -57,17 +56,7 @@ fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
 
 /// The device mark that a request shows, whether it is one or not.
 pub(crate) fn device_mark(headers: &HeaderMap) -> Option<&str> {
-    text(headers, &DEVICE_TOKEN).or_else(|| {
-        headers
-            .get_all(header::COOKIE)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(';'))
-            .find_map(|pair| {
-                let (name, value) = pair.trim().split_once('=')?;
-                (name == DEVICE_COOKIE).then_some(value)
-            })
-    })
+    text(headers, &DEVICE_TOKEN).or_else(|| read_cookie(headers, Cookie::Device))
 }
 
 impl<S> OptionalFromRequestParts<S> for Auth

@@ -4,6 +4,7 @@
 mod auth;
 mod binder;
 mod client;
+mod cookie;
 mod json;
 mod json_scan;
 mod json_strict;
@@ -13,6 +14,7 @@ pub use auth::Auth;
 pub(crate) use binder::FactorBinder;
 pub(crate) use client::device_mark;
 pub use client::{Anonymous, DEVICE_TOKEN};
+pub(crate) use cookie::{Cookie, Keep, read_cookie};
 pub use json::{JSON_DEPTH_MAX, JsonBody, OptionalJsonBody, parse_json};
 pub use query::{QUERY_BYTES_MAX, QUERY_PARAMETERS_MAX, QueryParams};
 

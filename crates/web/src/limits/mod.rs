@@ -134,6 +134,24 @@ impl Limits {
         inner.count(record, class, Subject::Principal(cx.caller.principal.id_bytes()))
     }
 
+    /// Counts what a request asks for beyond the first thing: each item of a batch is a request.
+    pub(crate) fn items(
+        &self,
+        record: &Record,
+        method: &Method,
+        cx: &Cx,
+        more: usize,
+    ) -> Result<(), Problem> {
+        let Some(inner) = &self.0 else { return Ok(()) };
+        let class = class_of(cx, method, record.traffic());
+        let subject = Subject::Principal(cx.caller.principal.id_bytes());
+        match u32::try_from(more) {
+            Ok(0) => Ok(()),
+            Ok(more) => inner.count_many(record, class, subject, more),
+            Err(_) => Err(Problem::body_too_large()),
+        }
+    }
+
     /// Counts one thing more of the same principal: what asks what would happen.
     pub(crate) fn preview(&self, record: &Record, cx: &Cx) -> Result<(), Problem> {
         let Some(inner) = &self.0 else { return Ok(()) };
@@ -173,7 +191,11 @@ impl Inner {
     }
 
     fn count(&self, record: &Record, class: Class, subject: Subject) -> Result<(), Problem> {
-        match self.limiter(class).charge(subject, 1) {
+        self.count_many(record, class, subject, 1)
+    }
+
+    fn count_many(&self, record: &Record, class: Class, subject: Subject, times: u32) -> Result<(), Problem> {
+        match self.limiter(class).charge(subject, times) {
             Ok(standing) => {
                 record.count(Charge { class, standing });
                 Ok(())

@@ -40,6 +40,17 @@ pub(crate) const OPEN: &[(Method, &str, Traffic)] = &[
     (Method::POST, "/api/v1/auth/password/change", Traffic::Guess),
     (Method::POST, "/api/v1/auth/passkey/options", Traffic::Session),
     (Method::POST, "/api/v1/auth/passkey", Traffic::Guess),
+    (
+        Method::GET,
+        "/api/v1/auth/oidc/{provider}/start",
+        Traffic::Session,
+    ),
+    (
+        Method::GET,
+        "/api/v1/auth/oidc/{provider}/callback",
+        Traffic::Session,
+    ),
+    (Method::GET, "/api/v1/auth/session", Traffic::Session),
     (Method::GET, "/.well-known/jwks.json", Traffic::Document),
     (Method::GET, "/livez", Traffic::Health),
     (Method::GET, "/readyz", Traffic::Health),

@@ -19,13 +19,20 @@ const PAGE_ITEMS_DEFAULT: u32 = 20;
 #[derive(Debug, Default)]
 pub(crate) struct Check {
     errors: Vec<FieldError>,
+    /// What stands before every pointer: where in the body the item is that is looked at.
+    place: String,
 }
 
 impl Check {
+    /// From now on pointers are below this one.
+    pub(crate) fn below(&mut self, place: String) {
+        self.place = place;
+    }
+
     /// Notes a refused field.
     pub(crate) fn refuse(&mut self, pointer: &str, code: &str, detail: &str) {
         self.errors.push(FieldError {
-            pointer: pointer.to_owned(),
+            pointer: format!("{}{pointer}", self.place),
             code: code.to_owned(),
             detail: detail.to_owned(),
         });

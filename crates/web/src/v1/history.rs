@@ -40,7 +40,7 @@ struct HistoryQuery {
     min_amount: Option<i64>,
     /// At most this many minor units, in or out.
     max_amount: Option<i64>,
-    /// `transfer`, `deposit` or `withdrawal`.
+    /// `transfer`, `deposit`, `withdrawal` or `capture`.
     kind: Option<String>,
     /// The text contains this, whatever the case.
     q: Option<String>,
@@ -64,7 +64,7 @@ fn parse(query: &HistoryQuery) -> Result<Parsed, Problem> {
             check.refuse(
                 "?kind",
                 "invalid_value",
-                "must be `transfer`, `deposit` or `withdrawal`",
+                "must be `transfer`, `deposit`, `withdrawal` or `capture`",
             );
         }
     }

@@ -45,10 +45,16 @@ impl<S: Sync> FromRequestParts<S> for IdempotencyKey {
 
 /// `201` with `Location`; a repetition says so and is the same otherwise.
 pub(crate) fn created<T, B: Serialize>(once: &Once<T>, location: &str, body: B) -> Response {
-    let mut response = (StatusCode::CREATED, Json(body)).into_response();
+    let mut response = answered(StatusCode::CREATED, once, body);
     if let Ok(location) = HeaderValue::from_str(location) {
         response.headers_mut().insert(header::LOCATION, location);
     }
+    response
+}
+
+/// An answer that may be a repetition, which says so and is the same otherwise.
+pub(crate) fn answered<T, B: Serialize>(status: StatusCode, once: &Once<T>, body: B) -> Response {
+    let mut response = (status, Json(body)).into_response();
     if once.replayed {
         response
             .headers_mut()

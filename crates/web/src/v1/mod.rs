@@ -8,11 +8,15 @@ mod admin_blocks;
 mod admin_ledger;
 mod admin_security;
 mod admin_users;
+mod api_keys;
 mod auth;
+mod batches;
 mod check;
 mod counter;
+mod external;
 mod factors;
 mod history;
+mod holds;
 mod idempotency;
 mod me;
 mod passkeys;
@@ -32,10 +36,14 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .merge(step_up::routes())
         .merge(factors::routes())
         .merge(passkeys::routes())
+        .merge(external::routes())
         .merge(me::routes())
+        .merge(api_keys::routes())
         .merge(accounts::routes())
         .merge(history::routes())
         .merge(transfers::routes())
+        .merge(batches::routes())
+        .merge(holds::routes())
         .merge(counter::routes())
         .merge(receipts::routes())
         .merge(admin_accounts::routes())

@@ -77,8 +77,53 @@ async fn create(
 
 fn parse(body: wire::CreateTransfer, key: Option<String>, dry_run: bool) -> Result<CreateTransfer, Problem> {
     let mut check = Check::default();
+    let input = parse_into(&mut check, &body);
+    if dry_run && key.is_some() {
+        check.refuse(
+            "Idempotency-Key:",
+            "not_allowed",
+            "a dry run books nothing and takes no key",
+        );
+    }
+    let input = input.map(|input| CreateTransfer {
+        idempotency_key: key,
+        dry_run,
+        ..input
+    });
+    check.done(input)
+}
+
+/// A transfer without its key.
+pub(crate) fn parse_into(check: &mut Check, body: &wire::CreateTransfer) -> Option<CreateTransfer> {
     let from: Option<AccountId> = check.id("/from_account_id", &body.from_account_id);
-    let to = match (&body.to_account_id, &body.to_account_number) {
+    let to = payee(
+        check,
+        body.to_account_id.as_deref(),
+        body.to_account_number.as_deref(),
+    );
+    let amount = check.amount("/amount", &body.amount);
+    let description = match &body.description {
+        Some(text) => check.line("/description", text, MEMO_CHARS_MAX, false).map(Some),
+        None => Some(None),
+    };
+    from.zip(to)
+        .zip(amount)
+        .zip(description)
+        .map(|(((from, to), (amount, currency)), description)| CreateTransfer {
+            from,
+            to,
+            amount,
+            currency,
+            description,
+            idempotency_key: None,
+            dry_run: false,
+            value_date: None,
+        })
+}
+
+/// The payee by exactly one of id and number.
+pub(crate) fn payee(check: &mut Check, id: Option<&str>, number: Option<&str>) -> Option<Payee> {
+    match (id, number) {
         (Some(id), None) => check.id("/to_account_id", id).map(Payee::Account),
         (None, Some(number)) => check.iban("/to_account_number", number).map(Payee::Number),
         (None, None) => {
@@ -97,34 +142,7 @@ fn parse(body: wire::CreateTransfer, key: Option<String>, dry_run: bool) -> Resu
             );
             None
         }
-    };
-    let amount = check.amount("/amount", &body.amount);
-    let description = match &body.description {
-        Some(text) => check.line("/description", text, MEMO_CHARS_MAX, false).map(Some),
-        None => Some(None),
-    };
-    if dry_run && key.is_some() {
-        check.refuse(
-            "Idempotency-Key:",
-            "not_allowed",
-            "a dry run books nothing and takes no key",
-        );
     }
-    let input =
-        from.zip(to)
-            .zip(amount)
-            .zip(description)
-            .map(|(((from, to), (amount, currency)), description)| CreateTransfer {
-                from,
-                to,
-                amount,
-                currency,
-                description,
-                idempotency_key: key,
-                dry_run,
-                value_date: None,
-            });
-    check.done(input)
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -159,7 +177,7 @@ async fn read(
     Ok(Json(to_wire(&details, false)))
 }
 
-fn to_wire(details: &TransferDetails, dry_run: bool) -> wire::Transfer {
+pub(crate) fn to_wire(details: &TransferDetails, dry_run: bool) -> wire::Transfer {
     let transaction = &details.transaction;
     let id: TransferId = transaction.id.cast();
     wire::Transfer {

@@ -1,6 +1,6 @@
 //! One account, rebuilt from its entries and the records about it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::{
     account::{Account, SkipPath},
@@ -8,6 +8,8 @@ use crate::{
         record::{Opening, SignedRecord, number_digest},
         replay::{Findings, Problem, is_of_the_chart},
     },
+    hold::{Hold, HoldState},
+    id::HoldId,
     time::Timestamp,
     transaction::Entry,
 };
@@ -15,6 +17,10 @@ use crate::{
 /// Most entries of one account that wait for an earlier one: more than all nodes together have in a batch. When it is
 /// reached an entry is missing, and the account goes on from there.
 const WAITING_MAX: usize = 8_192;
+
+/// Ended holds of one account that are remembered, because an older record about them may still come: more than all
+/// nodes together have in a batch.
+const ENDED_MAX: usize = 8_192;
 
 /// Where an account stood at a checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +52,8 @@ pub(super) struct Held {
     /// The newest record about the state, by id.
     state: Option<(i64, State)>,
     opening: Option<Opening>,
+    /// By hold: the newest record about it. Of those that have ended the newest [`ENDED_MAX`] are kept.
+    holds: HashMap<HoldId, (i64, Hold)>,
     begun: bool,
     seen: bool,
 }
@@ -81,6 +89,55 @@ impl Held {
             self.opening = Some(opening);
             // An account's time begins with its opening.
             self.booked_at = self.booked_at.max(Timestamp::from_micros(record.at));
+        }
+    }
+
+    /// As [`Self::state`]: the record with the largest id is the newest.
+    pub(super) fn hold(&mut self, record: i64, hold: Hold) {
+        let known = self
+            .holds
+            .entry(hold.id)
+            .or_insert_with(|| (record, hold.clone()));
+        if known.0 < record {
+            *known = (record, hold);
+        }
+        if self.holds.len() > ENDED_MAX.saturating_mul(2) {
+            self.forget_ended();
+        }
+    }
+
+    fn forget_ended(&mut self) {
+        let ended = |entry: &(i64, Hold)| entry.1.state != HoldState::Open;
+        let mut records: Vec<i64> = self
+            .holds
+            .values()
+            .filter(|entry| ended(entry))
+            .map(|entry| entry.0)
+            .collect();
+        records.sort_unstable_by(|a, b| b.cmp(a));
+        let oldest_kept = records.get(ENDED_MAX).copied().unwrap_or(i64::MIN);
+        self.holds
+            .retain(|_, entry| !ended(entry) || entry.0 > oldest_kept);
+    }
+
+    fn open_holds(&self) -> impl Iterator<Item = &Hold> {
+        let newest = self.holds.values().map(|(_, hold)| hold);
+        newest.filter(|hold| hold.state == HoldState::Open)
+    }
+
+    /// The open holds that the log knows, against those of the table.
+    pub(super) fn compare_holds(&self, stored: &[Hold], from_nothing: bool, findings: &mut Findings) {
+        for hold in stored {
+            match self.holds.get(&hold.id) {
+                Some((_, known)) if known == hold => {}
+                None if !from_nothing => {}
+                _ => findings.add("holds", hold.id, Problem::HoldChanged),
+            }
+        }
+        for known in self.open_holds() {
+            if !stored.iter().any(|hold| hold.id == known.id) {
+                findings.add("holds", known.id, Problem::HoldMissing);
+            }
         }
     }
 
@@ -157,13 +214,24 @@ impl Held {
         if !from_nothing && !self.begun {
             return;
         }
+        let reserved: i64 = self.open_holds().map(Hold::reserved).fold(0, i64::saturating_add);
+        let open = self.open_holds().count();
+        let first = self.open_holds().map(|hold| hold.expires_at).min();
         let checks = [
             (account.balance == self.balance, Problem::StateBalance),
             (account.entries == self.entries, Problem::StateEntries),
             (self.path_lost || account.path == self.path, Problem::StatePath),
             (self.is_time(account), Problem::StateTime),
-            // Nothing reserves money yet: what is reserved was not reserved by this program.
-            (account.held == 0, Problem::StateHeld),
+            (!from_nothing || account.held == reserved, Problem::StateHeld),
+            (
+                !from_nothing || usize::try_from(account.holds) == Ok(open),
+                Problem::StateHeld,
+            ),
+            // A moment that lies too late would let a hold outlive its time.
+            (
+                !from_nothing || first.is_none_or(|first| account.hold_due.is_some_and(|due| due <= first)),
+                Problem::StateHeld,
+            ),
         ];
         for (holds, problem) in checks {
             if !holds {

@@ -55,7 +55,9 @@ problems! {
     StateEntries = "state_entries", "the account's number of entries is wrong";
     StateTime = "state_time", "the account's last booking time is wrong";
     StatePath = "state_path", "the account's pointers to its entries are wrong";
-    StateHeld = "state_held", "money is reserved on the account by nothing";
+    StateHeld = "state_held", "what is reserved on the account is not the sum of its open holds";
+    HoldChanged = "hold_changed", "the hold is not as the log left it";
+    HoldMissing = "hold_missing", "a hold that is open by the log is not open in the table";
     StateFreezes = "state_freezes", "the account's freezes are not those of the log";
     StateClosed = "state_closed", "the account is closed or open against the log";
     StateFloor = "state_floor", "the account's floor is not that of the log";

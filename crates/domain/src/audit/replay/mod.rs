@@ -23,6 +23,7 @@ pub use transaction::check_transaction;
 use crate::{
     account::{Account, AccountKind},
     audit::record::SignedRecord,
+    hold::Hold,
     id::AccountId,
     transaction::Entry,
 };
@@ -112,9 +113,17 @@ impl Replay {
         }
     }
 
-    /// A record of the log: remembers what it says about an account's state.
+    /// A record of the log: remembers what it says about an account's state and its holds.
     pub fn record(&mut self, record: &SignedRecord) {
-        if record.object_kind != "account" || record.outcome != "ok" {
+        if record.outcome != "ok" {
+            return;
+        }
+        if let Some(hold) = record.details.hold_state()
+            && self.slice.has(hold.account)
+        {
+            self.held(hold.account).hold(record.id, hold);
+        }
+        if record.object_kind != "account" {
             return;
         }
         let Some(state) = record.details.account_state() else {
@@ -151,6 +160,14 @@ impl Replay {
         held.compare_state(account, number, from_nothing, findings);
         held.seen();
         true
+    }
+
+    /// Compares the open holds of an account as the books hold them.
+    pub fn compare_holds(&mut self, account: AccountId, stored: &[Hold], findings: &mut Findings) {
+        if self.slice.has(account) {
+            let from_nothing = self.from_nothing;
+            self.held(account).compare_holds(stored, from_nothing, findings);
+        }
     }
 
     /// The accounts that the log knows and that [`Self::compare`] was never asked about. Call it when all were.

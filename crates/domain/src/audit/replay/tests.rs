@@ -7,10 +7,12 @@ use crate::{
     account::{CustomerKind, FreezeScope, Freezes, Side, SystemAccount},
     action::Action,
     audit::CompactRange,
+    hold::{Hold, HoldState, Take},
     iban::Iban,
-    id::{RequestId, TransactionId, UserId},
+    id::{HoldId, RequestId, TransactionId, UserId},
     ledger::{
-        AccountChange, Answer, Authority, Book, Command, NewAccount, Owned, Posting, Signer, Verb, decide,
+        AccountChange, Answer, Authority, Book, Capture, Command, HoldRef, NewAccount, NewHold, Owned,
+        Posting, Signer, Verb, decide,
     },
     money::{Amount, Currency},
     principal::{Caller, Origin, Principal},
@@ -37,6 +39,7 @@ struct Books {
     transactions: Vec<Transaction>,
     entries: Vec<Entry>,
     accounts: Vec<Account>,
+    holds: Vec<Hold>,
     numbers: HashMap<AccountId, String>,
 }
 
@@ -51,12 +54,16 @@ const fn action_of(verb: &Verb) -> Action {
             TransactionKind::Transfer => Action::TransferCreate,
             TransactionKind::Deposit => Action::DepositCreate,
             TransactionKind::Withdrawal => Action::WithdrawalCreate,
+            TransactionKind::Capture => Action::HoldCapture,
         },
         Verb::Change { change, .. } => match change {
             AccountChange::Freeze(_) => Action::AccountFreeze,
             AccountChange::Unfreeze => Action::AccountUnfreeze,
             AccountChange::Close => Action::AccountClose,
         },
+        Verb::Hold(_) => Action::HoldPlace,
+        Verb::Capture(_) => Action::HoldCapture,
+        Verb::Void(_) => Action::HoldVoid,
     }
 }
 
@@ -93,6 +100,9 @@ fn books() -> Books {
         outcomes: HashMap::new(),
         taken_numbers: HashSet::new(),
         step_ups: HashMap::new(),
+        holds: HashMap::new(),
+        budgets: HashMap::new(),
+        nonces: HashMap::new(),
         epoch: 1,
         booked_at: Timestamp::from_micros(1_000),
         today: Date::default(),
@@ -116,6 +126,34 @@ fn books() -> Books {
             number,
         ));
     }
+    let held = |id: u8| HoldRef {
+        id: HoldId::from_bytes([0xd0 | id; 16]),
+        account: ALICE,
+        to: BOB,
+    };
+    // One that stays open, one that is captured in two steps, one that is voided.
+    for id in 1..=3 {
+        verbs.push(Verb::Hold(NewHold {
+            id: held(id).id,
+            account: ALICE,
+            to: Some(BOB),
+            amount: Amount::new(10).unwrap(),
+            currency: EUR,
+            expires_at: Timestamp::from_micros(9_000),
+        }));
+    }
+    for (id, minor) in [(50, 4), (51, 6)] {
+        verbs.push(Verb::Capture(Capture {
+            id: TransactionId::from_bytes([id; 16]),
+            hold: held(2),
+            take: Take {
+                amount: Some(Amount::new(minor).unwrap()),
+                last: false,
+            },
+            salt: [id; 16],
+        }));
+    }
+    verbs.push(Verb::Void(held(3)));
     verbs.push(freeze(AccountChange::Freeze(FreezeScope::All)));
     verbs.push(freeze(AccountChange::Unfreeze));
     verbs.push(freeze(AccountChange::Freeze(FreezeScope::Debits)));
@@ -137,6 +175,8 @@ fn books() -> Books {
             idempotency: None,
             dry_run: false,
             step_up: None,
+            bounds: None,
+            nonce: None,
             verb,
         })
         .collect();
@@ -145,6 +185,8 @@ fn books() -> Books {
         answers.iter().all(|answer| matches!(answer, Answer::Done(_))),
         "{answers:?}"
     );
+    let open = |hold: &Hold| hold.state == HoldState::Open;
+    let holds = book.holds.values().filter(|hold| open(hold)).cloned().collect();
     let mut accounts: Vec<Account> = book.accounts.into_values().collect();
     accounts.sort_by_key(|account| account.id);
     Books {
@@ -152,6 +194,7 @@ fn books() -> Books {
         transactions: changes.transactions,
         entries: changes.entries,
         accounts,
+        holds,
         numbers: changes
             .opened
             .iter()
@@ -190,6 +233,9 @@ fn replay_in(books: &Books, slice: Slice) -> Vec<&'static str> {
             books.numbers.get(&account.id).map(String::as_str),
             &mut findings,
         );
+        let of_it = |hold: &&Hold| hold.account == account.id;
+        let holds: Vec<Hold> = books.holds.iter().filter(of_it).cloned().collect();
+        replay.compare_holds(account.id, &holds, &mut findings);
     }
     replay.finish(&mut findings);
     let mut codes: Vec<_> = findings
@@ -283,7 +329,23 @@ fn whatever_is_changed_in_the_books_is_found() {
         }),
         ("account_changed", |b| account(b, till()).floor = Some(0)),
         ("account_changed", |b| b.numbers.retain(|id, _| *id != BOB)),
-        ("state_held", |b| account(b, ALICE).held = 1),
+        ("state_held", |b| account(b, ALICE).held = 0),
+        ("state_held", |b| account(b, BOB).held = 1),
+        ("state_held", |b| account(b, ALICE).holds = 2),
+        ("state_held", |b| {
+            account(b, ALICE).hold_due = Some(Timestamp::from_micros(9_001))
+        }),
+        ("hold_missing", |b| b.holds.clear()),
+        ("hold_changed", |b| b.holds[0].to_account = till()),
+        ("hold_changed", |b| {
+            b.holds[0].expires_at = Timestamp::from_micros(9_999)
+        }),
+        ("hold_changed", |b| {
+            b.holds.push(Hold {
+                id: HoldId::from_bytes([0xd3; 16]),
+                ..b.holds[0].clone()
+            })
+        }),
         ("account_missing", |b| b.accounts.retain(|a| a.id != BOB)),
         ("account_unrecorded", |b| {
             b.records.remove(0);

@@ -12,11 +12,12 @@ use crate::{
     account::{Account, CustomerKind, FreezeScope, Side, SystemAccount},
     action::Action,
     audit::CompactRange,
+    hold::Take,
     iban::Iban,
-    id::{AccountId, RequestId, TransactionId, UserId},
+    id::{AccountId, HoldId, RequestId, TransactionId, UserId},
     ledger::{
-        AccountChange, Answer, Authority, Book, Changes, Command, Done, Fingerprint, Idempotency, NewAccount,
-        Owned, Posting, Refusal, Signer, Verb, decide,
+        AccountChange, Answer, Authority, Book, Capture, Changes, Command, Done, Fingerprint, HoldRef,
+        Idempotency, NewAccount, NewHold, Owned, Posting, Refusal, Signer, Verb, decide,
     },
     money::{Amount, Currency},
     principal::{Caller, Origin, Principal},
@@ -86,6 +87,8 @@ fn command(by: UserId, scope: Owned, action: Action, verb: Verb) -> Command {
         idempotency: None,
         dry_run: false,
         step_up: None,
+        bounds: None,
+        nonce: None,
         verb,
     }
 }
@@ -111,6 +114,7 @@ pub(super) fn post(
         TransactionKind::Transfer => Action::TransferCreate,
         TransactionKind::Deposit => Action::DepositCreate,
         TransactionKind::Withdrawal => Action::WithdrawalCreate,
+        TransactionKind::Capture => Action::HoldCapture,
     };
     let posting = Posting {
         id: TransactionId::from_bytes(draw()),
@@ -124,6 +128,39 @@ pub(super) fn post(
         salt: draw(),
     };
     command(by, scope_of(by), action, Verb::Post(posting))
+}
+
+/// A hold for an hour, in euros.
+pub(super) fn hold(account: AccountId, to: impl Into<Option<AccountId>>, minor: i64) -> NewHold {
+    NewHold {
+        id: HoldId::from_bytes(draw()),
+        account,
+        to: to.into(),
+        amount: amount(minor),
+        currency: EUR,
+        expires_at: Timestamp::parse("2026-11-20T10:00:00Z").unwrap(),
+    }
+}
+
+pub(super) fn place(by: UserId, new: NewHold) -> Command {
+    command(by, scope_of(by), Action::HoldPlace, Verb::Hold(new))
+}
+
+pub(super) fn capture(by: UserId, hold: HoldRef, minor: Option<i64>, last: bool) -> Command {
+    let verb = Verb::Capture(Capture {
+        id: TransactionId::from_bytes(draw()),
+        hold,
+        take: Take {
+            amount: minor.map(amount),
+            last,
+        },
+        salt: draw(),
+    });
+    command(by, scope_of(by), Action::HoldCapture, verb)
+}
+
+pub(super) fn void(by: UserId, hold: HoldRef) -> Command {
+    command(by, scope_of(by), Action::HoldVoid, Verb::Void(hold))
 }
 
 /// A transfer in euros.
@@ -239,6 +276,9 @@ impl Desk {
                 outcomes: HashMap::new(),
                 taken_numbers: HashSet::new(),
                 step_ups: HashMap::new(),
+                holds: HashMap::new(),
+                budgets: HashMap::new(),
+                nonces: HashMap::new(),
                 epoch: EPOCH,
                 booked_at,
                 today: Date::parse("2026-11-20").unwrap(),
@@ -267,6 +307,19 @@ impl Desk {
     pub(super) fn must(&mut self, command: &Command) {
         let answer = self.one(command);
         assert!(is_done(&answer), "{answer:?}");
+    }
+
+    /// A hold for an hour that is placed.
+    pub(super) fn hold(&mut self, by: UserId, account: AccountId, to: AccountId, minor: i64) -> HoldRef {
+        let new = hold(account, to, minor);
+        let id = new.id;
+        self.must(&place(by, new));
+        HoldRef { id, account, to }
+    }
+
+    /// The clock goes on: what comes next is booked then.
+    pub(super) fn at(&mut self, moment: &str) {
+        self.book.booked_at = Timestamp::parse(moment).unwrap();
     }
 
     /// An account with an agreed overdraft.

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, HashMap};
 use super::desk::{KEY_ID, Seal};
 use crate::{
     account::Account,
+    hold::{Hold, HoldState},
     id::AccountId,
     ledger::{Answer, Book, Changes, Command, Done, Refusal, Signer, Verb, decide},
     money::Currency,
-    transaction::{Entry, Transaction, entries_digest},
+    transaction::{Entry, Transaction, TransactionKind, entries_digest},
 };
 
 /// Holds a decided batch against the laws.
@@ -16,6 +17,7 @@ pub(super) fn hold(before: &Book, after: &Book, commands: &[Command], changes: &
     assert_eq!(answers.len(), commands.len(), "one answer for each command");
     transactions_balance(before, after, changes);
     accounts_are_their_entries(before, after, changes);
+    what_is_reserved_is_the_sum_of_the_open_holds(before, after, changes);
     money_is_neither_made_nor_lost(before, after);
     every_decision_has_one_record(before, after, commands, changes, answers);
     the_log_grows_by_the_records(before, after, changes);
@@ -103,6 +105,9 @@ fn accounts_are_their_entries(before: &Book, after: &Book, changes: &Changes) {
         let walked = Account {
             freezes: account.freezes,
             closed: account.closed,
+            held: account.held,
+            holds: account.holds,
+            hold_due: account.hold_due,
             ..expected[id].clone()
         };
         assert_eq!(account, &walked, "an account is its entries");
@@ -123,6 +128,71 @@ fn accounts_are_their_entries(before: &Book, after: &Book, changes: &Changes) {
             );
         }
     }
+}
+
+/// Reserved on an account, and the number of its open holds.
+fn reserved(book: &Book, account: AccountId) -> (i64, i64) {
+    let open = book.holds.values().filter(|hold| hold.account == account);
+    let open = open.filter(|hold| hold.state == HoldState::Open);
+    open.fold((0, 0), |(sum, count), hold| (sum + hold.reserved(), count + 1))
+}
+
+fn what_is_reserved_is_the_sum_of_the_open_holds(before: &Book, after: &Book, changes: &Changes) {
+    for (id, account) in &after.accounts {
+        let (held, holds) = before
+            .accounts
+            .get(id)
+            .map_or((0, 0), |old| (old.held, i64::from(old.holds)));
+        let (old, new) = (reserved(before, *id), reserved(after, *id));
+        assert_eq!(account.held - held, new.0 - old.0, "what is reserved");
+        assert_eq!(i64::from(account.holds) - holds, new.1 - old.1, "open holds");
+        let open = after
+            .holds
+            .values()
+            .filter(|hold| hold.account == *id && hold.state == HoldState::Open);
+        let first = open.map(|hold| hold.expires_at).min();
+        assert!(
+            first.is_none_or(|first| account.hold_due.is_some_and(|due| due <= first)),
+            "no hold outlives its time"
+        );
+        assert!(
+            first.is_none_or(|first| first > after.booked_at),
+            "what is due is released first"
+        );
+    }
+    for (id, hold) in &after.holds {
+        let old = before.holds.get(id);
+        assert_eq!(changes.placed.contains(id), old.is_none());
+        assert_eq!(changes.holds.contains(id), old.is_some_and(|old| old != hold));
+        let Some(old) = old else { continue };
+        assert!(
+            old == hold || old.state == HoldState::Open,
+            "only an open hold changes"
+        );
+        let fixed = |hold: &Hold| {
+            (
+                hold.account,
+                hold.to_account,
+                hold.amount,
+                hold.currency,
+                hold.expires_at,
+            )
+        };
+        assert_eq!(fixed(old), fixed(hold));
+        assert!(old.captured <= hold.captured && hold.captured <= hold.amount.minor());
+    }
+    let captured: i64 = changes
+        .transactions
+        .iter()
+        .filter(|t| t.kind == TransactionKind::Capture)
+        .map(|t| t.amount.minor())
+        .sum();
+    let taken = |book: &Book| book.holds.values().map(|hold| hold.captured).sum::<i64>();
+    assert_eq!(
+        captured,
+        taken(after) - taken(before),
+        "what was captured was paid"
+    );
 }
 
 /// Sums of all balances by currency.
@@ -158,16 +228,28 @@ fn every_decision_has_one_record(
         .zip(answers)
         .filter(|(command, answer)| is_recorded(command, answer))
         .collect();
-    assert_eq!(changes.records.len(), recorded.len());
+    // What time ended was decided by nobody who asked, and comes first.
+    let ended = changes
+        .records
+        .iter()
+        .take_while(|record| record.action == "hold.expire")
+        .count();
+    let due = before
+        .holds
+        .values()
+        .filter(|hold| hold.is_due(after.booked_at))
+        .count();
+    assert_eq!(ended, due);
+    assert_eq!(changes.records.len(), recorded.len() + ended);
     assert_eq!(
         changes.is_empty(),
-        recorded.is_empty(),
+        changes.records.is_empty() && changes.nonces.is_empty(),
         "what is decided is committed"
     );
     let ids: Vec<i64> = changes.records.iter().map(|record| record.id).collect();
     assert_eq!(ids, (before.next_record..after.next_record).collect::<Vec<_>>());
     let mut transactions = changes.transactions.iter();
-    for (record, (command, answer)) in changes.records.iter().zip(recorded) {
+    for (record, (command, answer)) in changes.records.iter().skip(ended).zip(recorded) {
         assert_eq!(record.action, command.authority.action.name());
         assert_eq!(&record.request, command.request.as_bytes());
         assert_eq!(record.at, after.booked_at.micros());
@@ -183,7 +265,7 @@ fn every_decision_has_one_record(
             _ => "ok",
         };
         assert_eq!(record.outcome, outcome);
-        if let (Verb::Post(_), Answer::Done(_)) = (&command.verb, answer) {
+        if let (Verb::Post(_) | Verb::Capture(_), Answer::Done(_)) = (&command.verb, answer) {
             let transaction = transactions.next().unwrap();
             assert_eq!(transaction.record, record.id);
             assert_eq!(&record.object_id, transaction.id.as_bytes());
@@ -193,6 +275,11 @@ fn every_decision_has_one_record(
                 .collect();
             let digest = transaction.digest(&entries_digest(&transaction.salt, &lines));
             assert_eq!(record.details.transaction_digest(), Some(digest));
+        }
+        if let Answer::Done(done) = answer
+            && let Done::Held(hold) | Done::Captured(hold) = &**done
+        {
+            assert_eq!(record.details.hold_state().as_ref(), Some(hold));
         }
     }
     assert!(transactions.next().is_none(), "no transaction without a record");
@@ -228,7 +315,7 @@ fn keys_remember_what_is_frozen(
             continue;
         };
         let (code, resource) = match answer {
-            Answer::Done(done) => (0, Some(resource_of(done))),
+            Answer::Done(done) => (0, Some(resource_of(command, done))),
             Answer::Refused(refusal) if Refusal::is_frozen(*refusal) => (refusal.number(), None),
             _ => continue,
         };
@@ -247,8 +334,13 @@ fn keys_remember_what_is_frozen(
     assert_eq!(after.outcomes, expected);
 }
 
-fn resource_of(done: &Done) -> [u8; 16] {
+pub(super) fn resource_of(command: &Command, done: &Done) -> [u8; 16] {
     match done {
+        Done::Held(hold) => *hold.id.as_bytes(),
+        Done::Captured(_) => match &command.verb {
+            Verb::Capture(asked) => *asked.id.as_bytes(),
+            other => panic!("{other:?} captures nothing"),
+        },
         Done::Posted(transaction) => *transaction.id.as_bytes(),
         Done::Opened(account) | Done::Changed(account) => *account.id.as_bytes(),
     }
@@ -261,6 +353,9 @@ pub(super) fn are_same(one: &Changes, other: &Changes) -> bool {
         && one.transactions == other.transactions
         && one.entries == other.entries
         && one.memos == other.memos
+        && one.placed == other.placed
+        && one.holds == other.holds
+        && one.captures == other.captures
         && one.outcomes == other.outcomes
         && one.records == other.records
         && one.leaves == other.leaves
@@ -284,5 +379,6 @@ fn again_gives_the_same(
         (after.next_entry, after.next_record, after.log.clone())
     );
     assert_eq!(book.accounts, after.accounts);
+    assert_eq!(book.holds, after.holds);
     assert_eq!(book.taken_numbers, after.taken_numbers);
 }

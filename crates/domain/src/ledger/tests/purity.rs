@@ -1,13 +1,18 @@
 //! What is refused or only tried leaves nothing but its record.
 
-use super::desk::{
-    ALICE, BOB, Desk, EUR, NOWHERE, Seal, TELLER, close, deposit, dry, freeze, is_done, keyed, new_account,
-    open, post, posted, refused, stale, till, transfer, unfreeze, usd, withdrawal,
+use super::{
+    bounds::{budget, nobody, within},
+    desk::{
+        ALICE, BOB, Desk, EUR, NOWHERE, Seal, TELLER, capture, close, deposit, dry, freeze, hold, is_done,
+        keyed, new_account, open, place, post, posted, refused, stale, till, transfer, unfreeze, usd, void,
+        withdrawal,
+    },
 };
 use crate::{
     account::FreezeScope,
+    hold::HOLDS_PER_ACCOUNT_MAX,
     id::AccountId,
-    ledger::{Book, Command, NewAccount, Owned, Refusal, SealedMemo, Verb, decide},
+    ledger::{Book, Command, HoldRef, NewAccount, Owned, Refusal, SealedMemo, Verb, decide},
     transaction::TransactionKind,
 };
 
@@ -20,6 +25,10 @@ struct Town {
     closed: AccountId,
     full: AccountId,
     taken: NewAccount,
+    /// Of Alice for Bob.
+    held: HoldRef,
+    /// It has ended.
+    over: HoldRef,
 }
 
 fn town() -> Town {
@@ -35,6 +44,9 @@ fn town() -> Town {
     bank.edit(full).balance = i64::MAX;
     let taken = new_account(ALICE, EUR, 0);
     bank.must(&open(ALICE, taken.clone()));
+    bank.edit(full).holds = HOLDS_PER_ACCOUNT_MAX;
+    let (held, over) = (bank.hold(ALICE, alice, bob, 30), bank.hold(ALICE, alice, bob, 5));
+    bank.must(&void(ALICE, over));
     Town {
         bank,
         alice,
@@ -43,6 +55,8 @@ fn town() -> Town {
         closed,
         full,
         taken,
+        held,
+        over,
     }
 }
 
@@ -55,8 +69,11 @@ fn refusals(town: &Town) -> Vec<(Refusal, Command)> {
         closed,
         full,
         taken,
+        held,
+        over,
         ..
     } = town;
+    let (held, over) = (*held, *over);
     let (alice, bob, frozen, closed, full) = (*alice, *bob, *frozen, *closed, *full);
     let in_dollars = |kind, from, to| post(TELLER, kind, from, Some(to), 1, usd());
     let taken_number = NewAccount {
@@ -64,7 +81,31 @@ fn refusals(town: &Town) -> Vec<(Refusal, Command)> {
         ..new_account(ALICE, usd(), 0)
     };
     vec![
-        (Refusal::InsufficientFunds, transfer(ALICE, alice, bob, 101)),
+        (Refusal::InsufficientFunds, transfer(ALICE, alice, bob, 71)),
+        (Refusal::InsufficientFunds, place(ALICE, hold(alice, bob, 71))),
+        (Refusal::AccountFrozen, place(ALICE, hold(frozen, bob, 1))),
+        (Refusal::AccountClosed, place(ALICE, hold(closed, bob, 1))),
+        (Refusal::SameAccount, place(ALICE, hold(alice, alice, 1))),
+        (Refusal::PayeeUnavailable, place(ALICE, hold(alice, None, 1))),
+        (Refusal::PayeeUnavailable, place(ALICE, hold(alice, frozen, 1))),
+        (Refusal::AccountNotFound, place(ALICE, hold(bob, alice, 1))),
+        (Refusal::TooManyHolds, place(ALICE, hold(full, bob, 1))),
+        (Refusal::ExceedsHold, capture(ALICE, held, Some(31), false)),
+        (Refusal::HoldNotOpen, capture(ALICE, over, None, false)),
+        (Refusal::HoldNotOpen, void(ALICE, over)),
+        (Refusal::HoldNotFound, void(TELLER, HoldRef { to: alice, ..held })),
+        (
+            Refusal::HoldNotFound,
+            capture(
+                TELLER,
+                HoldRef {
+                    account: frozen,
+                    ..held
+                },
+                None,
+                true,
+            ),
+        ),
         (Refusal::InsufficientFunds, withdrawal(alice, 101)),
         (Refusal::AccountFrozen, transfer(ALICE, frozen, bob, 1)),
         (Refusal::AccountFrozen, withdrawal(frozen, 1)),
@@ -124,6 +165,14 @@ fn refusals(town: &Town) -> Vec<(Refusal, Command)> {
         }),
         (Refusal::NotFrozenByYou, unfreeze(ALICE, frozen)),
         (Refusal::NumberTaken, open(ALICE, taken_number)),
+        (
+            Refusal::LimitExceeded,
+            within(transfer(ALICE, alice, bob, 1), &budget(1)),
+        ),
+        (
+            Refusal::PayeeNotAllowed,
+            within(transfer(ALICE, alice, bob, 1), &nobody()),
+        ),
     ]
 }
 
@@ -143,7 +192,9 @@ fn still(book: &Book) -> String {
 fn every_refusal_is_among_those_tried_here() {
     let town = town();
     let tried: Vec<_> = refusals(&town).into_iter().map(|(refusal, _)| refusal).collect();
-    for refusal in Refusal::ALL {
+    // What a batch is refused with, no command is on its own.
+    let alone = |refusal: &&Refusal| **refusal != Refusal::BatchRefused;
+    for refusal in Refusal::ALL.iter().filter(alone) {
         assert!(tried.contains(refusal), "{refusal}");
     }
 }

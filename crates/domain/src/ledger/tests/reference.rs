@@ -5,9 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     account::{AccountKind, FreezeScope, Side, SystemAccount},
+    hold::{Hold, HoldState},
     iban::Iban,
-    id::{AccountId, UserId},
-    ledger::{AccountChange, Answer, Book, Command, Done, NewAccount, Owned, Posting, Refusal, Verb},
+    id::{AccountId, HoldId, UserId},
+    ledger::{
+        AccountChange, Answer, Book, Capture, Command, Done, HoldRef, NewAccount, NewHold, Owned, Posting,
+        Refusal, Verb,
+    },
     money::Currency,
     transaction::TransactionKind,
 };
@@ -23,6 +27,8 @@ struct Sheet {
     by_owner: Option<FreezeScope>,
     by_bank: Option<FreezeScope>,
     closed: bool,
+    held: i128,
+    holds: u32,
 }
 
 impl Sheet {
@@ -35,6 +41,9 @@ impl Sheet {
     }
 }
 
+/// What a hold is on paper: who pays whom, how much was reserved, how much is left, whether it is open.
+type Note = (AccountId, AccountId, Currency, i128, bool);
+
 /// What came of a key: its digests, the refusal or none, the resource or none.
 type Outcome = (Vec<u8>, Option<Refusal>, Option<[u8; 16]>);
 
@@ -43,6 +52,7 @@ type Outcome = (Vec<u8>, Option<Refusal>, Option<[u8; 16]>);
 pub(super) struct Paper {
     sheets: BTreeMap<AccountId, Sheet>,
     numbers: BTreeSet<Iban>,
+    holds: BTreeMap<HoldId, Note>,
     keys: BTreeMap<[u8; 16], Outcome>,
     epoch: i64,
 }
@@ -56,6 +66,7 @@ pub(super) enum Told {
     Reused(usize, Option<[u8; 16]>),
     Stale,
     StepUpNeeded,
+    NonceUsed,
 }
 
 impl From<&Answer> for Told {
@@ -64,12 +75,14 @@ impl From<&Answer> for Told {
             Answer::Done(done) => Self::Done(match &**done {
                 Done::Posted(transaction) => *transaction.id.as_bytes(),
                 Done::Opened(account) | Done::Changed(account) => *account.id.as_bytes(),
+                Done::Held(hold) | Done::Captured(hold) => *hold.id.as_bytes(),
             }),
             Answer::Refused(refusal) => Self::Refused(*refusal),
             Answer::Replayed { refusal, resource } => Self::Replayed(*refusal, *resource),
             Answer::KeyReused { field, resource } => Self::Reused(*field, *resource),
             Answer::Stale => Self::Stale,
             Answer::StepUpNeeded => Self::StepUpNeeded,
+            Answer::NonceUsed => Self::NonceUsed,
         }
     }
 }
@@ -90,8 +103,16 @@ impl Paper {
             by_owner: account.freezes.by(Side::Owner),
             by_bank: account.freezes.by(Side::Bank),
             closed: account.closed,
+            held: i128::from(account.held),
+            holds: account.holds,
+        };
+        let note = |hold: &Hold| {
+            let open = hold.state == HoldState::Open;
+            let left = i128::from(hold.reserved());
+            (hold.account, hold.to_account, hold.currency, left, open)
         };
         Self {
+            holds: book.holds.iter().map(|(id, hold)| (*id, note(hold))).collect(),
             sheets: book
                 .accounts
                 .iter()
@@ -106,7 +127,7 @@ impl Paper {
     /// Whether the books say the same of every account and number.
     pub(super) fn agrees(&self, book: &Book) -> bool {
         let theirs = Self::of(book);
-        self.sheets == theirs.sheets && self.numbers == theirs.numbers
+        self.sheets == theirs.sheets && self.numbers == theirs.numbers && self.holds == theirs.holds
     }
 
     /// Decides one command, and does what it says.
@@ -134,6 +155,9 @@ impl Paper {
                 side,
                 change,
             } => next.change(command.authority.scope, *account, *side, *change),
+            Verb::Hold(new) => next.place(command.authority.scope, new),
+            Verb::Capture(asked) => next.capture(command.authority.scope, asked),
+            Verb::Void(hold) => next.void(command.authority.scope, *hold),
         };
         if !command.dry_run {
             if decision.is_ok() {
@@ -142,15 +166,24 @@ impl Paper {
             self.remember(command, decision);
         }
         match decision {
-            Ok(resource) => Told::Done(resource),
+            Ok(resource) => Told::Done(command.hold().map_or(resource, |hold| *hold.as_bytes())),
             Err(refusal) => Told::Refused(refusal),
         }
     }
 
     fn remember(&mut self, command: &Command, decision: Result<[u8; 16], Refusal>) {
-        use Refusal::{AccountNotEmpty, AccountNotFound, NotFrozenByYou, NumberTaken};
+        use Refusal::{
+            AccountNotEmpty, AccountNotFound, HoldNotFound, HoldNotOpen, NotFrozenByYou, NumberTaken,
+        };
         let Some(key) = &command.idempotency else { return };
-        let forgotten = [AccountNotEmpty, AccountNotFound, NotFrozenByYou, NumberTaken];
+        let forgotten = [
+            AccountNotEmpty,
+            AccountNotFound,
+            NotFrozenByYou,
+            NumberTaken,
+            HoldNotFound,
+            HoldNotOpen,
+        ];
         if !decision.is_err_and(|refusal| forgotten.contains(&refusal)) {
             let digests = key.fingerprint.as_bytes().to_vec();
             self.keys
@@ -194,7 +227,7 @@ impl Paper {
             (own.currency != posting.currency, Refusal::CurrencyMismatch),
             (!fits(own.balance + sign), Refusal::BalanceOverflow),
             (
-                !is_deposit && own.balance - amount < floor,
+                !is_deposit && own.balance - own.held - amount < floor,
                 Refusal::InsufficientFunds,
             ),
         ];
@@ -249,6 +282,8 @@ impl Paper {
             by_owner: None,
             by_bank: None,
             closed: false,
+            held: 0,
+            holds: 0,
         };
         for system in SystemAccount::ALL {
             self.sheets
@@ -294,10 +329,109 @@ impl Paper {
             AccountChange::Unfreeze => {
                 freeze.take().ok_or(Refusal::NotFrozenByYou)?;
             }
-            AccountChange::Close if sheet.balance != 0 => return Err(Refusal::AccountNotEmpty),
+            AccountChange::Close if sheet.balance != 0 || sheet.held != 0 => {
+                return Err(Refusal::AccountNotEmpty);
+            }
             AccountChange::Close if side == Side::Owner && bank_froze => return Err(Refusal::AccountFrozen),
             AccountChange::Close => sheet.closed = true,
         }
         Ok(*id.as_bytes())
+    }
+
+    /// A payee who can take it: the books tell no more.
+    fn is_payee(&self, id: Option<AccountId>, currency: Currency, amount: i128) -> Option<AccountId> {
+        let id = id?;
+        let sheet = self.sheets.get(&id)?;
+        let ready = sheet.owner.is_some() && !sheet.closed && !sheet.stops_credits();
+        (ready && sheet.currency == currency && fits(sheet.balance + amount)).then_some(id)
+    }
+
+    fn place(&mut self, scope: Owned, new: &NewHold) -> Result<[u8; 16], Refusal> {
+        let amount = i128::from(new.amount.minor());
+        if !self.is_own(scope, new.account) || self.holds.contains_key(&new.id) {
+            return Err(Refusal::AccountNotFound);
+        }
+        let own = &self.sheets[&new.account];
+        let faults = [
+            (new.to == Some(new.account), Refusal::SameAccount),
+            (own.closed, Refusal::AccountClosed),
+            (own.stops_debits(), Refusal::AccountFrozen),
+            (own.currency != new.currency, Refusal::CurrencyMismatch),
+            (!fits(own.balance - amount), Refusal::BalanceOverflow),
+            (
+                own.balance - own.held - amount < own.floor.unwrap_or(i128::MIN),
+                Refusal::InsufficientFunds,
+            ),
+            (own.holds >= 1_000, Refusal::TooManyHolds),
+        ];
+        if let Some((_, refusal)) = faults.into_iter().find(|(fault, _)| *fault) {
+            return Err(refusal);
+        }
+        let to = self.is_payee(new.to, new.currency, amount);
+        let to = to.ok_or(Refusal::PayeeUnavailable)?;
+        if let Some(own) = self.sheets.get_mut(&new.account) {
+            own.held += amount;
+            own.holds += 1;
+        }
+        let note = (new.account, to, new.currency, amount, true);
+        self.holds.insert(new.id, note);
+        Ok(*new.id.as_bytes())
+    }
+
+    fn note(&self, scope: Owned, asked: HoldRef) -> Result<Note, Refusal> {
+        let note = self.holds.get(&asked.id).copied();
+        note.filter(|note| (note.0, note.1) == (asked.account, asked.to))
+            .filter(|note| self.is_own(scope, note.0) || self.is_own(scope, note.1))
+            .ok_or(Refusal::HoldNotFound)
+    }
+
+    fn release(&mut self, id: HoldId, amount: i128, ends: bool) {
+        let Some(note) = self.holds.get_mut(&id) else {
+            return;
+        };
+        note.3 -= amount;
+        note.4 = !ends;
+        if let Some(own) = self.sheets.get_mut(&note.0) {
+            own.held -= amount;
+            own.holds -= u32::from(ends);
+        }
+    }
+
+    fn capture(&mut self, scope: Owned, asked: &Capture) -> Result<[u8; 16], Refusal> {
+        let (from, to, currency, left, open) = self.note(scope, asked.hold)?;
+        let amount = asked
+            .take
+            .amount
+            .map_or(left, |amount| i128::from(amount.minor()));
+        let own = &self.sheets[&from];
+        let faults = [
+            (!open, Refusal::HoldNotOpen),
+            (amount > left, Refusal::ExceedsHold),
+            (own.stops_debits(), Refusal::AccountFrozen),
+            (
+                self.is_payee(Some(to), currency, amount).is_none(),
+                Refusal::PayeeUnavailable,
+            ),
+        ];
+        if let Some((_, refusal)) = faults.into_iter().find(|(fault, _)| *fault) {
+            return Err(refusal);
+        }
+        let ends = asked.take.last || amount == left;
+        self.release(asked.hold.id, if ends { left } else { amount }, ends);
+        for (id, change) in [(from, -amount), (to, amount)] {
+            if let Some(sheet) = self.sheets.get_mut(&id) {
+                sheet.balance += change;
+            }
+        }
+        Ok(*asked.id.as_bytes())
+    }
+
+    fn void(&mut self, scope: Owned, asked: HoldRef) -> Result<[u8; 16], Refusal> {
+        let (_, _, _, left, open) = self.note(scope, asked)?;
+        if !open {
+            return Err(Refusal::HoldNotOpen);
+        }
+        self.release(asked.id, left, true);
+        Ok(*asked.id.as_bytes())
     }
 }

@@ -21,6 +21,10 @@ pub(super) struct AccountSql {
     closed: bool,
     balance: i64,
     held: i64,
+    holds: i64,
+    hold_due: Option<i64>,
+    /// Reserved by holds whose time is over and that no batch has released yet.
+    lapsed: i64,
     entries: i64,
     last_booked_at: i64,
     path: Vec<u8>,
@@ -34,16 +38,18 @@ macro_rules! accounts {
     ($rest:literal) => {
         concat!(
             "SELECT a.id, a.owner, a.kind, a.currency, s.floor, s.freezes, s.closed, s.balance, s.held, s.entries, \
-             s.last_booked_at, s.path, a.number, a.opened_at, n.sealed FROM accounts a \
+             s.last_booked_at, s.path, a.number, a.opened_at, n.sealed, s.holds, s.hold_due, \
+             CASE WHEN s.hold_due <= $1 THEN (SELECT CAST(coalesce(sum(h.amount - h.captured), 0) AS bigint) FROM holds h \
+             WHERE h.account_id = a.id AND h.state = 0 AND h.expires_at <= $1) ELSE 0 END AS lapsed FROM accounts a \
              JOIN account_states s ON s.account_id = a.id LEFT JOIN account_names n ON n.account_id = a.id ",
             $rest
         )
     };
 }
-pub(super) const ACCOUNT_BY_ID: &str = accounts!("WHERE a.id = $1");
+pub(super) const ACCOUNT_BY_ID: &str = accounts!("WHERE a.id = $2");
 pub(super) const ACCOUNTS_OF: &str =
-    accounts!("WHERE a.owner = $1 AND a.id < $2 ORDER BY a.id DESC LIMIT $3");
-pub(super) const ACCOUNTS_ALL: &str = accounts!("WHERE a.id < $1 ORDER BY a.id DESC LIMIT $2");
+    accounts!("WHERE a.owner = $2 AND a.id < $3 ORDER BY a.id DESC LIMIT $4");
+pub(super) const ACCOUNTS_ALL: &str = accounts!("WHERE a.id < $2 ORDER BY a.id DESC LIMIT $3");
 
 #[derive(Debug, FromQueryResult)]
 pub(super) struct TransactionSql {
@@ -129,7 +135,9 @@ impl TryFrom<AccountSql> for AccountView {
                 freezes: row.freezes,
                 closed: row.closed,
                 balance: row.balance,
-                held: row.held,
+                held: row.held.saturating_sub(row.lapsed),
+                holds: row.holds,
+                hold_due: row.hold_due,
                 entries: row.entries,
                 last_booked_at: row.last_booked_at,
                 path: row.path,
@@ -191,6 +199,9 @@ pub(super) fn sqlite_account(row: &rusqlite::Row<'_>) -> rusqlite::Result<Accoun
         number: row.get(12)?,
         opened_at: row.get(13)?,
         sealed: row.get(14)?,
+        holds: row.get(15)?,
+        hold_due: row.get(16)?,
+        lapsed: row.get(17)?,
     })
 }
 
@@ -226,6 +237,7 @@ mod tests {
         for step in [
             include_str!("../../migrations/sql/0001_people.sqlite.sql"),
             include_str!("../../migrations/sql/0002_ledger.sqlite.sql"),
+            include_str!("../../migrations/sql/0011_holds.sqlite.sql"),
         ] {
             connection.execute_batch(step).unwrap();
         }

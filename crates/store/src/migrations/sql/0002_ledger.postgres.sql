@@ -24,10 +24,13 @@ CREATE TABLE account_states (
   closed boolean NOT NULL,
   balance bigint NOT NULL,
   held bigint NOT NULL CHECK (held >= 0),
+  holds bigint NOT NULL CHECK (holds >= 0),
+  hold_due bigint,
   entries bigint NOT NULL CHECK (entries >= 0),
   last_booked_at bigint NOT NULL,
   path bytea NOT NULL,
   CHECK (floor IS NULL OR balance - held >= floor),
+  CHECK (holds > 0 OR (held = 0 AND hold_due IS NULL)),
   CHECK (NOT closed OR (balance = 0 AND held = 0))
 ) WITH (fillfactor = 50);
 CREATE TRIGGER account_states_kept BEFORE DELETE OR TRUNCATE ON account_states EXECUTE FUNCTION refuse_change();
@@ -40,7 +43,7 @@ CREATE TABLE transactions (
   last_entry bigint PRIMARY KEY,
   id uuid NOT NULL UNIQUE,
   first_entry bigint NOT NULL,
-  kind text NOT NULL CHECK (kind IN ('transfer', 'deposit', 'withdrawal')),
+  kind text NOT NULL CHECK (kind IN ('transfer', 'deposit', 'withdrawal', 'capture', 'payment', 'refund', 'reversal')),
   from_account uuid NOT NULL,
   to_account uuid NOT NULL,
   amount bigint NOT NULL CHECK (amount > 0),

@@ -25,10 +25,13 @@ CREATE TABLE account_states (
   closed INTEGER NOT NULL CHECK (closed IN (0, 1)),
   balance INTEGER NOT NULL,
   held INTEGER NOT NULL CHECK (held >= 0),
+  holds INTEGER NOT NULL CHECK (holds >= 0),
+  hold_due INTEGER,
   entries INTEGER NOT NULL CHECK (entries >= 0),
   last_booked_at INTEGER NOT NULL,
   path BLOB NOT NULL,
   CHECK (floor IS NULL OR balance - held >= floor),
+  CHECK (holds > 0 OR (held = 0 AND hold_due IS NULL)),
   CHECK (closed = 0 OR (balance = 0 AND held = 0))
 ) STRICT, WITHOUT ROWID;
 CREATE TRIGGER account_states_kept BEFORE DELETE ON account_states BEGIN SELECT RAISE(ABORT, 'accounts are never deleted'); END;
@@ -40,7 +43,7 @@ CREATE TABLE transactions (
   last_entry INTEGER PRIMARY KEY REFERENCES entries (id) DEFERRABLE INITIALLY DEFERRED,
   id BLOB NOT NULL UNIQUE CHECK (length(id) = 16),
   first_entry INTEGER NOT NULL,
-  kind TEXT NOT NULL CHECK (kind IN ('transfer', 'deposit', 'withdrawal')),
+  kind TEXT NOT NULL CHECK (kind IN ('transfer', 'deposit', 'withdrawal', 'capture', 'payment', 'refund', 'reversal')),
   from_account BLOB NOT NULL,
   to_account BLOB NOT NULL,
   amount INTEGER NOT NULL CHECK (amount > 0),

@@ -6,14 +6,16 @@ use strongroom_domain::{
     account::{CustomerKind, Side},
     action::Action,
     audit::leaf_hash,
+    hold::Take,
     iban::Iban,
     id::{AccountId, Id, TransactionId, UserId},
     ledger::{
-        AccountChange, Authority, Command, Fingerprint, Idempotency, IdempotencyTag, NewAccount, Owned,
-        Posting, SealedMemo, Verb,
+        AccountChange, Authority, Capture, Command, Fingerprint, HoldRef, Idempotency, IdempotencyTag,
+        NewAccount, NewHold, Owned, Posting, SealedMemo, Verb,
     },
     money::Amount,
     principal::{Caller, Origin, Principal},
+    time::Timestamp,
     transaction::TransactionKind,
 };
 
@@ -104,6 +106,8 @@ fn asked(action: Action, verb: Verb) -> Asked {
             idempotency: None,
             dry_run: false,
             step_up: None,
+            bounds: None,
+            nonce: None,
             verb,
         },
     }
@@ -169,4 +173,42 @@ pub(crate) fn change(account: AccountId, side: Side, change: AccountChange) -> A
             change,
         },
     )
+}
+
+/// A hold until this moment.
+pub(crate) fn hold(account: AccountId, to: AccountId, minor: i64, expires_at: Timestamp) -> (Asked, HoldRef) {
+    let reference = HoldRef {
+        id: id(),
+        account,
+        to,
+    };
+    let new = NewHold {
+        id: reference.id,
+        account,
+        to: Some(to),
+        amount: Amount::new(minor).unwrap(),
+        currency: EUR,
+        expires_at,
+    };
+    (asked(Action::HoldPlace, Verb::Hold(new)), reference)
+}
+
+/// So much out of a hold, or all of it.
+pub(crate) fn capture(hold: HoldRef, minor: Option<i64>, last: bool) -> Asked {
+    asked(
+        Action::HoldCapture,
+        Verb::Capture(Capture {
+            id: id(),
+            hold,
+            take: Take {
+                amount: minor.map(|minor| Amount::new(minor).unwrap()),
+                last,
+            },
+            salt: tag(),
+        }),
+    )
+}
+
+pub(crate) fn void(hold: HoldRef) -> Asked {
+    asked(Action::HoldVoid, Verb::Void(hold))
 }

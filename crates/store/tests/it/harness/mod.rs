@@ -6,7 +6,9 @@ mod place;
 mod proxy;
 
 pub(crate) use book::PaperBank;
-pub(crate) use commands::{change, deposit, iban, id, open_account, tag, transfer, withdraw};
+pub(crate) use commands::{
+    capture, change, deposit, hold, iban, id, open_account, tag, transfer, void, withdraw,
+};
 pub(crate) use place::{Kind, Place};
 pub(crate) use proxy::Proxy;
 
@@ -143,6 +145,8 @@ pub(crate) struct TestStore {
     pub(crate) reruns: u32,
 }
 
+/// When the tests read what is reserved.
+pub(crate) const NOW: Timestamp = Timestamp::from_micros(TestClock::START);
 pub(crate) const EUR: Currency = Currency::EUR;
 
 /// The till of a currency.
@@ -205,7 +209,7 @@ impl TestStore {
     }
 
     pub(crate) async fn try_run(&mut self, commands: &[Command]) -> Result<Vec<Answer>, StoreError> {
-        let need = Need::of(commands);
+        let need = Need::of_commands(commands);
         let mut last = StoreError::Retry;
         for _ in 0..8 {
             let mut book = match self.lane.begin(&need).await {
@@ -281,7 +285,7 @@ impl TestStore {
     }
 
     pub(crate) async fn account(&self, id: AccountId) -> Account {
-        self.store.account(id).await.unwrap().unwrap().account
+        self.store.account(id, NOW).await.unwrap().unwrap().account
     }
 }
 

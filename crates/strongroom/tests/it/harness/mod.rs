@@ -1,7 +1,9 @@
 //! The whole server from outside: the compiled binary, a real database, real HTTPS.
 
 pub(crate) mod authenticator;
+pub(crate) mod browser;
 mod client;
+pub(crate) mod issuer;
 pub(crate) mod load;
 pub(crate) mod people;
 mod place;

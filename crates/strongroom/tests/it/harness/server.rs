@@ -37,8 +37,18 @@ impl Server {
     pub(crate) async fn start_with(engine: Engine, settings: &[(&str, &str)]) -> Option<Self> {
         let database = match engine {
             Engine::Sqlite => None,
-            Engine::Postgres => Some(Arc::new(Database::create().await?)),
+            Engine::Postgres => Some(Database::create().await?),
         };
+        Some(Self::start_on(engine, database, settings).await)
+    }
+
+    /// Starts on PostgreSQL on a disk that is soon full; `None` where that cannot be had.
+    pub(crate) async fn start_on_small_disk() -> Option<Self> {
+        let database = Database::create_on_small_disk().await?;
+        Some(Self::start_on(Engine::Postgres, Some(database), &[]).await)
+    }
+
+    async fn start_on(engine: Engine, database: Option<Database>, settings: &[(&str, &str)]) -> Self {
         let settings = settings
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
@@ -47,14 +57,14 @@ impl Server {
         let mut server = Self {
             engine,
             folder,
-            database,
+            database: database.map(Arc::new),
             settings,
             child: None,
             url: String::new(),
             listen: "127.0.0.1:0".to_owned(),
         };
         server.resume().await;
-        Some(server)
+        server
     }
 
     /// Starts one more on the same PostgreSQL database: own data directory, same keyring.
@@ -186,7 +196,7 @@ impl Server {
         &self.url
     }
 
-    fn authority(&self) -> String {
+    pub(crate) fn authority(&self) -> String {
         std::fs::read_to_string(self.data().join("tls").join("ca.pem")).unwrap()
     }
 

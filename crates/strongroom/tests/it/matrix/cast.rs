@@ -98,6 +98,8 @@ pub(crate) struct Cast {
     pub(crate) transfers: [(Value, String); 2],
     /// The id of a passkey that is Bob's.
     pub(crate) passkey_of_bob: String,
+    /// The id of a key that Bob made for a program of his.
+    pub(crate) key_of_bob: String,
     members: Vec<Member>,
 }
 
@@ -163,6 +165,7 @@ impl Cast {
             accounts.push(from);
             other_accounts.push(to);
         }
+        let key_of_bob = make_key(&server, &bob).await;
         bind_passkey(&server, &bob.client).await;
         let listed = bob.client.get("/api/v1/me/passkeys").await.expect(200);
         let cast = Self {
@@ -176,6 +179,7 @@ impl Cast {
             accounts: accounts.try_into().unwrap(),
             other_accounts: other_accounts.try_into().unwrap(),
             transfers: transfers.try_into().unwrap(),
+            key_of_bob,
             passkey_of_bob: listed.body["data"][0]["id"].as_str().unwrap().to_owned(),
             members,
         };
@@ -304,6 +308,16 @@ fn api_key(server: &Server, role: &str, scopes: &str) -> Credential {
 }
 
 /// A transfer of one unit between two accounts.
+/// In another session, with a password as long as that is a proof.
+async fn make_key(server: &Server, person: &Person) -> String {
+    let again = server.login(&person.email, &person.password).await;
+    let body = json!({"method": "password", "code": person.password});
+    let set = again.client.post("/api/v1/auth/step-up", body).await.expect(200);
+    let client = again.client.with_token(&set.text("access_token"));
+    let wish = json!({"name": "Matrix", "scopes": ["accounts:read"]});
+    client.post("/api/v1/api-keys", wish).await.expect(201).text("id")
+}
+
 pub(crate) fn small_transfer(from: &Value, to: &Value) -> Value {
     transfer_body(from, to, 1)
 }

@@ -54,6 +54,31 @@ const WITHOUT_A_RECORD: &[(&str, &str)] = &[
     ),
 ];
 
+/// Operations whose good way needs an issuer or a browser, which the matrix has not: stories of their own tell who is
+/// granted them and who is not.
+const TOLD_ELSEWHERE: &[(&str, &str)] = &[
+    (
+        "GET /api/v1/auth/oidc/{provider}/start",
+        "an_issuers_customer_comes_in_and_comes_back",
+    ),
+    (
+        "GET /api/v1/auth/oidc/{provider}/callback",
+        "an_answer_counts_once_in_its_browser_and_of_its_issuer",
+    ),
+    (
+        "GET /api/v1/auth/session",
+        "an_issuers_customer_comes_in_and_comes_back",
+    ),
+    (
+        "POST /api/v1/me/external-logins",
+        "an_address_is_no_proof_and_an_owner_adds_the_issuer",
+    ),
+    (
+        "DELETE /api/v1/me/external-logins/{id}",
+        "an_address_is_no_proof_and_an_owner_adds_the_issuer",
+    ),
+];
+
 stories!(with BUSY; everybody_is_answered_as_the_table_says,);
 
 /// Whose thing a request is about, as its caller sees it.
@@ -155,7 +180,9 @@ async fn everybody_is_answered_as_the_table_says(server: Server) {
     let mut rows = Vec::new();
     let mut wrong = Vec::new();
     let mut changed = BTreeMap::new();
-    for operation in Operation::all() {
+    let all = Operation::all().into_iter();
+    let here = |operation: &Operation| TOLD_ELSEWHERE.iter().all(|(known, _)| *known != operation.name);
+    for operation in all.filter(here) {
         let mut row = Row::new(&operation.name);
         for member in cast.members(&operation) {
             let mut cells = Vec::new();

@@ -2,6 +2,7 @@
 //! with the object's id, its body, and what has to be there before.
 
 mod logins;
+mod money;
 mod oneself;
 
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -24,6 +25,9 @@ static SCANNERS: AtomicU32 = AtomicU32::new(0);
 pub(crate) const ABOUT_OBJECTS: &[&str] = &[
     "GET /api/v1/transfers",
     "POST /api/v1/transfers",
+    "POST /api/v1/transfers/batch",
+    "GET /api/v1/holds",
+    "POST /api/v1/holds",
     "POST /api/v1/deposits",
     "POST /api/v1/withdrawals",
     "POST /api/v1/admin/accounts",
@@ -66,6 +70,9 @@ pub(crate) async fn ask(operation: &str, scene: &Scene<'_>) -> Option<Ask> {
         return Some(ask);
     }
     if let Some(ask) = oneself::ask(operation, scene).await {
+        return Some(ask);
+    }
+    if let Some(ask) = money::ask(operation, scene).await {
         return Some(ask);
     }
     let (_, path) = operation.split_once(' ')?;

@@ -2,7 +2,7 @@
 //! somebody new each time.
 
 use serde_json::{Value, json};
-use strongroom_domain::id::{PasskeyKind, SessionKind};
+use strongroom_domain::id::{ApiKeyKind, PasskeyKind, SessionKind};
 
 use super::{Ask, Scene, absent};
 use crate::{
@@ -31,7 +31,10 @@ pub(crate) fn costs_the_caller(operation: &str, object: Object) -> bool {
         | "POST /api/v1/me/mfa/recovery-codes"
         | "POST /api/v1/me/passkeys/options"
         | "POST /api/v1/me/passkeys"
-        | "DELETE /api/v1/me/passkeys/{id}" => true,
+        | "DELETE /api/v1/me/passkeys/{id}"
+        | "POST /api/v1/api-keys"
+        | "POST /api/v1/api-keys/{id}/rotate"
+        | "DELETE /api/v1/api-keys/{id}" => true,
         _ => false,
     }
 }
@@ -43,7 +46,11 @@ pub(super) async fn ask(operation: &str, scene: &Scene<'_>) -> Option<Ask> {
     let me = scene.caller.person.as_ref();
     let ask = Ask::to(path);
     Some(match operation {
-        "GET /api/v1/me" | "GET /api/v1/me/sessions" | "GET /api/v1/me/passkeys" | "DELETE /api/v1/me/sessions" => ask,
+        "GET /api/v1/me"
+        | "GET /api/v1/me/sessions"
+        | "GET /api/v1/me/passkeys"
+        | "GET /api/v1/me/external-logins"
+        | "DELETE /api/v1/me/sessions" => ask,
         "PATCH /api/v1/me" => ask.with(json!({"full_name": "Renamed Example"})),
         "DELETE /api/v1/me/sessions/{id}" => Ask::to(format!(
             "/api/v1/me/sessions/{}",
@@ -102,6 +109,45 @@ pub(super) async fn ask(operation: &str, scene: &Scene<'_>) -> Option<Ask> {
                 ..Ask::to(format!("{PASSKEYS}/{id}"))
             }
         }
+        "GET /api/v1/api-keys" => ask,
+        "POST /api/v1/api-keys" => {
+            let credential = match me {
+                Some(me) => proved(server, me).await.0,
+                None => scene.caller.credential.clone(),
+            };
+            Ask {
+                credential: Some(credential),
+                ..ask.with(wish_for_a_key())
+            }
+        }
+        "POST /api/v1/api-keys/{id}/rotate" | "DELETE /api/v1/api-keys/{id}" => {
+            let (credential, own) = match me {
+                Some(me) => {
+                    let credential = proved(server, me).await.0;
+                    let made = match &credential {
+                        Credential::Bearer(token) => {
+                            let client = server.client().with_token(token);
+                            client.post("/api/v1/api-keys", wish_for_a_key()).await
+                        }
+                        other => panic!("{other:?} is no proof"),
+                    };
+                    // Who may make none has none.
+                    let id = made.body["id"].as_str().map(str::to_owned);
+                    (credential, id.unwrap_or_else(absent::<ApiKeyKind>))
+                }
+                None => (scene.caller.credential.clone(), absent::<ApiKeyKind>()),
+            };
+            let id = match scene.object {
+                Object::Own => own,
+                Object::Anothers => cast.key_of_bob.clone(),
+                Object::Absent => absent::<ApiKeyKind>(),
+            };
+            let ask = Ask::to(path.replace("{id}", &id));
+            Ask {
+                credential: Some(credential),
+                ..if path.ends_with("rotate") { ask.with(json!({})) } else { ask }
+            }
+        }
         "DELETE /api/v1/me/mfa/totp" | "POST /api/v1/me/mfa/recovery-codes" => {
             let credential = match me {
                 Some(me) => {
@@ -121,6 +167,10 @@ pub(super) async fn ask(operation: &str, scene: &Scene<'_>) -> Option<Ask> {
         }
         _ => return None,
     })
+}
+
+fn wish_for_a_key() -> Value {
+    json!({"name": "Matrix", "scopes": ["accounts:read"]})
 }
 
 fn session_of(person: &Person) -> String {

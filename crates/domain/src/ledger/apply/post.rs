@@ -1,0 +1,256 @@
+//! Moving money between two accounts.
+
+use super::{Decision, Done, Effect, may_touch};
+use crate::{
+    account::{Account, AccountKind, SystemAccount},
+    action::Action,
+    audit::Details,
+    id::AccountId,
+    ledger::{
+        book::{Book, Changes, SealedText},
+        bounds::{self, Moved},
+        command::{Command, Posting},
+        refusal::Refusal,
+    },
+    money::Currency,
+    time::Timestamp,
+    transaction::{Entry, Transaction, TransactionKind, entries_digest},
+};
+
+pub(super) fn post(book: &mut Book, changes: &mut Changes, command: &Command, posting: &Posting) -> Decision {
+    bounds::check(book, command, &Moved::of(posting))?;
+    let (from, to) = check_post(book, command, posting)?;
+    let amount = posting.amount.minor();
+    let first_entry = book.next_entry;
+    let last_entry = first_entry.checked_add(1).ok_or(Refusal::BalanceOverflow)?;
+    if command.dry_run {
+        // The transaction as it would have been, booked nowhere.
+        let transaction = transaction_of(book, posting, to, first_entry, last_entry);
+        return Ok(Effect {
+            resource: *posting.id.as_bytes(),
+            details: Details::none(),
+            done: Done::Posted(transaction),
+        });
+    }
+    bounds::charge(book, changes, command, &Moved::of(posting));
+    let entries = append_entries(book, changes, from, to, amount)?;
+    let transaction = transaction_of(book, posting, to, first_entry, last_entry);
+    let details = Details::transaction(&transaction.digest(&entries_digest(&posting.salt, &entries)));
+    changes.entries.extend(entries);
+    changes.transactions.push(transaction.clone());
+    if let Some(memo) = &posting.memo {
+        changes.memos.push(SealedText {
+            transaction: posting.id,
+            person: memo.person,
+            sealed: memo.sealed.clone(),
+        });
+    }
+    Ok(Effect {
+        resource: *posting.id.as_bytes(),
+        details,
+        done: Done::Posted(transaction),
+    })
+}
+
+/// Books one amount out of one account into another: two entries, the debit first. Both must be there and have room.
+pub(super) fn append_entries(
+    book: &mut Book,
+    changes: &mut Changes,
+    from: AccountId,
+    to: AccountId,
+    amount: i64,
+) -> Result<[Entry; 2], Refusal> {
+    let first = book.next_entry;
+    let last = first.checked_add(1).ok_or(Refusal::BalanceOverflow)?;
+    let booked_at = book.booked_at;
+    let mut append = |id, entry, amount: i64| {
+        let account = book.accounts.get_mut(&id).ok_or(Refusal::AccountNotFound)?;
+        changes.touched.insert(id);
+        Ok::<Entry, Refusal>(append_entry(account, entry, last, amount, booked_at))
+    };
+    let entries = [
+        append(from, first, amount.saturating_neg())?,
+        append(to, last, amount)?,
+    ];
+    assert!(
+        entries.iter().map(|entry| i128::from(entry.amount)).sum::<i128>() == 0,
+        "a transaction must sum to zero"
+    );
+    book.next_entry = last.saturating_add(1);
+    Ok(entries)
+}
+
+pub(super) fn transaction_of(
+    book: &Book,
+    posting: &Posting,
+    to: AccountId,
+    first_entry: i64,
+    last_entry: i64,
+) -> Transaction {
+    Transaction {
+        id: posting.id,
+        first_entry,
+        last_entry,
+        kind: posting.kind,
+        from_account: posting.from,
+        to_account: to,
+        amount: posting.amount,
+        currency: posting.currency,
+        booked_at: book.booked_at,
+        value_date: posting.value_date.unwrap_or(book.today),
+        memo: posting.memo.as_ref().map(|memo| memo.commitment),
+        salt: posting.salt,
+        record: book.next_record,
+    }
+}
+
+/// The customer's account that the caller acts on: the payer, or who brings cash.
+pub(super) fn own_side(posting: &Posting) -> Option<AccountId> {
+    match posting.kind {
+        TransactionKind::Transfer | TransactionKind::Withdrawal | TransactionKind::Capture => {
+            Some(posting.from)
+        }
+        TransactionKind::Deposit => posting.to,
+    }
+}
+
+const fn action_of(kind: TransactionKind) -> Action {
+    match kind {
+        TransactionKind::Transfer => Action::TransferCreate,
+        TransactionKind::Deposit => Action::DepositCreate,
+        TransactionKind::Withdrawal => Action::WithdrawalCreate,
+        TransactionKind::Capture => Action::HoldCapture,
+    }
+}
+
+/// The checks of a movement, own side first: whoever cannot pay learns nothing about the payee.
+fn check_post(book: &Book, command: &Command, posting: &Posting) -> Result<(AccountId, AccountId), Refusal> {
+    // A permit for one kind of movement moves nothing of another kind, and what was reserved moves by its hold only.
+    if posting.kind == TransactionKind::Capture || command.authority.action != action_of(posting.kind) {
+        return Err(Refusal::AccountNotFound);
+    }
+    let own_is_from = posting.kind != TransactionKind::Deposit;
+    let own_id = own_side(posting).ok_or(Refusal::AccountNotFound)?;
+    let own = book.accounts.get(&own_id).ok_or(Refusal::AccountNotFound)?;
+    if !may_touch(command.authority.scope, own) || own.owner.is_none() {
+        return Err(Refusal::AccountNotFound);
+    }
+    if posting.to == Some(posting.from) {
+        return Err(Refusal::SameAccount);
+    }
+    let stopped = if own_is_from {
+        own.freezes.stops_debits()
+    } else {
+        own.freezes.stops_credits()
+    };
+    check_own(own, stopped, posting.currency)?;
+    let amount = posting.amount.minor();
+    let (other_id, absent) = if own_is_from {
+        check_funds(own, amount)?;
+        (posting.to, Refusal::PayeeUnavailable)
+    } else {
+        own.balance.checked_add(amount).ok_or(Refusal::BalanceOverflow)?;
+        (Some(posting.from), Refusal::AccountNotFound)
+    };
+    let other_id = other_id.ok_or(absent)?;
+    let other = book.accounts.get(&other_id).ok_or(absent)?;
+    check_other_side(other, posting, own_is_from)?;
+    // The keys under which both were found, so that booking finds both again: a half-booked movement cannot be.
+    if own_is_from {
+        Ok((own_id, other_id))
+    } else {
+        Ok((other_id, own_id))
+    }
+}
+
+/// The account of the caller's side.
+pub(super) fn check_own(own: &Account, stopped: bool, currency: Currency) -> Result<(), Refusal> {
+    if own.closed {
+        Err(Refusal::AccountClosed)
+    } else if stopped {
+        Err(Refusal::AccountFrozen)
+    } else if own.currency != currency {
+        Err(Refusal::CurrencyMismatch)
+    } else {
+        Ok(())
+    }
+}
+
+/// A customer's account that is to be paid.
+pub(super) fn check_payee(payee: &Account, currency: Currency, amount: i64) -> Result<(), Refusal> {
+    let ready = payee.owner.is_some()
+        && !payee.closed
+        && !payee.freezes.stops_credits()
+        && payee.currency == currency
+        && payee.balance.checked_add(amount).is_some();
+    if ready {
+        Ok(())
+    } else {
+        Err(Refusal::PayeeUnavailable)
+    }
+}
+
+pub(super) fn check_funds(account: &Account, amount: i64) -> Result<(), Refusal> {
+    account
+        .balance
+        .checked_sub(amount)
+        .ok_or(Refusal::BalanceOverflow)?;
+    match account.spendable() {
+        Some(spendable) if spendable < amount => Err(Refusal::InsufficientFunds),
+        _ => Ok(()),
+    }
+}
+
+/// A transfer pays a customer; cash moves between a customer and a till.
+fn check_other_side(other: &Account, posting: &Posting, credited: bool) -> Result<(), Refusal> {
+    let amount = posting.amount.minor();
+    if posting.kind == TransactionKind::Transfer {
+        return check_payee(other, posting.currency, amount);
+    }
+    let (stopped, room) = if credited {
+        (other.freezes.stops_credits(), other.balance.checked_add(amount))
+    } else {
+        (other.freezes.stops_debits(), other.balance.checked_sub(amount))
+    };
+    let is_till = other.kind == AccountKind::System(SystemAccount::Cash);
+    if is_till && !other.closed && !stopped && other.currency == posting.currency && room.is_some() {
+        Ok(())
+    } else {
+        Err(Refusal::PayeeUnavailable)
+    }
+}
+
+fn append_entry(
+    account: &mut Account,
+    id: i64,
+    transaction: i64,
+    amount: i64,
+    booked_at: Timestamp,
+) -> Entry {
+    // Room was checked before; saturating keeps release builds from wrapping, the assertion from going on.
+    let balance = account.balance.saturating_add(amount);
+    assert!(
+        balance.saturating_sub(amount) == account.balance,
+        "a checked balance cannot overflow"
+    );
+    assert!(
+        booked_at >= account.last_booked_at,
+        "time never goes back in an account"
+    );
+    let links = account.path.push(id);
+    account.balance = balance;
+    account.entries = account.entries.saturating_add(1);
+    account.last_booked_at = booked_at;
+    Entry {
+        id,
+        transaction,
+        account: account.id,
+        sequence: account.entries,
+        amount,
+        currency: account.currency,
+        balance_after: balance,
+        booked_at,
+        prev: links.prev,
+        jump: links.jump,
+    }
+}
