@@ -24,3 +24,29 @@ pub struct SecurityEvent {
     /// Hexadecimal digits: keyed digest of the login that was tried; `null` likewise.
     pub subject: Option<String>,
 }
+
+/// Addresses that are blocked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Blocks {
+    /// Whether they are refused; else it is a simulation.
+    pub enforced: bool,
+    /// The blocks.
+    pub data: Vec<Block>,
+}
+
+/// An address that is refused for a while because of what it did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({"address": "203.0.113.9", "seconds_left": 843, "score": 85,
+    "signals": ["rate", "scanning", "no_agent", "refusals"], "count": 1}))]
+pub struct Block {
+    /// The address or /64 network.
+    pub address: String,
+    /// How long it still holds.
+    pub seconds_left: u64,
+    /// The points that it began with.
+    pub score: u32,
+    /// What made them: `rate`, `repetition`, `scanning`, `no_agent`, `refusals`, `wrong_guess`, `detection`, `honeypot`.
+    pub signals: Vec<String>,
+    /// The how manieth block of this address it is; each is twice as long as the one before.
+    pub count: u32,
+}

@@ -229,7 +229,11 @@ const fn auditor_may(action: Action) -> bool {
     support_may(action)
         || matches!(
             action,
-            Action::LedgerInspect | Action::AuditRead | Action::SecurityEventRead | Action::ApprovalRead
+            Action::LedgerInspect
+                | Action::AuditRead
+                | Action::SecurityEventRead
+                | Action::BlockRead
+                | Action::ApprovalRead
         )
 }
 
@@ -242,6 +246,8 @@ const fn admin_may(action: Action) -> bool {
                 | Action::LedgerInspect
                 | Action::AuditRead
                 | Action::SecurityEventRead
+                | Action::BlockRead
+                | Action::BlockLift
                 | Action::UserCreate
                 | Action::UserLock
                 | Action::GrantCreate

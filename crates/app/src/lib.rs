@@ -15,6 +15,7 @@ pub mod auth_state;
 pub mod authorize;
 pub mod bank;
 pub mod batches;
+mod blocks;
 pub mod browser;
 pub mod clock;
 pub mod counter;

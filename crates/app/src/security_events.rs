@@ -256,6 +256,11 @@ impl Bank {
         self.ring.blind_index(SUBJECT_INDEX, &email.index(&self.ring))
     }
 
+    /// The keyed digest of an address, or of its /64 network, by which its events are found.
+    pub(crate) fn source_of_address(&self, address: &str) -> [u8; 16] {
+        self.source_of(&network_of(address))
+    }
+
     fn source_of(&self, network: &str) -> [u8; 16] {
         self.ring.blind_index(SOURCE_INDEX, network.as_bytes())
     }

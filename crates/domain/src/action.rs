@@ -59,6 +59,10 @@ actions! {
     AuditRead = "audit.read",
     /// Read what was counted of failed logins and refused credentials.
     SecurityEventRead = "security_event.read",
+    /// Read which addresses are blocked.
+    BlockRead = "block.read",
+    /// Lift the block of an address.
+    BlockLift = "block.lift",
     /// Come in where operators work.
     DeskEnter = "desk.enter",
     /// Read users.

@@ -20,6 +20,7 @@ use strongroom_web::{
     pages,
     server::{Ended, Server, ServerSettings, Stop, Stopped, stop_signal},
     state::AppState,
+    suspicion::Watch,
     v1,
 };
 use tokio::{
@@ -320,6 +321,11 @@ fn front_settings(config: &Config, limits: Limits) -> FrontSettings {
         origins: Origins::new(config.server.cors_origins.clone()),
         trusted_proxies: TrustedProxies::new(config.server.trusted_proxies.clone()),
         limits,
+        watch: Watch::new(
+            config.blocks.mode,
+            config.blocks.allow.clone(),
+            TrustedProxies::new(config.server.trusted_proxies.clone()),
+        ),
     }
 }
 
@@ -378,6 +384,7 @@ async fn metrics_server(listener: TcpListener, metrics: Metrics, stopped: Stoppe
         origins: Origins::default(),
         trusted_proxies: TrustedProxies::default(),
         limits: Limits::off(),
+        watch: Watch::off(),
     };
     let front = strongroom_web::metrics_site(move || metrics.render(), settings);
     let bounds = ServerSettings {

@@ -18,6 +18,7 @@ mod refusal;
 pub mod server;
 mod site;
 pub mod state;
+pub mod suspicion;
 pub mod v1;
 
 pub(crate) use problem::ShownAsPage;

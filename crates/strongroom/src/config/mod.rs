@@ -23,7 +23,7 @@ use std::{
 
 use secrecy::SecretString;
 use strongroom_guard::{Network, Quota};
-use strongroom_web::limits::Class;
+use strongroom_web::{limits::Class, suspicion::Mode};
 
 use gather::{Gathered, Resolved};
 use value::Value;
@@ -186,6 +186,15 @@ impl LimitsConfig {
     }
 }
 
+/// What follows from how an address behaves.
+#[derive(Clone, Debug)]
+pub(crate) struct BlocksConfig {
+    /// Whether suspects are refused.
+    pub mode: Mode,
+    /// Who is never looked at.
+    pub allow: Vec<Network>,
+}
+
 /// The bank, fixed at first start.
 #[derive(Clone, Debug)]
 pub(crate) struct BankConfig {
@@ -234,6 +243,8 @@ pub(crate) struct Config {
     pub auth: AuthConfig,
     /// How often somebody may ask.
     pub limits: LimitsConfig,
+    /// What follows from how an address behaves.
+    pub blocks: BlocksConfig,
     /// Whether new operators wait.
     pub approvals_bootstrap: bool,
     /// The bank.
@@ -403,6 +414,14 @@ impl<'a> Reader<'a> {
                     .unwrap_or_default(),
             },
             limits: self.limits(),
+            blocks: BlocksConfig {
+                mode: match self.text("blocks.mode").as_deref() {
+                    Some("off") => Mode::Off,
+                    Some("observe") => Mode::Observe,
+                    _ => Mode::Enforce,
+                },
+                allow: self.networks("blocks.allow").unwrap_or_default(),
+            },
             approvals_bootstrap: self.flag("approvals.bootstrap").unwrap_or_default(),
             bank: BankConfig {
                 country: self.text("bank.country").unwrap_or_default(),

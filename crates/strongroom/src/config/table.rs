@@ -188,6 +188,13 @@ settings! {
     "limits.asset": Kind::Quota, Some("600/1m"),
         "Files of the web app, by address.";
 
+    "blocks.mode": Kind::Choice(&["enforce", "observe", "off"]), Some("enforce"),
+        "What follows when an address behaves like a scanner. `enforce`: it waits, then is refused for a while; sessions \
+         that are valid go on. `observe`: it is only counted and shown to operators.";
+    "blocks.allow": Kind::Networks, Some(""),
+        "Addresses and networks that are never blocked or slowed down: scanners of your own, an office. The proxies of \
+         `server.trusted_proxies` never are.";
+
     "oidc.providers": Kind::Secret, None,
         "Issuers that people may log in by (OpenID Connect), as TOML, best in a file of its own: a table per issuer, \
          its name as in `/api/v1/auth/oidc/NAME/start`, with `issuer`, `client_id`, `client_secret` and `title`.";

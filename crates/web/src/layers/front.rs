@@ -29,6 +29,7 @@ use super::{
 use crate::{
     BODY_BYTES_MAX, Problem, ShownAsPage,
     limits::{self, Limits},
+    suspicion::{Seen, Watch},
 };
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -55,6 +56,8 @@ pub struct FrontSettings {
     pub trusted_proxies: TrustedProxies,
     /// How often somebody may ask.
     pub limits: Limits,
+    /// What follows from how an address behaves.
+    pub watch: Watch,
 }
 
 /// Which part of the routes a listener serves. The rest is not there at all.
@@ -161,7 +164,12 @@ impl Front {
     {
         let inner = &*self.0;
         let client = inner.client(&request, peer);
-        let record = Record::new(RequestId::next(), client, inner.settings.limits.clone());
+        let record = Record::new(
+            RequestId::next(),
+            client,
+            inner.settings.limits.clone(),
+            inner.settings.watch.clone(),
+        );
         let method = request.method().clone();
         let line = Line::begin(&record, &inner.unmatched, &method);
         let _in_flight = InFlight::enter(&inner.in_flight);
@@ -171,12 +179,24 @@ impl Front {
         DefaultBodyLimit::max(BODY_BYTES_MAX).apply(&mut request);
 
         let origin = inner.settings.origins.of(request.headers());
-        let mut response = inner.answer(request, &record).await;
+        let (seen, path) = (Seen::of(request.headers()), request.uri().path().to_owned());
+        let mut response = match inner
+            .settings
+            .watch
+            .admit(&record, request.headers(), &path)
+            .await
+        {
+            Ok(()) => inner.answer(request, &record).await,
+            Err(problem) => problem.into_response(),
+        };
         // Paths and methods that are not there, and whatever else met nobody who counts: strangers. A server
         // that has all hands full does not count whom it sent away.
         if response.status() != StatusCode::SERVICE_UNAVAILABLE
             && let Err(problem) = inner.settings.limits.stranger(&record, None)
         {
+            response = problem.into_response();
+        }
+        if let Err(problem) = inner.settings.watch.observe(&record, &seen, &path, &response) {
             response = problem.into_response();
         }
         let mut response = inner.finish(response, &record);
@@ -344,6 +364,7 @@ mod tests {
             origins: Origins::default(),
             trusted_proxies: TrustedProxies::default(),
             limits: Limits::off(),
+            watch: Watch::off(),
         }
     }
 

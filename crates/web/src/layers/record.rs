@@ -9,6 +9,7 @@ use std::{
         Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use axum::extract::FromRequestParts;
@@ -18,6 +19,7 @@ use super::{RequestId, route::RouteStats};
 use crate::{
     BODY_BYTES_MAX, Problem,
     limits::{Charge, Limits, Traffic},
+    suspicion::Watch,
 };
 
 /// In how many classes one request is counted at most.
@@ -31,6 +33,8 @@ struct Inner {
     id: RequestId,
     client: IpAddr,
     limits: Limits,
+    watch: Watch,
+    blocked: OnceLock<Duration>,
     charges: Mutex<[Option<Charge>; CHARGES_MAX]>,
     body_bytes_max: AtomicUsize,
     route: OnceLock<Arc<RouteStats>>,
@@ -38,11 +42,13 @@ struct Inner {
 }
 
 impl Record {
-    pub(crate) fn new(id: RequestId, client: IpAddr, limits: Limits) -> Self {
+    pub(crate) fn new(id: RequestId, client: IpAddr, limits: Limits, watch: Watch) -> Self {
         Self(Arc::new(Inner {
             id,
             client,
             limits,
+            watch,
+            blocked: OnceLock::new(),
             charges: Mutex::default(),
             body_bytes_max: AtomicUsize::new(BODY_BYTES_MAX),
             route: OnceLock::new(),
@@ -89,6 +95,21 @@ impl Record {
     /// The limits that this request is counted against.
     pub(crate) fn limits(&self) -> &Limits {
         &self.0.limits
+    }
+
+    /// The memory of suspicion.
+    pub(crate) fn watch(&self) -> &Watch {
+        &self.0.watch
+    }
+
+    /// Remembers that the address is blocked: only a principal that is established is served.
+    pub(crate) fn block(&self, left: Duration) {
+        let _ = self.0.blocked.set(left);
+    }
+
+    /// How long the address is still blocked.
+    pub(crate) fn blocked(&self) -> Option<Duration> {
+        self.0.blocked.get().copied()
     }
 
     /// What the matched route is to the limits.

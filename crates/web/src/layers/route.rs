@@ -18,7 +18,10 @@ use metrics::Histogram;
 use tower::{Layer, Service};
 
 use super::Record;
-use crate::limits::{Guess, Traffic};
+use crate::{
+    limits::{Guess, Traffic},
+    suspicion::refused,
+};
 
 /// The latency histogram, in seconds, by route template, method and class of status.
 pub(crate) const REQUEST_SECONDS: &str = "strongroom_http_request_duration_seconds";
@@ -135,6 +138,12 @@ where
         };
         record.set_route(&self.stats);
         let traffic = self.stats.traffic().unwrap_or(Traffic::Anonymous);
+        if let Some(left) = record
+            .blocked()
+            .filter(|_| !matches!(traffic, Traffic::Principal | Traffic::Upload))
+        {
+            return Either::Right(Either::Left(ready(Ok(refused(left).into_response()))));
+        }
         match record.limits().arrive(record, traffic, request.headers()) {
             Ok(None) => Either::Left(self.inner.call(request)),
             Ok(Some(guess)) => {

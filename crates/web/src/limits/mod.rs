@@ -239,7 +239,7 @@ fn class_of(cx: &Cx, method: &Method, traffic: Option<Traffic>) -> Class {
 }
 
 /// Whether somebody says who they are. Whether it is true, the authenticator finds out.
-fn shows_credential(headers: &HeaderMap) -> bool {
+pub(crate) fn shows_credential(headers: &HeaderMap) -> bool {
     use http::header::{AUTHORIZATION, COOKIE};
     [
         AUTHORIZATION.as_str(),

@@ -15,7 +15,10 @@ use strongroom_guard::TrustedProxies;
 use tokio::sync::Notify;
 
 use super::*;
-use crate::layers::{Front, FrontSettings, Hsts, Origins};
+use crate::{
+    layers::{Front, FrontSettings, Hsts, Origins},
+    suspicion::Watch,
+};
 
 const HERE: &str = "192.0.2.1";
 const LOGIN: &str = "/api/v1/auth/login";
@@ -41,6 +44,7 @@ fn front(router: Router) -> Front {
             origins: Origins::default(),
             trusted_proxies: TrustedProxies::new(vec!["10.0.0.0/8".parse().unwrap()]),
             limits: Limits::new(small, mark).unwrap(),
+            watch: Watch::off(),
         },
     )
 }

@@ -4,6 +4,7 @@ mod accounts;
 mod admin_accounts;
 mod admin_approvals;
 mod admin_audit;
+mod admin_blocks;
 mod admin_ledger;
 mod admin_security;
 mod admin_users;
@@ -52,6 +53,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .merge(admin_users::routes())
         .merge(admin_ledger::routes())
         .merge(admin_audit::routes())
+        .merge(admin_blocks::routes())
         .merge(admin_security::routes())
         .merge(admin_approvals::routes())
 }

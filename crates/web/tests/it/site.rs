@@ -10,6 +10,7 @@ use strongroom_web::{
     layers::{FrontSettings, Hsts, Origins},
     limits::Limits,
     metrics_site, site,
+    suspicion::Watch,
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -29,6 +30,7 @@ fn settings() -> FrontSettings {
         origins: Origins::default(),
         trusted_proxies: TrustedProxies::default(),
         limits: Limits::off(),
+        watch: Watch::off(),
     }
 }
 

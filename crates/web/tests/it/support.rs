@@ -16,6 +16,7 @@ use strongroom_web::{
     layers::{ClientAddress, Front, FrontSettings, Hsts, Origins, RequestId, body_limit},
     limits::Limits,
     server::{Ended, Server, ServerSettings, Stop, stop_signal},
+    suspicion::Watch,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -159,6 +160,7 @@ impl Default for Options {
                 origins: Origins::default(),
                 trusted_proxies: TrustedProxies::default(),
                 limits: Limits::off(),
+                watch: Watch::off(),
             },
             server: ServerSettings::default(),
         }

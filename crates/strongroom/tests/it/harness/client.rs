@@ -69,6 +69,7 @@ impl Client {
         let http = reqwest::Client::builder()
             .tls_certs_only([authority])
             .local_address(address)
+            .user_agent("strongroom-tests")
             .http1_only()
             .build()
             .unwrap();
@@ -113,6 +114,18 @@ impl Client {
 
     pub(crate) async fn send(&self, request: reqwest::RequestBuilder) -> Answer {
         self.try_send(request).await.unwrap()
+    }
+
+    /// Behaves like a scanner: eighty requests at once for forty paths that are not there, without an agent.
+    pub(crate) async fn scan(&self) {
+        let mut tries = tokio::task::JoinSet::new();
+        for number in 0..80 {
+            let path = format!("/scan-{}.php", number % 40);
+            let request = self.request(Method::GET, &path).header("User-Agent", "");
+            let client = self.clone();
+            tries.spawn(async move { client.send(request).await.status });
+        }
+        tries.join_all().await;
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {

@@ -30,6 +30,7 @@ pub(crate) const BUSY: &[(&str, &str)] = &[
     ("STRONGROOM_LIMITS__API_READ", "1000000/1h"),
     ("STRONGROOM_LIMITS__API_WRITE", "1000000/1h"),
     ("STRONGROOM_LIMITS__PREVIEW", "1000000/1h"),
+    ("STRONGROOM_BLOCKS__MODE", "observe"),
 ];
 
 /// Makes one test per engine out of a story: `stories! { name, … }`, or with settings beyond the defaults

@@ -5,6 +5,8 @@ mod logins;
 mod money;
 mod oneself;
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use serde_json::{Value, json};
 use strongroom_domain::id::{AccountKind, ApprovalKind, Id, Kind, TransferKind, UserKind};
 
@@ -15,6 +17,9 @@ use super::{
 use crate::harness::people::new_key;
 
 pub(crate) use self::oneself::{bind_passkey, costs_the_caller};
+
+/// Addresses that behaved like scanners.
+static SCANNERS: AtomicU32 = AtomicU32::new(0);
 
 /// Operations about objects that their path does not name.
 pub(crate) const ABOUT_OBJECTS: &[&str] = &[
@@ -142,6 +147,15 @@ pub(crate) async fn ask(operation: &str, scene: &Scene<'_>) -> Option<Ask> {
             .with(json!({"account_id": account(scene), "amount": {"amount": 1, "currency": "EUR"}}))
             .once(),
         "GET /api/v1/admin/approvals" | "GET /api/v1/admin/security-events" => Ask::to(path),
+        "GET /api/v1/admin/blocks" => Ask::to(path),
+        "DELETE /api/v1/admin/blocks/{address}" => match scene.object {
+            Object::Absent => Ask::to(fill("192.0.2.1")),
+            Object::Own | Object::Anothers => {
+                let address = format!("127.0.2.{}", SCANNERS.fetch_add(1, Ordering::Relaxed) % 250 + 1);
+                scene.server.client_from(&address).scan().await;
+                Ask::to(fill(&address))
+            }
+        },
         "POST /api/v1/admin/users" => Ask::to(path).with(new_operator()),
         // Somebody else's request may be decided, which is the good way here; the other one is the caller's own.
         "POST /api/v1/admin/approvals/{id}/approve" | "POST /api/v1/admin/approvals/{id}/reject" => {

@@ -1,0 +1,120 @@
+//! Addresses that behave like scanners are refused for a while, sessions go on, and operators see and lift it.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::harness::{Answer, Client, Server, stories};
+
+/// What is tested here is not how often somebody may ask.
+const SETTINGS: &[(&str, &str)] = &[
+    ("STRONGROOM_LIMITS__ANONYMOUS", "1000000/1h"),
+    ("STRONGROOM_BLOCKS__ALLOW", "127.0.0.7"),
+];
+/// Another scanner is only watched.
+const OBSERVED: &[(&str, &str)] = &[
+    ("STRONGROOM_LIMITS__ANONYMOUS", "1000000/1h"),
+    ("STRONGROOM_BLOCKS__MODE", "observe"),
+];
+
+stories! {
+    with SETTINGS;
+    a_scanner_is_blocked_until_an_operator_lifts_it_and_a_session_goes_on,
+}
+
+async fn blocks(who: &Client) -> Vec<Value> {
+    let answer = who.get("/api/v1/admin/blocks").await.expect(200);
+    answer.body["data"].as_array().unwrap().clone()
+}
+
+fn is_blocked(answer: &Answer) -> bool {
+    answer.status == 429 && answer.text("detail").ends_with("from this address.")
+}
+
+async fn a_scanner_is_blocked_until_an_operator_lifts_it_and_a_session_goes_on(server: Server) {
+    let alice = server.customer("alice").await;
+    let (admin, auditor) = (server.operator("admin").await, server.operator("auditor").await);
+    let (here, spared) = (server.client_from("127.0.0.2"), server.client_from("127.0.0.7"));
+    here.get("/nothing").await.refused(404, "not_found");
+    assert_eq!(blocks(&admin.client).await, Vec::<Value>::new());
+    here.scan().await;
+    spared.scan().await;
+
+    let refused = here.get("/nothing").await.refused(429, "rate_limited");
+    assert!(is_blocked(&refused), "{refused:?}");
+    let wait: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=900).contains(&wait), "{wait}");
+    let login = json!({"email": alice.email, "password": alice.password});
+    assert!(is_blocked(&here.post("/api/v1/auth/login", login.clone()).await));
+    assert!(is_blocked(&here.get("/.well-known/jwks.json").await));
+    assert!(is_blocked(
+        &here.with_token("no.such.token").get("/api/v1/me").await
+    ));
+    here.get("/livez").await.expect(200);
+    // A session is valid wherever it is used from, and other addresses are served.
+    let known = here.with_token(alice.client.token());
+    known.get("/api/v1/me").await.expect(200);
+    assert!(
+        is_blocked(&known.post("/api/v1/auth/login", login.clone()).await),
+        "a login is no session"
+    );
+    server
+        .client_from("127.0.0.3")
+        .post("/api/v1/auth/login", login.clone())
+        .await
+        .expect(200);
+    spared.get("/nothing").await.refused(404, "not_found");
+
+    let found = blocks(&auditor.client).await;
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0]["address"], "127.0.0.2");
+    assert_eq!(found[0]["count"], 1);
+    let block = "/api/v1/admin/blocks/127.0.0.2";
+    let lift = async |who: &Client, path: &str| who.send(who.request(Method::DELETE, path)).await;
+    lift(&auditor.client, block).await.refused(403, "forbidden");
+    lift(&alice.client, block).await.refused(403, "forbidden");
+    alice
+        .client
+        .get("/api/v1/admin/blocks")
+        .await
+        .refused(403, "forbidden");
+    assert!(is_blocked(&here.get("/nothing").await), "a refusal lifts nothing");
+    for other in ["127.0.0.3", "no-address"] {
+        lift(&admin.client, &format!("/api/v1/admin/blocks/{other}"))
+            .await
+            .refused(404, "not_found");
+    }
+    lift(&admin.client, block).await.expect(204);
+    here.get("/nothing").await.refused(404, "not_found");
+    here.post("/api/v1/auth/login", login).await.expect(200);
+    lift(&admin.client, block).await.refused(404, "not_found");
+    let records = auditor
+        .client
+        .get("/api/v1/admin/audit/records?limit=20")
+        .await
+        .expect(200);
+    let lifted = records.body["data"].as_array().unwrap().iter();
+    assert_eq!(
+        lifted.filter(|record| record["action"] == "block.lift").count(),
+        1,
+        "{records:?}"
+    );
+}
+
+mod observed {
+    use super::*;
+
+    stories! {
+        with OBSERVED;
+        a_simulation_shows_who_would_be_blocked_and_refuses_nobody,
+    }
+
+    async fn a_simulation_shows_who_would_be_blocked_and_refuses_nobody(server: Server) {
+        let admin = server.operator("admin").await;
+        let here = server.client_from("127.0.0.2");
+        here.scan().await;
+        here.get("/nothing").await.refused(404, "not_found");
+        let shown = admin.client.get("/api/v1/admin/blocks").await.expect(200);
+        assert_eq!(shown.body["enforced"], false);
+        assert_eq!(shown.body["data"][0]["address"], "127.0.0.2");
+    }
+}
