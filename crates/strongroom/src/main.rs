@@ -12,6 +12,7 @@ mod logging;
 mod metrics;
 mod process;
 mod serve;
+mod signer;
 mod tls;
 
 use std::process::ExitCode;

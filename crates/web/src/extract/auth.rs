@@ -4,22 +4,28 @@
 //! one of them, once. Everything else about it is decided in one place, the application's `authenticate`.
 
 use axum::{extract::FromRef, extract::FromRequestParts};
-use http::{HeaderMap, HeaderName, header, request::Parts};
+use http::{HeaderName, header, request::Parts};
 use strongroom_api::codes;
-use strongroom_app::{Arrival, Credential, Cx, security_events::SecurityEventKind};
+use strongroom_app::{
+    Arrival, Bank, Credential, Cx, security_events::SecurityEventKind, signatures::RequestParts,
+};
 use strongroom_domain::principal::{Origin, Principal};
 
 use crate::{
     Problem,
-    layers::{Record, RequestId, Scope},
+    layers::{Record, RequestId, SIGNED, Scope, SentBody},
     state::AppState,
 };
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
-/// The context of an authenticated call.
+/// The context of an authenticated call. What makes a signed one good once is used up.
 #[derive(Clone, Debug)]
 pub struct Auth(pub Cx);
+
+/// The context of an authenticated call that moves money: the books use its nonce up with the movement.
+#[derive(Clone, Debug)]
+pub struct MoneyAuth(pub Cx);
 
 impl<S> FromRequestParts<S> for Auth
 where
@@ -29,58 +35,93 @@ where
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let record = Record::of(&parts.extensions);
-        let request = record.map_or_else(RequestId::next, Record::id);
-        let request = strongroom_domain::id::RequestId::from_bytes(request.bytes());
-        let credential = credential(&parts.headers)?;
         let bank = AppState::from_ref(state).bank;
-        let arrival = Arrival {
-            request,
-            origin: Origin::Api,
-            address: record.map(Record::client),
-        };
-        let kind = match credential {
-            Credential::Bearer(_) => SecurityEventKind::TokenRefused,
-            Credential::ApiKey(_) => SecurityEventKind::ApiKeyRefused,
-        };
-        let outcome = bank.authenticate(credential, arrival).await;
-        if outcome.is_err() {
-            let address = record.map_or_else(String::new, |record| record.client().to_string());
-            bank.note_failure(kind, &address, None, &outcome);
-        }
-        let cx = outcome?;
-        let scope = parts.extensions.get::<Scope>().copied().unwrap_or_default();
-        let operator = cx.rights.roles.iter().any(|role| role.is_operator());
-        if cx.caller.session.is_some() && !scope.lets_in(operator) {
-            return Err(Problem::new(
-                &codes::TOKEN_INVALID,
-                "Authentication is required: the token is not valid on this listener.",
-            ));
-        }
-        if let Some(record) = record {
-            record.set_principal(match cx.caller.principal {
-                Principal::User(id) => id.to_string(),
-                Principal::ApiKey { key, .. } => key.to_string(),
-                Principal::Anonymous | Principal::Job | Principal::Cli(_) => String::new(),
-            });
-        }
+        let cx = enter(parts, &bank).await?;
+        bank.use_nonce(&cx).await?;
         Ok(Self(cx))
     }
 }
 
+impl<S> FromRequestParts<S> for MoneyAuth
+where
+    S: Send + Sync,
+    AppState: FromRef<S>,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        enter(parts, &AppState::from_ref(state).bank).await.map(Self)
+    }
+}
+
+async fn enter(parts: &Parts, bank: &Bank) -> Result<Cx, Problem> {
+    let record = Record::of(&parts.extensions);
+    let request = record.map_or_else(RequestId::next, Record::id);
+    let request = strongroom_domain::id::RequestId::from_bytes(request.bytes());
+    let headers: Vec<(&str, &[u8])> = parts
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_bytes()))
+        .collect();
+    let credential = credential(parts, &headers)?;
+    let arrival = Arrival {
+        request,
+        origin: Origin::Api,
+        address: record.map(Record::client),
+    };
+    let kind = match credential {
+        Credential::Bearer(_) => SecurityEventKind::TokenRefused,
+        Credential::ApiKey(_) | Credential::Signed(_) => SecurityEventKind::ApiKeyRefused,
+    };
+    let outcome = bank.authenticate(credential, arrival).await;
+    if outcome.is_err() {
+        let address = record.map_or_else(String::new, |record| record.client().to_string());
+        bank.note_failure(kind, &address, None, &outcome);
+    }
+    let cx = outcome?;
+    let scope = parts.extensions.get::<Scope>().copied().unwrap_or_default();
+    let operator = cx.rights.roles.iter().any(|role| role.is_operator());
+    if cx.caller.session.is_some() && !scope.lets_in(operator) {
+        return Err(Problem::new(
+            &codes::TOKEN_INVALID,
+            "Authentication is required: the token is not valid on this listener.",
+        ));
+    }
+    if let Some(record) = record {
+        record.set_principal(match cx.caller.principal {
+            Principal::User(id) => id.to_string(),
+            Principal::ApiKey { key, .. } => key.to_string(),
+            Principal::Anonymous | Principal::Job | Principal::Cli(_) => String::new(),
+        });
+    }
+    Ok(cx)
+}
+
 /// The one credential of a request.
-fn credential(headers: &HeaderMap) -> Result<Credential<'_>, Problem> {
+fn credential<'a>(parts: &'a Parts, fields: &'a [(&'a str, &'a [u8])]) -> Result<Credential<'a>, Problem> {
+    let headers = &parts.headers;
     let mut bearers = headers.get_all(header::AUTHORIZATION).iter();
     let mut keys = headers.get_all(API_KEY).iter();
-    match (bearers.next(), bearers.next(), keys.next(), keys.next()) {
-        (None, None, None, None) => Err(missing()),
-        (Some(value), None, None, None) => value
+    let signed = SIGNED.iter().any(|name| headers.contains_key(name));
+    match (bearers.next(), bearers.next(), keys.next(), keys.next(), signed) {
+        (None, None, None, None, false) => Err(missing()),
+        (Some(value), None, None, None, false) => value
             .to_str()
             .ok()
             .and_then(bearer)
             .map(Credential::Bearer)
             .ok_or_else(missing),
-        (None, None, Some(value), None) => value.to_str().ok().map(Credential::ApiKey).ok_or_else(missing),
+        (None, None, Some(value), None, false) => {
+            value.to_str().ok().map(Credential::ApiKey).ok_or_else(missing)
+        }
+        (None, None, None, None, true) => Ok(Credential::Signed(RequestParts {
+            method: parts.method.as_str(),
+            path: parts.uri.path(),
+            query: parts.uri.query(),
+            headers: fields,
+            // Signed requests are read before they come here; what was not read is not the body that was signed.
+            body: parts.extensions.get::<SentBody>().map_or(&[][..], |sent| &sent.0),
+        })),
         // Two credentials might be two people: nobody guesses which one was meant.
         _ => Err(Problem::new(
             &codes::UNAUTHENTICATED,
@@ -109,27 +150,29 @@ mod tests {
 
     use super::*;
 
-    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
-        pairs
+    fn parts(pairs: &[(&'static str, &'static str)]) -> Parts {
+        let request = pairs
             .iter()
-            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
-            .fold(HeaderMap::new(), |mut all, (name, value)| {
-                all.append(name, value);
-                all
-            })
+            .fold(http::Request::builder(), |request, (name, value)| {
+                request.header(HeaderName::from_static(name), HeaderValue::from_static(value))
+            });
+        request.body(()).unwrap().into_parts().0
     }
 
     #[test]
     fn one_credential_is_read_whatever_the_case_of_its_scheme() {
         for scheme in ["Bearer x.y.z", "bearer x.y.z", "BEARER  x.y.z"] {
-            let found = headers(&[("authorization", scheme)]);
+            let found = parts(&[("authorization", scheme)]);
             assert!(
-                matches!(credential(&found), Ok(Credential::Bearer("x.y.z"))),
+                matches!(credential(&found, &[]), Ok(Credential::Bearer("x.y.z"))),
                 "{scheme}"
             );
         }
-        let found = headers(&[("x-api-key", "sr_test_1")]);
-        assert!(matches!(credential(&found), Ok(Credential::ApiKey("sr_test_1"))));
+        let found = parts(&[("x-api-key", "sr_test_1")]);
+        assert!(matches!(
+            credential(&found, &[]),
+            Ok(Credential::ApiKey("sr_test_1"))
+        ));
     }
 
     #[test]
@@ -143,8 +186,13 @@ mod tests {
             &[("authorization", "Bearer x"), ("authorization", "Bearer y")],
             &[("authorization", "Bearer x"), ("x-api-key", "y")],
             &[("x-api-key", "x"), ("x-api-key", "y")],
+            &[("x-api-key", "x"), ("x-signature", "y")],
+            &[("authorization", "Bearer x"), ("signature", "y")],
+            &[("x-api-key", "x"), ("x-api-key-id", "y")],
         ] {
-            let refused = credential(&headers(wrong)).err().map(|problem| problem.status());
+            let refused = credential(&parts(wrong), &[])
+                .err()
+                .map(|problem| problem.status());
             assert_eq!(refused, Some(http::StatusCode::UNAUTHORIZED), "{wrong:?}");
         }
     }

@@ -9,9 +9,10 @@ mod json_scan;
 mod json_strict;
 mod query;
 
-pub use auth::Auth;
+pub use auth::{Auth, MoneyAuth};
 pub(crate) use binder::FactorBinder;
 pub use client::{Anonymous, DEVICE_TOKEN};
+pub(crate) use json::read as read_body;
 pub use json::{JSON_DEPTH_MAX, JsonBody, OptionalJsonBody, parse_json};
 pub use query::{QUERY_BYTES_MAX, QUERY_PARAMETERS_MAX, QueryParams};
 

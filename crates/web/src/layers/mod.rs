@@ -11,9 +11,11 @@ mod record;
 mod request_id;
 mod route;
 mod security_headers;
+mod signed;
 
 pub use front::{Front, FrontSettings, Scope};
 pub use record::{ClientAddress, Record};
 pub use request_id::{NotARequestId, RequestId};
 pub use route::{BodyLimitLayer, BodyLimitService, RouteLayer, RouteService, body_limit};
 pub use security_headers::API_CSP;
+pub(crate) use signed::{SIGNED, SentBody, keep_body};

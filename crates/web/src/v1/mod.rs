@@ -23,7 +23,7 @@ mod transfers;
 pub use admin_ledger::verification;
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::state::AppState;
+use crate::{layers::keep_body, state::AppState};
 
 /// Every route, with its full path.
 pub fn routes() -> OpenApiRouter<AppState> {
@@ -45,4 +45,5 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .merge(admin_audit::routes())
         .merge(admin_security::routes())
         .merge(admin_approvals::routes())
+        .layer(axum::middleware::from_fn(keep_body))
 }

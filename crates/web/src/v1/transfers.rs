@@ -18,7 +18,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     Problem,
-    extract::{Auth, JsonBody, QueryParams},
+    extract::{Auth, JsonBody, MoneyAuth, QueryParams},
     state::AppState,
     v1::{
         check::{Check, path_id},
@@ -51,7 +51,7 @@ struct CreateQuery {
         (status = 200, description = "A dry run: it would be booked like this.", body = wire::Transfer)))]
 async fn create(
     State(state): State<AppState>,
-    Auth(cx): Auth,
+    MoneyAuth(cx): MoneyAuth,
     QueryParams(query): QueryParams<CreateQuery>,
     IdempotencyKey(key): IdempotencyKey,
     JsonBody(body): JsonBody<wire::CreateTransfer>,
