@@ -3,7 +3,7 @@
 //! `Authorization: Bearer` with an access token (RFC 6750), or `X-API-Key` with the key of an integration: exactly
 //! one of them, once. Everything else about it is decided in one place, the application's `authenticate`.
 
-use axum::{extract::FromRef, extract::FromRequestParts};
+use axum::extract::{FromRef, FromRequestParts, MatchedPath};
 use http::{HeaderMap, HeaderName, header, request::Parts};
 use strongroom_api::codes;
 use strongroom_app::{Arrival, Credential, Cx, security_events::SecurityEventKind};
@@ -57,6 +57,9 @@ where
                 "Authentication is required: the token is not valid on this listener.",
             ));
         }
+        if is_desk(parts) {
+            strongroom_app::authorize::enter_desk(&cx)?;
+        }
         if let Some(record) = record {
             record.set_principal(match cx.caller.principal {
                 Principal::User(id) => id.to_string(),
@@ -66,6 +69,15 @@ where
         }
         Ok(Self(cx))
     }
+}
+
+/// Whether the route is one of those where operators work: all of them are closed to everybody else, whatever the
+/// handler asks for.
+fn is_desk(parts: &Parts) -> bool {
+    parts
+        .extensions
+        .get::<MatchedPath>()
+        .is_some_and(|path| path.as_str().starts_with("/api/v1/admin/"))
 }
 
 /// The one credential of a request.
