@@ -31,7 +31,10 @@ pub(crate) fn costs_the_caller(operation: &str, object: Object) -> bool {
         | "POST /api/v1/me/mfa/recovery-codes"
         | "POST /api/v1/me/passkeys/options"
         | "POST /api/v1/me/passkeys"
-        | "DELETE /api/v1/me/passkeys/{id}" => true,
+        | "DELETE /api/v1/me/passkeys/{id}"
+        | "POST /api/v1/api-keys"
+        | "POST /api/v1/api-keys/{id}/rotate"
+        | "DELETE /api/v1/api-keys/{id}" => true,
         _ => false,
     }
 }
@@ -150,7 +153,7 @@ async fn assertion(client: &Client, phone: &mut Authenticator) -> Value {
 }
 
 /// The same person with a fresh proof, and the passkey that proved it.
-async fn proved(server: &Server, me: &Person) -> (Credential, String) {
+pub(super) async fn proved(server: &Server, me: &Person) -> (Credential, String) {
     let mut phone = bind_passkey(server, &me.client).await;
     let body = assertion(&me.client, &mut phone).await;
     let set = me.client.post(STEP_UP, body).await.expect(200);
