@@ -5,6 +5,7 @@
 
 mod bench;
 mod generate;
+mod matrix;
 mod outcome;
 mod postgres;
 mod run;
@@ -23,6 +24,7 @@ cargo xtask <verb>
                      steps: tidy fmt clippy deny gen tests
   tidy [RULE...]     the rules of the house that no compiler knows; --wrap breaks comments that are too long
   gen [--check]      write the generated files, or fail when they are out of date
+  matrix [--accept]  ask every operation in everybody's name and compare with the table, or write the table anew
   bench [ARG...]     build for release, start a private PostgreSQL, run the benchmark with the arguments
   postgres           a private PostgreSQL in the foreground, as the tests use it; ends with Ctrl-C
 ";
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
         "test" => steps::test(&rest),
         "tidy" => tidy::verb(&rest),
         "gen" => generate::verb(&rest),
+        "matrix" => matrix::verb(&rest),
         "bench" => bench::verb(&rest),
         "postgres" => postgres::verb(&rest),
         "help" | "--help" | "-h" => {

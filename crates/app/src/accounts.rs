@@ -90,11 +90,13 @@ impl Bank {
     /// # Errors
     /// `forbidden`, `not_found` for an unknown customer, `idempotency_key_reused`.
     pub async fn open_account(&self, cx: &Cx, input: OpenAccount) -> Result<Once<AccountDetails>, Error> {
-        let owner = match input.customer {
-            Some(customer) => customer,
-            None => cx.person()?,
+        // For somebody else, or with an overdraft, is the bank's to decide, also about one's own account.
+        let (owner, action) = match input.customer {
+            Some(customer) => (customer, Action::AccountOpenFor),
+            None if input.overdraft != 0 => (cx.person()?, Action::AccountOpenFor),
+            None => (cx.person()?, Action::AccountOpen),
         };
-        authorize(cx, Action::AccountOpen, Resource::OwnedBy(owner))?;
+        authorize(cx, action, Resource::OwnedBy(owner))?;
         if self.people.key(owner).await?.is_none() {
             return Err(Error::not_found());
         }
@@ -117,7 +119,7 @@ impl Bank {
             };
             let answer = self
                 .submit(cx, |cx| {
-                    let permit = authorize(cx, Action::AccountOpen, Resource::OwnedBy(owner))?;
+                    let permit = authorize(cx, action, Resource::OwnedBy(owner))?;
                     Ok(Command {
                         authority: permit.authority(),
                         request: cx.request,

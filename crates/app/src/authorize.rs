@@ -59,6 +59,14 @@ pub fn authorize(cx: &Cx, action: Action, resource: Resource) -> Result<Permit, 
     })
 }
 
+/// Lets in where operators work: whoever holds a role of the bank, with the factors that it asks for.
+///
+/// # Errors
+/// `unauthenticated` for nobody, `forbidden` for everybody else.
+pub fn enter_desk(cx: &Cx) -> Result<(), Error> {
+    authorize(cx, Action::DeskEnter, Resource::Bank).map(drop)
+}
+
 /// Somebody else's thing looks like no thing to a customer; an operator is told that it is not allowed.
 fn refusal(cx: &Cx, resource: Resource) -> Error {
     let foreign = matches!(resource, Resource::OwnedBy(owner) if cx.caller.principal.owner() != Some(owner));
@@ -77,6 +85,8 @@ fn decide(cx: &Cx, action: Action, resource: Resource) -> Option<Owned> {
         Principal::Anonymous => None,
         // Whoever holds the data directory holds the bank; jobs are the server itself. Neither moves customers' money.
         Principal::Job | Principal::Cli(_) => (!moves_money(action)).then_some(Owned::ByAnyone),
+        // Who works for the bank is no customer of the own desk.
+        Principal::User(me) if action == Action::AccountOpenFor && resource == Resource::OwnedBy(me) => None,
         Principal::User(me) | Principal::ApiKey { owner: me, .. } => cx
             .rights
             .roles
@@ -87,6 +97,9 @@ fn decide(cx: &Cx, action: Action, resource: Resource) -> Option<Owned> {
 
 /// A key without the scope may not, whatever its owner may.
 fn scope_allows(cx: &Cx, action: Action) -> bool {
+    if action == Action::DeskEnter {
+        return true;
+    }
     match &cx.rights.scopes {
         None => !matches!(cx.caller.principal, Principal::ApiKey { .. }),
         Some(scopes) => scope_of(action).is_some_and(|needed| scopes.iter().any(|scope| scope == needed)),
@@ -96,7 +109,7 @@ fn scope_allows(cx: &Cx, action: Action) -> bool {
 const fn scope_of(action: Action) -> Option<&'static str> {
     match action {
         Action::AccountRead | Action::AccountList => Some("accounts:read"),
-        Action::AccountOpen => Some("accounts:write"),
+        Action::AccountOpen | Action::AccountOpenFor => Some("accounts:write"),
         Action::TransferCreate => Some("transfers:write"),
         Action::TransferRead => Some("transfers:read"),
         Action::DepositCreate | Action::WithdrawalCreate => Some("deposits:write"),
@@ -179,7 +192,11 @@ const fn customer_may(action: Action) -> bool {
 const fn support_may(action: Action) -> bool {
     matches!(
         action,
-        Action::AccountRead | Action::AccountList | Action::TransferRead | Action::UserRead
+        Action::DeskEnter
+            | Action::AccountRead
+            | Action::AccountList
+            | Action::TransferRead
+            | Action::UserRead
     )
 }
 
@@ -187,7 +204,7 @@ const fn teller_may(action: Action) -> bool {
     support_may(action)
         || matches!(
             action,
-            Action::AccountOpen
+            Action::AccountOpenFor
                 | Action::AccountFreeze
                 | Action::AccountUnfreeze
                 | Action::DepositCreate

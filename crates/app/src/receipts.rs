@@ -3,7 +3,6 @@
 use std::{sync::Arc, time::Duration};
 
 use strongroom_domain::{
-    action::Action,
     audit::{Receipt, inclusion_proof, leaf, nodes_for_inclusion},
     id::TransactionId,
     transaction::{Entry, entries_digest},
@@ -12,10 +11,10 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::{
     audit_log::SignedCheckpoint,
-    authorize::{Resource, authorize},
     bank::Bank,
     cx::Cx,
     error::{Error, Kind},
+    transfers::may_read_transfers,
 };
 
 /// How long a receipt that is asked for right after the booking waits for the seal.
@@ -37,10 +36,8 @@ impl Bank {
     /// # Errors
     /// `not_found` when there is none, or the caller is no party of it; `receipt_pending` while it is not sealed.
     pub async fn receipt(&self, cx: &Cx, id: TransactionId) -> Result<IssuedReceipt, Error> {
-        let Some(view) = self.store.transaction(id).await? else {
-            authorize(cx, Action::TransferRead, Resource::OwnedBy(cx.person()?))?;
-            return Err(Error::not_found());
-        };
+        may_read_transfers(cx)?;
+        let view = self.store.transaction(id).await?.ok_or_else(Error::not_found)?;
         self.check_party(cx, &view.transaction).await?;
         let deadline = Instant::now() + SEAL_WAIT;
         // Everybody who waits does so for the same next checkpoint.

@@ -21,6 +21,8 @@ macro_rules! actions {
 actions! {
     /// Open an account.
     AccountOpen = "account.open",
+    /// Open an account for a customer.
+    AccountOpenFor = "account.open_for",
     /// Read an account, its balance and history.
     AccountRead = "account.read",
     /// List accounts.
@@ -47,6 +49,8 @@ actions! {
     AuditRead = "audit.read",
     /// Read what was counted of failed logins and refused credentials.
     SecurityEventRead = "security_event.read",
+    /// Come in where operators work.
+    DeskEnter = "desk.enter",
     /// Read users.
     UserRead = "user.read",
     /// Change an own name.

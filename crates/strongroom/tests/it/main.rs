@@ -3,6 +3,7 @@
 mod api_keys;
 mod approvals;
 mod audit;
+mod authority;
 mod bad_input;
 mod bad_input_http;
 mod factors;
@@ -13,6 +14,7 @@ mod harness;
 mod identity;
 mod import;
 mod limits;
+mod matrix;
 mod passkeys;
 mod process;
 mod races;

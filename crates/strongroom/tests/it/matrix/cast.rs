@@ -1,0 +1,309 @@
+//! Everybody who asks: nobody, customers, each role, and those who should not have been let in.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use serde_json::{Value, json};
+use sqlx::{Connection, Executor, SqliteConnection, sqlite::SqliteConnectOptions};
+use strongroom_crypto::{
+    AccessTokens, ExposeSecret, NewToken,
+    keyring::{FileProvider, KeyProvider},
+};
+use strongroom_domain::id::SessionId;
+
+use super::{Object, Operation, recipes::bind_passkey};
+use crate::harness::{
+    Engine, Person, Server,
+    people::{new_key, transfer_body},
+};
+
+/// The roles of operators.
+const OPERATORS: &[&str] = &["support", "teller", "auditor", "admin"];
+/// Their names with one factor.
+const LOW: &[&str] = &[
+    "support, one factor",
+    "teller, one factor",
+    "auditor, one factor",
+    "admin, one factor",
+];
+/// Every scope that a key can have.
+const SCOPES: &str = "accounts:read,accounts:write,transfers:read,transfers:write,deposits:write,payments:write,\
+                      cards:authorize,webhooks:manage,statements:read";
+/// A scope that no operation of the matrix asks for.
+const OTHER_SCOPE: &str = "webhooks:manage";
+
+static FRESH: AtomicU32 = AtomicU32::new(0);
+
+/// What a request shows.
+#[derive(Debug, Clone)]
+pub(crate) enum Credential {
+    None,
+    Bearer(String),
+    Key(String),
+}
+
+impl Credential {
+    pub(crate) fn of(person: &Person) -> Self {
+        Self::Bearer(person.client.token().to_owned())
+    }
+}
+
+/// Somebody who asks.
+#[derive(Debug, Clone)]
+pub(crate) struct Member {
+    /// As the table calls them.
+    pub(crate) name: &'static str,
+    pub(crate) credential: Credential,
+    /// The person, where the credential is one that should be let in.
+    pub(crate) person: Option<Person>,
+    /// Whether "own" accounts are this person's.
+    pub(crate) owns_accounts: bool,
+}
+
+impl Member {
+    const fn outsider(name: &'static str, credential: Credential) -> Self {
+        Self {
+            name,
+            credential,
+            person: None,
+            owns_accounts: false,
+        }
+    }
+
+    fn of(name: &'static str, person: Person, owns_accounts: bool) -> Self {
+        Self {
+            name,
+            credential: Credential::of(&person),
+            person: Some(person),
+            owns_accounts,
+        }
+    }
+}
+
+/// Everybody, and the things that requests are about.
+pub(crate) struct Cast {
+    pub(crate) alice: Person,
+    pub(crate) bob: Person,
+    /// Customers whose logins are locked and disabled.
+    pub(crate) victim_ids: [String; 2],
+    pub(crate) teller: Person,
+    pub(crate) admin: Person,
+    /// A second administrator, who asks for what the first decides.
+    pub(crate) maker: Person,
+    pub(crate) auditor: Person,
+    /// Alice's and Bob's, with money.
+    pub(crate) accounts: [Value; 2],
+    /// A second one of each, empty.
+    pub(crate) other_accounts: [Value; 2],
+    /// A transfer of each between own accounts, and the key it was sent under.
+    pub(crate) transfers: [(Value, String); 2],
+    /// The id of a passkey that is Bob's.
+    pub(crate) passkey_of_bob: String,
+    members: Vec<Member>,
+}
+
+impl Cast {
+    /// Makes everybody. The server stops once, so that what the database says is read anew.
+    pub(crate) async fn gather(mut server: Server) -> (Server, Self) {
+        let (alice, bob) = (server.customer("alice").await, server.customer("bob").await);
+        let mut victim_ids = Vec::new();
+        for name in ["dave", "erin"] {
+            let me = server
+                .customer(name)
+                .await
+                .client
+                .get("/api/v1/me")
+                .await
+                .expect(200);
+            victim_ids.push(me.text("id"));
+        }
+        let stranger = server.customer("carol").await;
+        let mut members = vec![
+            Member::outsider("nobody", Credential::None),
+            Member::of("customer", alice.clone(), true),
+            Member::of("stranger", stranger, false),
+        ];
+        let (mut people, mut lowered) = (Vec::new(), Vec::new());
+        for (role, low) in OPERATORS.iter().zip(LOW) {
+            let person = server.operator(role).await;
+            people.push(person.clone());
+            members.push(Member::of(role, person, false));
+            let person = server.operator(role).await;
+            members.push(Member::outsider(low, Credential::of(&person)));
+            lowered.push(person);
+        }
+        lower(&mut server, &lowered).await;
+        let [_, teller, auditor, admin]: [Person; 4] = people.try_into().unwrap();
+        let maker = server.operator("admin").await;
+        for (name, person) in [("expired, customer", &alice), ("expired, admin", &admin)] {
+            members.push(Member::outsider(
+                name,
+                Credential::Bearer(expired(&server, person)),
+            ));
+        }
+        members.push(Member::outsider(
+            "revoked, customer",
+            revoked(&server, &alice).await,
+        ));
+        for (name, role, scopes) in [
+            ("key, teller, every scope", "teller", SCOPES),
+            ("key, teller, another scope", "teller", OTHER_SCOPE),
+            ("key, auditor, every scope", "auditor", SCOPES),
+        ] {
+            members.push(Member::outsider(name, api_key(&server, role, scopes)));
+        }
+        let mut accounts = Vec::new();
+        let mut other_accounts = Vec::new();
+        let mut transfers = Vec::new();
+        for person in [&alice, &bob] {
+            let (from, to) = (person.account("Main").await, person.account("Other").await);
+            teller.deposit(&from, 1_000_000).await.expect(201);
+            let key = new_key();
+            let transfer = person.transfer(&key, &from, &to, 100).await.expect(201).body;
+            transfers.push((transfer, key));
+            accounts.push(from);
+            other_accounts.push(to);
+        }
+        bind_passkey(&server, &bob.client).await;
+        let listed = bob.client.get("/api/v1/me/passkeys").await.expect(200);
+        let cast = Self {
+            alice,
+            bob,
+            victim_ids: victim_ids.try_into().unwrap(),
+            teller,
+            admin,
+            maker,
+            auditor,
+            accounts: accounts.try_into().unwrap(),
+            other_accounts: other_accounts.try_into().unwrap(),
+            transfers: transfers.try_into().unwrap(),
+            passkey_of_bob: listed.body["data"][0]["id"].as_str().unwrap().to_owned(),
+            members,
+        };
+        (server, cast)
+    }
+
+    /// Who asks for this operation: everybody, or nobody in particular where no credential is looked at.
+    pub(crate) fn members(&self, operation: &Operation) -> Vec<Member> {
+        let looks_at_none = operation.is_public && !operation.takes_credentials;
+        let count = if looks_at_none { 1 } else { self.members.len() };
+        self.members.iter().take(count).cloned().collect()
+    }
+
+    /// The same caller as somebody new, where the request will cost the caller session, factor or password.
+    pub(crate) async fn fresh(
+        &self,
+        server: &Server,
+        operation: &str,
+        member: &Member,
+        object: Object,
+    ) -> Member {
+        let Some(person) = &member.person else {
+            return member.clone();
+        };
+        if !super::recipes::costs_the_caller(operation, object) {
+            return member.clone();
+        }
+        let number = FRESH.fetch_add(1, Ordering::Relaxed);
+        let is_operator = person.email.ends_with("@bank.example");
+        let fresh = if is_operator {
+            server.operator(member.name).await
+        } else {
+            server.customer(&format!("fresh{number}")).await
+        };
+        Member::of(member.name, fresh, false)
+    }
+
+    /// The index of the things of an object's owner.
+    pub(crate) fn index(object: Object) -> usize {
+        usize::from(object == Object::Anothers)
+    }
+}
+
+/// Makes sessions ones of one factor, as the owner of the database would while the server is down.
+async fn lower(server: &mut Server, people: &[Person]) {
+    let ids = people.iter().map(|person| {
+        let id = SessionId::parse(person.tokens["session_id"].as_str().unwrap()).unwrap();
+        let digits: String = id.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        match server.engine {
+            Engine::Sqlite => format!("x'{digits}'"),
+            Engine::Postgres => format!("'{digits}'::uuid"),
+        }
+    });
+    let ids = ids.collect::<Vec<_>>().join(", ");
+    let sql = sqlx::AssertSqlSafe(format!("UPDATE sessions SET assurance = 1 WHERE id IN ({ids})"));
+    assert_eq!(server.stop().await, Some(0));
+    let changed = match server.database() {
+        None => {
+            let options = SqliteConnectOptions::new().filename(server.data().join("strongroom.db"));
+            let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
+            let done = connection.execute(sql).await.unwrap();
+            connection.close().await.unwrap();
+            done.rows_affected()
+        }
+        Some(database) => database
+            .connect()
+            .await
+            .execute(sql)
+            .await
+            .unwrap()
+            .rows_affected(),
+    };
+    assert_eq!(changed, u64::try_from(people.len()).unwrap());
+    server.resume().await;
+}
+
+/// A token of this person that was good until an hour ago.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a token is old by the clock of the host"
+)]
+fn expired(server: &Server, person: &Person) -> String {
+    let ring = FileProvider::plain(server.data().join("keys").join("keyring"));
+    let ring = ring.load(0).unwrap().unwrap();
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap();
+    let url = server.url().trim_end_matches('/');
+    let hour_ago = i64::try_from(now.as_micros()).unwrap() - 3_600_000_000;
+    let token = NewToken {
+        subject: "user_01jd3vw4ezfkx8y0q4sfcmj2t9",
+        session: person.tokens["session_id"].as_str().unwrap(),
+        token_id: "matrix",
+        methods: &["pwd"],
+        assurance: "aal2",
+        bound_to: None,
+        now: hour_ago,
+        lifetime_secs: 60,
+    };
+    AccessTokens::new(url, url, "strongroom")
+        .issue(&ring, token)
+        .expose_secret()
+        .to_owned()
+}
+
+async fn revoked(server: &Server, person: &Person) -> Credential {
+    let visitor = server.login(&person.email, &person.password).await;
+    visitor.client.get("/api/v1/me").await.expect(200);
+    let body = json!({"refresh_token": visitor.tokens["refresh_token"]});
+    server
+        .client()
+        .post("/api/v1/auth/logout", body)
+        .await
+        .expect(204);
+    Credential::of(&visitor)
+}
+
+fn api_key(server: &Server, role: &str, scopes: &str) -> Credential {
+    let arguments = [
+        "api-key", "add", "--name", "matrix", "--role", role, "--scopes", scopes, "--json",
+    ];
+    let (ok, out, err) = server.cli(&arguments);
+    assert!(ok, "{out}{err}");
+    let made: Value = serde_json::from_str(&out).unwrap();
+    Credential::Key(made["key"].as_str().unwrap().to_owned())
+}
+
+/// A transfer of one unit between two accounts.
+pub(crate) fn small_transfer(from: &Value, to: &Value) -> Value {
+    transfer_body(from, to, 1)
+}

@@ -1,0 +1,237 @@
+//! How each operation is asked so that it is granted to whom it is for. A new operation needs one arm here: its path
+//! with the object's id, its body, and what has to be there before.
+
+mod keys;
+mod logins;
+mod oneself;
+
+use serde_json::{Value, json};
+use strongroom_domain::id::{AccountKind, ApprovalKind, Id, Kind, TransferKind, UserKind};
+
+use super::{
+    Ask, Object, Scene,
+    cast::{Cast, small_transfer},
+};
+use crate::harness::people::new_key;
+
+pub(crate) use self::oneself::{bind_passkey, costs_the_caller};
+
+/// Operations about objects that their path does not name.
+pub(crate) const ABOUT_OBJECTS: &[&str] = &[
+    "GET /api/v1/transfers",
+    "POST /api/v1/transfers",
+    "POST /api/v1/deposits",
+    "POST /api/v1/withdrawals",
+    "POST /api/v1/admin/accounts",
+];
+
+impl Ask {
+    /// Asks for a path.
+    fn to(path: impl Into<String>) -> Self {
+        Self {
+            path: path.into(),
+            ..Self::default()
+        }
+    }
+
+    fn with(self, body: Value) -> Self {
+        Self {
+            body: Some(body),
+            ..self
+        }
+    }
+
+    /// Under a new idempotency key.
+    fn once(self) -> Self {
+        Self { once: true, ..self }
+    }
+}
+
+/// An id that names nothing.
+fn absent<K: Kind>() -> String {
+    Id::<K>::from_bytes([7; 16]).to_string()
+}
+
+fn id_of(object: &Value) -> String {
+    object["id"].as_str().unwrap().to_owned()
+}
+
+/// The request of this operation in this scene; `None` for an operation without a recipe.
+pub(crate) async fn ask(operation: &str, scene: &Scene<'_>) -> Option<Ask> {
+    if let Some(ask) = logins::ask(operation, scene).await {
+        return Some(ask);
+    }
+    if let Some(ask) = oneself::ask(operation, scene).await {
+        return Some(ask);
+    }
+    if let Some(ask) = keys::ask(operation, scene).await {
+        return Some(ask);
+    }
+    let (_, path) = operation.split_once(' ')?;
+    let fill = |id: &str| {
+        let (before, rest) = path.split_once('{').unwrap();
+        let (_, after) = rest.split_once('}').unwrap();
+        format!("{before}{id}{after}")
+    };
+    let cast = scene.cast;
+    let index = Cast::index(scene.object);
+    let reason = json!({"reason": "asked for by the matrix"});
+    Some(match operation {
+        "GET /livez" | "GET /readyz" | "GET /.well-known/jwks.json" => Ask::to(path),
+        "GET /api/v1/accounts"
+        | "GET /api/v1/admin/accounts"
+        | "GET /api/v1/admin/users"
+        | "GET /api/v1/admin/ledger/trial-balance"
+        | "GET /api/v1/admin/ledger/check"
+        | "GET /api/v1/admin/audit/records"
+        | "GET /api/v1/admin/audit/checkpoint" => Ask::to(path),
+        "GET /api/v1/admin/audit/proof/{id}" => match scene.object {
+            Object::Absent => Ask::to(fill("999999999")),
+            Object::Own | Object::Anothers => Ask::to(fill("1")),
+        },
+        "POST /api/v1/accounts" => Ask::to(path).with(new_account()).once(),
+        "POST /api/v1/admin/accounts" => {
+            let mut body = new_account();
+            body["customer_id"] = Value::from(customer_id(scene).await);
+            Ask::to(path).with(body).once()
+        }
+        "GET /api/v1/accounts/{id}"
+        | "GET /api/v1/accounts/{id}/balance"
+        | "GET /api/v1/accounts/{id}/transactions" => Ask::to(fill(&account(scene))),
+        "PATCH /api/v1/accounts/{id}" => Ask::to(fill(&account(scene))).with(json!({"name": "Renamed"})),
+        "POST /api/v1/accounts/{id}/freeze" | "POST /api/v1/admin/accounts/{id}/freeze" => {
+            Ask::to(fill(&new_account_of(scene).await)).with(json!({"scope": "all"}))
+        }
+        "POST /api/v1/accounts/{id}/close" => Ask::to(fill(&new_account_of(scene).await)),
+        "POST /api/v1/accounts/{id}/unfreeze" => {
+            let id = new_account_of(scene).await;
+            let freeze = format!("/api/v1/accounts/{id}/freeze");
+            drop(scene.owner().client.post(&freeze, json!({"scope": "all"})).await);
+            Ask::to(fill(&id))
+        }
+        "POST /api/v1/admin/accounts/{id}/unfreeze" => {
+            let id = new_account_of(scene).await;
+            let freeze = format!("/api/v1/admin/accounts/{id}/freeze");
+            drop(cast.teller.client.post(&freeze, json!({"scope": "all"})).await);
+            Ask::to(fill(&id))
+        }
+        "GET /api/v1/transfers" => match scene.object {
+            Object::Absent => Ask::to(format!("{path}?idempotency_key={}", new_key())),
+            Object::Own | Object::Anothers => {
+                Ask::to(format!("{path}?idempotency_key={}", cast.transfers[index].1))
+            }
+        },
+        "GET /api/v1/transfers/{id}" => Ask::to(fill(&match scene.object {
+            Object::Absent => absent::<TransferKind>(),
+            Object::Own | Object::Anothers => id_of(&cast.transfers[index].0),
+        })),
+        "GET /api/v1/receipts/{transaction_id}" => Ask::to(fill(&match scene.object {
+            Object::Absent => absent::<TransferKind>(),
+            Object::Own | Object::Anothers => id_of(&cast.transfers[index].0),
+        })),
+        "POST /api/v1/transfers" => {
+            let from = json!({"id": account(scene), "currency": "EUR"});
+            Ask::to(path)
+                .with(small_transfer(&from, &cast.other_accounts[1]))
+                .once()
+        }
+        "POST /api/v1/deposits" | "POST /api/v1/withdrawals" => Ask::to(path)
+            .with(json!({"account_id": account(scene), "amount": {"amount": 1, "currency": "EUR"}}))
+            .once(),
+        "GET /api/v1/admin/approvals" | "GET /api/v1/admin/security-events" => Ask::to(path),
+        "POST /api/v1/admin/users" => Ask::to(path).with(new_operator()),
+        // Somebody else's request may be decided, which is the good way here; the other one is the caller's own.
+        "POST /api/v1/admin/approvals/{id}/approve" | "POST /api/v1/admin/approvals/{id}/reject" => {
+            let maker = match (scene.object, &scene.caller.person) {
+                (Object::Anothers, Some(me)) if scene.caller.name == "admin" => me,
+                _ => &cast.maker,
+            };
+            let made = maker
+                .client
+                .post("/api/v1/admin/users", new_operator())
+                .await
+                .expect(202);
+            let id = match scene.object {
+                Object::Absent => absent::<ApprovalKind>(),
+                Object::Own | Object::Anothers => made.text("approval_id"),
+            };
+            Ask::to(fill(&id)).with(json!({"reason": "asked for by the matrix"}))
+        }
+        "POST /api/v1/admin/users/{id}/lock" => {
+            prepare(scene, None).await;
+            Ask::to(fill(&victim_id(scene))).with(reason)
+        }
+        "POST /api/v1/admin/users/{id}/unlock" => {
+            prepare(scene, Some("lock")).await;
+            Ask::to(fill(&victim_id(scene))).with(reason)
+        }
+        "POST /api/v1/admin/users/{id}/disable" => {
+            prepare(scene, None).await;
+            Ask::to(fill(&victim_id(scene))).with(reason)
+        }
+        "POST /api/v1/admin/users/{id}/enable" => {
+            prepare(scene, Some("disable")).await;
+            Ask::to(fill(&victim_id(scene))).with(reason)
+        }
+        _ => return None,
+    })
+}
+
+fn new_operator() -> Value {
+    json!({"email": format!("{}@bank.example", new_key()), "full_name": "New Teller", "role": "teller"})
+}
+
+fn new_account() -> Value {
+    json!({"kind": "checking", "currency": "EUR", "name": "Matrix"})
+}
+
+/// An account with money.
+fn account(scene: &Scene<'_>) -> String {
+    match scene.object {
+        Object::Absent => absent::<AccountKind>(),
+        Object::Own | Object::Anothers => id_of(&scene.cast.accounts[Cast::index(scene.object)]),
+    }
+}
+
+/// An account that the request may spoil.
+async fn new_account_of(scene: &Scene<'_>) -> String {
+    match scene.object {
+        Object::Absent => absent::<AccountKind>(),
+        Object::Own | Object::Anothers => id_of(&scene.owner().account("Spoiled").await),
+    }
+}
+
+async fn customer_id(scene: &Scene<'_>) -> String {
+    match scene.object {
+        Object::Absent => absent::<UserKind>(),
+        Object::Own | Object::Anothers => {
+            let me = scene.owner().client.get("/api/v1/me").await.expect(200);
+            me.text("id")
+        }
+    }
+}
+
+/// The customer whose login is stopped.
+fn victim_id(scene: &Scene<'_>) -> String {
+    match scene.object {
+        Object::Absent => absent::<UserKind>(),
+        Object::Own | Object::Anothers => scene.cast.victim_ids[Cast::index(scene.object)].clone(),
+    }
+}
+
+/// Brings the customer's login into the state before the request: active, or stopped by this verb.
+async fn prepare(scene: &Scene<'_>, verb: Option<&str>) {
+    if scene.object == Object::Absent {
+        return;
+    }
+    for verb in ["enable", "unlock"].into_iter().chain(verb) {
+        let path = format!("/api/v1/admin/users/{}/{verb}", victim_id(scene));
+        let answer = scene
+            .cast
+            .admin
+            .client
+            .post(&path, json!({"reason": "before the request"}));
+        let answer = answer.await;
+        assert!([200, 409].contains(&answer.status), "{answer:?}");
+    }
+}

@@ -1,0 +1,164 @@
+//! Operations about one's own login. Whoever may do them loses a session, a factor or the password by it, and is
+//! somebody new each time.
+
+use serde_json::{Value, json};
+use strongroom_domain::id::{PasskeyKind, SessionKind};
+
+use super::{Ask, Scene, absent};
+use crate::{
+    harness::{
+        Client, Person, Server,
+        authenticator::{Authenticator, Spoil},
+        people::code_of,
+    },
+    matrix::{Object, cast::Credential},
+};
+
+const PASSKEYS: &str = "/api/v1/me/passkeys";
+const STEP_UP: &str = "/api/v1/auth/step-up";
+
+/// Whether a caller who may do this is another person afterwards.
+pub(crate) fn costs_the_caller(operation: &str, object: Object) -> bool {
+    match operation {
+        "DELETE /api/v1/me/sessions/{id}" => object == Object::Own,
+        "DELETE /api/v1/me/sessions"
+        | "POST /api/v1/auth/password/change"
+        | "POST /api/v1/auth/step-up"
+        | "POST /api/v1/auth/passkey/options"
+        | "POST /api/v1/me/mfa/totp"
+        | "DELETE /api/v1/me/mfa/totp"
+        | "POST /api/v1/me/mfa/totp/confirm"
+        | "POST /api/v1/me/mfa/recovery-codes"
+        | "POST /api/v1/me/passkeys/options"
+        | "POST /api/v1/me/passkeys"
+        | "DELETE /api/v1/me/passkeys/{id}"
+        | "POST /api/v1/api-keys"
+        | "POST /api/v1/api-keys/{id}/rotate"
+        | "DELETE /api/v1/api-keys/{id}" => true,
+        _ => false,
+    }
+}
+
+pub(super) async fn ask(operation: &str, scene: &Scene<'_>) -> Option<Ask> {
+    let (_, path) = operation.split_once(' ')?;
+    let (server, cast) = (scene.server, scene.cast);
+    // Whoever should not be let in asks for what alice would.
+    let me = scene.caller.person.as_ref();
+    let ask = Ask::to(path);
+    Some(match operation {
+        "GET /api/v1/me" | "GET /api/v1/me/sessions" | "GET /api/v1/me/passkeys" | "DELETE /api/v1/me/sessions" => ask,
+        "PATCH /api/v1/me" => ask.with(json!({"full_name": "Renamed Example"})),
+        "DELETE /api/v1/me/sessions/{id}" => Ask::to(format!(
+            "/api/v1/me/sessions/{}",
+            match scene.object {
+                Object::Own => session_of(me.unwrap_or(&cast.alice)),
+                Object::Anothers => session_of(&cast.bob),
+                Object::Absent => absent::<SessionKind>(),
+            }
+        )),
+        "POST /api/v1/auth/password/change" => ask.with(json!({
+            "current_password": me.unwrap_or(&cast.alice).password, "new_password": "osprey-58-lantern-quilt-harbour"})),
+        "POST /api/v1/me/mfa/totp" | "POST /api/v1/me/passkeys/options" => ask,
+        "POST /api/v1/me/mfa/totp/confirm" => match me {
+            Some(me) => {
+                let new = me.client.post("/api/v1/me/mfa/totp", Value::Null).await;
+                let code = new.body["otpauth_uri"].as_str().map_or_else(|| "123456".to_owned(), code_of);
+                ask.with(json!({"code": code}))
+            }
+            None => ask.with(json!({"code": "123456"})),
+        },
+        "POST /api/v1/me/passkeys" => {
+            let asker = me.unwrap_or(&cast.alice);
+            let mut phone = Authenticator::new(server.url());
+            let options = asker.client.post(&format!("{PASSKEYS}/options"), Value::Null).await;
+            let credential = match options.status {
+                200 => phone.create(&options.body, &Spoil::default()),
+                _ => json!({}),
+            };
+            ask.with(json!({"credential": credential, "name": "Phone"}))
+        }
+        "POST /api/v1/auth/passkey/options" => {
+            if let Some(me) = me {
+                bind_passkey(server, &me.client).await;
+            }
+            ask.with(json!({}))
+        }
+        "POST /api/v1/auth/step-up" => match me {
+            Some(me) => {
+                let mut phone = bind_passkey(server, &me.client).await;
+                ask.with(assertion(&me.client, &mut phone).await)
+            }
+            None => ask.with(json!({"method": "password", "code": cast.alice.password})),
+        },
+        "DELETE /api/v1/me/passkeys/{id}" => {
+            let (credential, own) = match me {
+                Some(me) => proved(server, me).await,
+                None => (scene.caller.credential.clone(), absent::<PasskeyKind>()),
+            };
+            let id = match scene.object {
+                Object::Own => own,
+                Object::Anothers => cast.passkey_of_bob.clone(),
+                Object::Absent => absent::<PasskeyKind>(),
+            };
+            Ask {
+                credential: Some(credential),
+                ..Ask::to(format!("{PASSKEYS}/{id}"))
+            }
+        }
+        "DELETE /api/v1/me/mfa/totp" | "POST /api/v1/me/mfa/recovery-codes" => {
+            let credential = match me {
+                Some(me) => {
+                    let new = me.client.post("/api/v1/me/mfa/totp", Value::Null).await;
+                    if let Some(uri) = new.body["otpauth_uri"].as_str() {
+                        let code = json!({"code": code_of(uri)});
+                        drop(me.client.post("/api/v1/me/mfa/totp/confirm", code).await);
+                    }
+                    proved(server, me).await.0
+                }
+                None => scene.caller.credential.clone(),
+            };
+            Ask {
+                credential: Some(credential),
+                ..ask
+            }
+        }
+        _ => return None,
+    })
+}
+
+fn session_of(person: &Person) -> String {
+    person.tokens["session_id"].as_str().unwrap().to_owned()
+}
+
+/// Binds a passkey of a new authenticator.
+pub(crate) async fn bind_passkey(server: &Server, client: &Client) -> Authenticator {
+    let mut phone = Authenticator::new(server.url());
+    let options = client
+        .post(&format!("{PASSKEYS}/options"), Value::Null)
+        .await
+        .expect(200);
+    let credential = phone.create(&options.body, &Spoil::default());
+    let body = json!({"credential": credential, "name": "Phone"});
+    client.post(PASSKEYS, body).await.expect(201);
+    phone
+}
+
+/// A step-up for settings.
+async fn assertion(client: &Client, phone: &mut Authenticator) -> Value {
+    let options = client
+        .post("/api/v1/auth/passkey/options", json!({}))
+        .await
+        .expect(200);
+    json!({"method": "passkey", "credential": phone.get(&options.body, &Spoil::default())})
+}
+
+/// The same person with a fresh proof, and the passkey that proved it.
+pub(super) async fn proved(server: &Server, me: &Person) -> (Credential, String) {
+    let mut phone = bind_passkey(server, &me.client).await;
+    let body = assertion(&me.client, &mut phone).await;
+    let set = me.client.post(STEP_UP, body).await.expect(200);
+    let client = server.client().with_token(&set.text("access_token"));
+    let listed = client.get(PASSKEYS).await.expect(200);
+    let id = listed.body["data"][0]["id"].as_str().unwrap().to_owned();
+    (Credential::Bearer(set.text("access_token")), id)
+}
