@@ -310,7 +310,9 @@ impl Bank {
                 self.charged(entered, arrival.address, now).await
             }
             Credential::Signed(parts) => {
-                let entered = self.enter_signed(&parts, arrival, now).await;
+                // What is wrong with the form of a signature is no guess at a key.
+                let presented = self.presented(&parts, now)?;
+                let entered = self.enter_signed(&presented, arrival, now).await;
                 self.charged(entered, arrival.address, now).await
             }
         }

@@ -61,13 +61,8 @@ impl OpenNonce {
 }
 
 impl Bank {
-    /// Who signed a request.
-    pub(crate) async fn enter_signed(
-        &self,
-        parts: &RequestParts<'_>,
-        arrival: Arrival,
-        now: Timestamp,
-    ) -> Result<Cx, Error> {
+    /// A signed request, taken apart.
+    pub(crate) fn presented(&self, parts: &RequestParts<'_>, now: Timestamp) -> Result<Presented, Error> {
         let request = Request {
             method: parts.method,
             authority: &self.identity.authority,
@@ -76,11 +71,20 @@ impl Bank {
             headers: parts.headers,
             body: parts.body,
         };
-        let presented = read(&request, now.micros().div_euclid(1_000_000))
+        read(&request, now.micros().div_euclid(1_000_000))
             .map_err(refused_form)?
-            .ok_or_else(missing)?;
+            .ok_or_else(missing)
+    }
+
+    /// Who signed a request.
+    pub(crate) async fn enter_signed(
+        &self,
+        presented: &Presented,
+        arrival: Arrival,
+        now: Timestamp,
+    ) -> Result<Cx, Error> {
         let id = ApiKeyId::parse(&presented.key).map_err(|_| invalid())?;
-        let cx = self.enter_by_signature(id, &presented, arrival, now).await?;
+        let cx = self.enter_by_signature(id, presented, arrival, now).await?;
         let mut name = id.as_bytes().to_vec();
         name.extend_from_slice(presented.nonce.as_bytes());
         let made_at = Timestamp::from_micros(presented.created.saturating_mul(1_000_000));

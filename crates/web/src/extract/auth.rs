@@ -3,13 +3,8 @@
 //! `Authorization: Bearer` with an access token (RFC 6750), or `X-API-Key` with the key of an integration: exactly
 //! one of them, once. Everything else about it is decided in one place, the application's `authenticate`.
 
-<<<<<<< HEAD
-use axum::{extract::FromRef, extract::FromRequestParts};
-use http::{HeaderName, header, request::Parts};
-=======
 use axum::extract::{FromRef, FromRequestParts, MatchedPath};
-use http::{HeaderMap, HeaderName, header, request::Parts};
->>>>>>> 28f8ebf381f9c1e8c47123f0f2bf11a8bf00565b
+use http::{HeaderName, header, request::Parts};
 use strongroom_api::codes;
 use strongroom_app::{
     Arrival, Bank, Credential, Cx, security_events::SecurityEventKind, signatures::RequestParts,
@@ -103,7 +98,8 @@ async fn enter(parts: &Parts, bank: &Bank) -> Result<Cx, Problem> {
         });
     }
     Ok(cx)
-=======
+}
+
 /// Whether the route is one of those where operators work: all of them are closed to everybody else, whatever the
 /// handler asks for.
 fn is_desk(parts: &Parts) -> bool {
@@ -111,7 +107,6 @@ fn is_desk(parts: &Parts) -> bool {
         .extensions
         .get::<MatchedPath>()
         .is_some_and(|path| path.as_str().starts_with("/api/v1/admin/"))
->>>>>>> 28f8ebf381f9c1e8c47123f0f2bf11a8bf00565b
 }
 
 /// The one credential of a request.
