@@ -3,7 +3,9 @@
 //! Retries are the caller's affair, because only the caller knows the intent: send the same request with the same
 //! idempotency key again, and it happens once.
 
-use reqwest::{Certificate, Method, RequestBuilder};
+use std::sync::Arc;
+
+use reqwest::{Certificate, Method, RequestBuilder, Url};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
@@ -12,6 +14,9 @@ use crate::{
     money::Page,
     transfers::{CashMovement, MoveCash},
 };
+
+/// What all paths begin with.
+const PREFIX: &str = "/api/v1";
 
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +27,9 @@ pub enum ClientError {
     /// No answer, or none that can be read: for a money verb the outcome is not known, repeat it with its key.
     #[error("no answer from the server: {0}")]
     NoAnswer(#[from] reqwest::Error),
+    /// The address of the server, or a body, cannot be written.
+    #[error("the request cannot be written")]
+    Body,
     /// The local authority's certificate cannot be read.
     #[error("the certificate of the local authority cannot be read")]
     Authority,
@@ -35,9 +43,30 @@ impl ClientError {
                 matches!(problem.status, 429 | 503) || problem.code == "idempotency_in_progress"
             }
             Self::NoAnswer(_) => true,
-            Self::Authority => false,
+            Self::Authority | Self::Body => false,
         }
     }
+}
+
+/// What is signed of a request.
+#[derive(Debug, Clone, Copy)]
+pub struct ToSign<'a> {
+    /// The method.
+    pub method: &'a str,
+    /// Host and port of the server, without a port that goes without saying.
+    pub authority: &'a str,
+    /// The path.
+    pub path: &'a str,
+    /// Names in lower case with their values.
+    pub headers: &'a [(&'a str, &'a str)],
+    /// The body.
+    pub body: &'a [u8],
+}
+
+/// Signs requests with the secret or the key pair of an API key (RFC 9421).
+pub trait RequestSigner: Send + Sync + std::fmt::Debug {
+    /// Fields to send besides those of the request: the digest of the body, and the signature over all of them.
+    fn sign(&self, request: &ToSign<'_>) -> Vec<(&'static str, String)>;
 }
 
 /// A client of one server, under one API key.
@@ -45,7 +74,9 @@ impl ClientError {
 pub struct Client {
     http: reqwest::Client,
     url: String,
+    authority: String,
     key: String,
+    signer: Option<Arc<dyn RequestSigner>>,
 }
 
 impl Client {
@@ -58,9 +89,20 @@ impl Client {
         let http = reqwest::Client::builder().tls_certs_only([authority]).build()?;
         Ok(Self {
             http,
-            url: format!("{}/api/v1", url.trim_end_matches('/')),
+            url: url.trim_end_matches('/').to_owned(),
+            authority: authority_of(url)?,
             key: key.to_owned(),
+            signer: None,
         })
+    }
+
+    /// The same client, which signs what it posts: money is moved by signed requests only.
+    #[must_use]
+    pub fn signing(self, signer: Arc<dyn RequestSigner>) -> Self {
+        Self {
+            signer: Some(signer),
+            ..self
+        }
     }
 
     /// `POST /admin/accounts`.
@@ -108,19 +150,56 @@ impl Client {
         key: &str,
         body: &B,
     ) -> Result<T, ClientError> {
+        let path = format!("{PREFIX}{path}");
+        let Some(signer) = &self.signer else {
+            return read(
+                self.keyed(Method::POST, &path)
+                    .header("Idempotency-Key", key)
+                    .json(body),
+            )
+            .await;
+        };
+        // The bytes that are signed are the bytes that are sent.
+        let body = serde_json::to_vec(body).map_err(|_| ClientError::Body)?;
+        let fields = signer.sign(&ToSign {
+            method: Method::POST.as_str(),
+            authority: &self.authority,
+            path: &path,
+            headers: &[("content-type", "application/json"), ("idempotency-key", key)],
+            body: &body,
+        });
+        let request = self
+            .http
+            .request(Method::POST, format!("{}{path}", self.url))
+            .header("Content-Type", "application/json")
+            .header("Idempotency-Key", key)
+            .body(body);
         read(
-            self.request(Method::POST, path)
-                .header("Idempotency-Key", key)
-                .json(body),
+            fields
+                .into_iter()
+                .fold(request, |request, (name, value)| request.header(name, value)),
         )
         .await
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.keyed(method, &format!("{PREFIX}{path}"))
+    }
+
+    fn keyed(&self, method: Method, path: &str) -> RequestBuilder {
         self.http
             .request(method, format!("{}{path}", self.url))
             .header("X-API-Key", &self.key)
     }
+}
+
+/// Host and port as a signature names them (RFC 9421, section 2.2.3).
+fn authority_of(url: &str) -> Result<String, ClientError> {
+    let url = Url::parse(url).map_err(|_| ClientError::Body)?;
+    let host = url.host_str().ok_or(ClientError::Body)?;
+    Ok(url
+        .port()
+        .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")))
 }
 
 async fn read<T: DeserializeOwned>(request: RequestBuilder) -> Result<T, ClientError> {

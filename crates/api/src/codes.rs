@@ -89,6 +89,12 @@ codes! {
         "Refresh the token set, else log in.";
     TOKEN_INVALID = "token_invalid", Unauthenticated, "The token is not valid",
         "Refresh the token set, else log in; a session that ended does not come back.";
+    SIGNATURE_REQUIRED = "signature_required", Unauthenticated, "The request must be signed",
+        "Sign it (RFC 9421) with the key's secret or key pair, and name the key by its id.";
+    SIGNATURE_INVALID = "signature_invalid", Unauthenticated, "The signature is not valid",
+        "Compare what you sign with the documentation; nothing says more about the key.";
+    SIGNATURE_EXPIRED = "signature_expired", Unauthenticated, "The signature is too old",
+        "Set the clock and sign the request when you send it.";
     SIGNATURE_REPLAYED = "signature_replayed", Unauthenticated, "The signed request came before",
         "Sign it anew, with a nonce of its own.";
     STEP_UP_REQUIRED = "step_up_required", StepUp, "A fresh factor is needed",

@@ -18,7 +18,7 @@ use std::{
 };
 
 use quick_cache::sync::Cache;
-use strongroom_crypto::{ApiKey, ApiKeyHash, TokenError, token::fingerprint};
+use strongroom_crypto::{ApiKey, ApiKeyHash, TokenError, http_signature::Presented, token::fingerprint};
 use strongroom_domain::{
     id::{ApiKeyId, RequestId, SessionId, UserId},
     ledger::KeyBounds,
@@ -27,7 +27,7 @@ use strongroom_domain::{
 };
 use strongroom_store::{
     Delta, Revoked,
-    identity::{ApiKeyRow, SessionRow, UserState},
+    identity::{ApiKeyRow, KeySigning, SessionRow, UserState},
 };
 
 use crate::{
@@ -36,6 +36,7 @@ use crate::{
     error::{Error, Kind},
     identity::SESSION_IDLE_SECS,
     networks::Networks,
+    signatures::{RequestParts, invalid},
 };
 
 /// Most verified tokens that are remembered.
@@ -61,6 +62,8 @@ pub enum Credential<'a> {
     ApiKey(&'a str),
     /// The cookie of a session that lives in a browser.
     Browser(&'a str),
+    /// A request that names the key of an integration and is signed with its secret.
+    Signed(RequestParts<'a>),
 }
 
 /// In which request, and from where.
@@ -103,6 +106,7 @@ struct LiveKey {
     expires_at: Option<Timestamp>,
     networks: Option<Networks>,
     bounds: Arc<KeyBounds>,
+    signing: KeySigning,
     seen: Seen,
 }
 
@@ -312,6 +316,12 @@ impl Bank {
                 let entered = self.enter_by_key(text, arrival, now).await;
                 self.charged(entered, arrival.address, now).await
             }
+            Credential::Signed(parts) => {
+                // What is wrong with the form of a signature is no guess at a key.
+                let presented = self.presented(&parts, now)?;
+                let entered = self.enter_signed(&presented, arrival, now).await;
+                self.charged(entered, arrival.address, now).await
+            }
         }
     }
 
@@ -323,6 +333,24 @@ impl Bank {
         let (epoch, key) = self.live_key(id, now).await?;
         if !self.ring.api_key_matches(&shown, &key.hash) || !key.is_open_to(arrival.address) {
             return Err(refused());
+        }
+        key.seen.at.fetch_max(now.micros(), Ordering::Relaxed);
+        Ok(key_cx(id, &key, arrival.request, arrival.origin, now, epoch))
+    }
+
+    pub(crate) async fn enter_by_signature(
+        &self,
+        id: ApiKeyId,
+        presented: &Presented,
+        arrival: Arrival,
+        now: Timestamp,
+    ) -> Result<Cx, Error> {
+        let (epoch, key) = match self.live_key(id, now).await {
+            Err(error) if error.kind == Kind::Unauthenticated => return Err(invalid()),
+            found => found?,
+        };
+        if !self.is_signed_by(id, &key.signing, presented)? || !key.is_open_to(arrival.address) {
+            return Err(invalid());
         }
         key.seen.at.fetch_max(now.micros(), Ordering::Relaxed);
         Ok(key_cx(id, &key, arrival.request, arrival.origin, now, epoch))
@@ -502,6 +530,7 @@ impl LiveKey {
             expires_at: row.expires_at,
             networks,
             bounds: Arc::new(row.bounds),
+            signing: row.signing,
             seen: Seen::new(row.last_used_at.unwrap_or_default()),
         }
     }

@@ -16,6 +16,7 @@ use crate::{
     cx::Cx,
     error::Error,
     idempotency::Fields,
+    signatures::require_signature,
     transfers::{CreateTransfer, TRANSFER_FIELDS, TransferDetails, transfer_fields},
 };
 
@@ -62,6 +63,7 @@ impl Bank {
     /// `idempotency_key_missing`, `idempotency_key_reused`, `step_up_required` where one transfer, or all of a currency
     /// together, are above the bound. What is wrong with one transfer is in its result.
     pub async fn create_batch(&self, cx: &Cx, input: CreateBatch) -> Result<BatchDetails, Error> {
+        require_signature(cx)?;
         let owner = cx.person()?;
         let resource = Resource::OwnedBy(owner);
         authorize(cx, Action::TransferCreate, resource)?;

@@ -18,6 +18,7 @@ use crate::{
     cx::Cx,
     error::Error,
     idempotency::Fields,
+    signatures::require_signature,
     transfers::{Asked, TransferDetails, optional, seal_optional},
 };
 
@@ -82,6 +83,18 @@ impl Bank {
     }
 
     async fn move_cash(
+        &self,
+        cx: &Cx,
+        input: MoveCash,
+        (action, kind): (Action, TransactionKind),
+        (from, to): (AccountId, AccountId),
+    ) -> Result<Once<TransferDetails>, Error> {
+        require_signature(cx)?;
+        let outcome = self.move_cash_once(cx, input, (action, kind), (from, to)).await;
+        self.settled(cx, outcome).await
+    }
+
+    async fn move_cash_once(
         &self,
         cx: &Cx,
         input: MoveCash,

@@ -8,7 +8,7 @@ use strongroom_domain::{
     time::Timestamp,
 };
 
-use crate::error::Error;
+use crate::{error::Error, signatures::OpenNonce};
 
 /// What a principal holds: the input of every decision.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -54,6 +54,8 @@ pub struct Cx {
     pub(crate) proofs: Proofs,
     /// What the integration's key may move, for an integration.
     pub(crate) bounds: Option<std::sync::Arc<KeyBounds>>,
+    /// What makes the request good once, where it was signed.
+    pub(crate) nonce: Option<std::sync::Arc<OpenNonce>>,
 }
 
 impl Cx {
@@ -78,6 +80,7 @@ impl Cx {
                 proved_at: None,
             },
             bounds: None,
+            nonce: None,
         }
     }
 
@@ -92,6 +95,13 @@ impl Cx {
     #[must_use]
     pub fn with_bounds(mut self, bounds: std::sync::Arc<KeyBounds>) -> Self {
         self.bounds = Some(bounds);
+        self
+    }
+
+    /// The same call, signed with this nonce.
+    #[must_use]
+    pub(crate) fn with_nonce(mut self, nonce: std::sync::Arc<OpenNonce>) -> Self {
+        self.nonce = Some(nonce);
         self
     }
 

@@ -20,6 +20,7 @@ use crate::{
     cx::Cx,
     error::{Error, Kind},
     idempotency::Fields,
+    signatures::require_signature,
     transfers::Payee,
 };
 
@@ -94,6 +95,7 @@ impl Bank {
     /// `account_not_found` for a foreign account, `validation_failed` for an end in the past or too far away, every
     /// refusal of the books, `idempotency_key_reused`.
     pub async fn place_hold(&self, cx: &Cx, input: PlaceHold) -> Result<Once<HoldDetails>, Error> {
+        require_signature(cx)?;
         let owner = self
             .customer_account(cx, input.account, Action::HoldPlace)
             .await?;
@@ -137,6 +139,7 @@ impl Bank {
     /// # Errors
     /// `hold_not_found` for everybody but its two sides, every refusal of the books, `idempotency_key_reused`.
     pub async fn capture_hold(&self, cx: &Cx, input: CaptureHold) -> Result<Once<HoldDetails>, Error> {
+        require_signature(cx)?;
         let (hold, resource) = self.hold_of(cx, input.hold, Action::HoldCapture).await?;
         let fields = capture_fields(&input);
         let idempotency = self.key_for(cx, input.idempotency_key.as_deref(), &fields, false)?;
@@ -175,6 +178,7 @@ impl Bank {
         id: HoldId,
         idempotency_key: Option<&str>,
     ) -> Result<Once<HoldDetails>, Error> {
+        require_signature(cx)?;
         let (hold, resource) = self.hold_of(cx, id, Action::HoldVoid).await?;
         let fields = [[b"hold.void/".as_slice(), id.as_bytes()].concat()];
         let idempotency = match idempotency_key {

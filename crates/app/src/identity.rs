@@ -105,6 +105,8 @@ impl IdentitySettings {
 #[derive(Debug)]
 pub(crate) struct Identity {
     pub(crate) settings: IdentitySettings,
+    /// Host and port of the public address, as signatures name them.
+    pub(crate) authority: String,
     pub(crate) tokens: AccessTokens,
     pub(crate) passwords: PasswordPool,
     pub(crate) policy: Arc<Policy>,
@@ -135,6 +137,7 @@ impl Identity {
             failures: Pending::default(),
             guesses: AtomicU64::new(0),
             settings: settings.clone(),
+            authority: authority_of(&settings.public_url),
             mail: tokio::sync::OnceCell::new(),
             mail_waits: tokio::sync::Notify::new(),
         })
@@ -199,5 +202,30 @@ impl Bank {
         F: Future<Output = Result<T, Error>> + Send + 'static,
     {
         tokio::spawn(work(self.clone())).await.map_err(Error::internal)?
+    }
+}
+
+/// Host in lower case, port where it is not the usual one (RFC 9421, section 2.2.3).
+fn authority_of(public_url: &str) -> String {
+    let rest = public_url.split_once("://").map_or(public_url, |(_, rest)| rest);
+    let authority = rest.split('/').next().unwrap_or_default().to_ascii_lowercase();
+    authority
+        .strip_suffix(":443")
+        .map_or_else(|| authority.clone(), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::authority_of;
+
+    #[test]
+    fn the_authority_is_the_host_and_an_unusual_port() {
+        for (url, authority) in [
+            ("https://localhost:8443", "localhost:8443"),
+            ("https://Bank.Example", "bank.example"),
+            ("https://bank.example:443", "bank.example"),
+        ] {
+            assert_eq!(authority_of(url), authority);
+        }
     }
 }

@@ -53,6 +53,7 @@ pub mod registration;
 pub mod sealer;
 pub mod security_events;
 pub mod sessions;
+pub mod signatures;
 pub mod step_up;
 pub mod token_set;
 pub mod transfers;

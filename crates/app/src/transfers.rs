@@ -19,6 +19,7 @@ use crate::{
     cx::Cx,
     error::{Error, Kind},
     idempotency::Fields,
+    signatures::require_signature,
 };
 
 /// Fields of `POST /transfers` in the order of its fingerprint.
@@ -91,6 +92,12 @@ impl Bank {
         cx: &Cx,
         input: CreateTransfer,
     ) -> Result<Once<TransferDetails>, Error> {
+        require_signature(cx)?;
+        let outcome = self.transfer(cx, input).await;
+        self.settled(cx, outcome).await
+    }
+
+    async fn transfer(&self, cx: &Cx, input: CreateTransfer) -> Result<Once<TransferDetails>, Error> {
         let owner = self
             .customer_account(cx, input.from, Action::TransferCreate)
             .await?;
@@ -213,6 +220,7 @@ impl Bank {
         description: Option<String>,
         fields: &Fields,
     ) -> Result<Once<TransferDetails>, Error> {
+        let nonce = cx.nonce.as_deref();
         let answer = self
             .submit(cx, |cx| {
                 let permit = authorize(cx, asked.action, asked.resource)?;
@@ -223,11 +231,13 @@ impl Bank {
                     dry_run: asked.dry_run,
                     step_up: asked.step_up,
                     bounds: self.bounds_for(cx, posting.currency)?,
-                    nonce: None,
+                    nonce: nonce.map(|open| open.nonce),
                     verb: Verb::Post(posting.clone()),
                 })
             })
             .await?;
+        // Whatever the books answered, they have seen the nonce.
+        nonce.inspect(|open| open.give());
         match answer {
             Answer::Done(done) => match *done {
                 Done::Posted(transaction) => Ok(Once {

@@ -13,6 +13,7 @@ mod logging;
 mod metrics;
 mod process;
 mod serve;
+mod signer;
 mod tls;
 
 use std::process::ExitCode;

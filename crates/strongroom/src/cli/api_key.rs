@@ -67,10 +67,11 @@ impl ApiKey {
         let text = |name: &str| value[name].as_str().unwrap_or_default();
         writeln!(
             out,
-            "id     {}\nowner  {}\nkey    {}",
+            "id              {}\nowner           {}\nkey             {}\nsigning secret  {}",
             text("id"),
             text("owner_id"),
-            text("key")
+            text("key"),
+            text("signing_secret")
         )?;
         Ok(writeln!(out, "Shown once.")?)
     }

@@ -30,5 +30,6 @@ mod process;
 mod races;
 mod secrets;
 mod security_events;
+mod signatures;
 mod step_up;
 mod transfers;

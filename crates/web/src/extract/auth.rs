@@ -4,9 +4,11 @@
 //! one of them, once. Everything else about it is decided in one place, the application's `authenticate`.
 
 use axum::extract::{FromRef, FromRequestParts, MatchedPath};
-use http::{HeaderMap, HeaderName, StatusCode, header, request::Parts};
+use http::{HeaderName, StatusCode, header, request::Parts};
 use strongroom_api::codes;
-use strongroom_app::{Arrival, Bank, Credential, Cx, security_events::SecurityEventKind};
+use strongroom_app::{
+    Arrival, Bank, Credential, Cx, security_events::SecurityEventKind, signatures::RequestParts,
+};
 use strongroom_domain::{
     id,
     principal::{Origin, Principal},
@@ -14,15 +16,19 @@ use strongroom_domain::{
 
 use crate::{
     Problem,
-    layers::{Record, RequestId, Scope},
+    layers::{Record, RequestId, SIGNED, Scope, SentBody},
     state::AppState,
 };
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
-/// The context of an authenticated call.
+/// The context of an authenticated call. What makes a signed one good once is used up.
 #[derive(Clone, Debug)]
 pub struct Auth(pub Cx);
+
+/// The context of an authenticated call that moves money: the books use its nonce up with the movement.
+#[derive(Clone, Debug)]
+pub struct MoneyAuth(pub Cx);
 
 impl<S> FromRequestParts<S> for Auth
 where
@@ -32,38 +38,62 @@ where
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let record = Record::of(&parts.extensions);
-        let request = record.map_or_else(RequestId::next, Record::id);
-        let request = id::RequestId::from_bytes(request.bytes());
         let bank = AppState::from_ref(state).bank;
-        let cx = match (established(parts, &bank, request).await, record) {
-            (Err(problem), Some(record)) if problem.status() == StatusCode::UNAUTHORIZED => {
-                record.limits().stranger(record, Some(&parts.headers))?;
-                return Err(problem);
-            }
-            (outcome, _) => outcome?,
-        };
-        if let Some(record) = record {
-            record.limits().principal(record, &parts.method, &cx)?;
-            record.set_principal(match cx.caller.principal {
-                Principal::User(id) => id.to_string(),
-                Principal::ApiKey { key, .. } => key.to_string(),
-                Principal::Anonymous | Principal::Job | Principal::Cli(_) => String::new(),
-            });
-        }
-        if is_desk(parts) {
-            strongroom_app::authorize::enter_desk(&cx)?;
-        }
+        let cx = enter(parts, &bank).await?;
+        bank.use_nonce(&cx).await?;
         Ok(Self(cx))
     }
 }
 
+impl<S> FromRequestParts<S> for MoneyAuth
+where
+    S: Send + Sync,
+    AppState: FromRef<S>,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        enter(parts, &AppState::from_ref(state).bank).await.map(Self)
+    }
+}
+
+/// Whoever the credential says, counted against the limits.
+async fn enter(parts: &Parts, bank: &Bank) -> Result<Cx, Problem> {
+    let record = Record::of(&parts.extensions);
+    let request = record.map_or_else(RequestId::next, Record::id);
+    let request = id::RequestId::from_bytes(request.bytes());
+    let cx = match (established(parts, bank, request).await, record) {
+        (Err(problem), Some(record)) if problem.status() == StatusCode::UNAUTHORIZED => {
+            record.limits().stranger(record, Some(&parts.headers))?;
+            return Err(problem);
+        }
+        (outcome, _) => outcome?,
+    };
+    if let Some(record) = record {
+        record.limits().principal(record, &parts.method, &cx)?;
+        record.set_principal(match cx.caller.principal {
+            Principal::User(id) => id.to_string(),
+            Principal::ApiKey { key, .. } => key.to_string(),
+            Principal::Anonymous | Principal::Job | Principal::Cli(_) => String::new(),
+        });
+    }
+    if is_desk(parts) {
+        strongroom_app::authorize::enter_desk(&cx)?;
+    }
+    Ok(cx)
+}
+
 /// Whoever the credential says, if they may use this listener.
 async fn established(parts: &Parts, bank: &Bank, request: id::RequestId) -> Result<Cx, Problem> {
-    let credential = credential(&parts.headers)?;
+    let headers: Vec<(&str, &[u8])> = parts
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_bytes()))
+        .collect();
+    let credential = credential(parts, &headers)?;
     let kind = match credential {
         Credential::Bearer(_) | Credential::Browser(_) => SecurityEventKind::TokenRefused,
-        Credential::ApiKey(_) => SecurityEventKind::ApiKeyRefused,
+        Credential::ApiKey(_) | Credential::Signed(_) => SecurityEventKind::ApiKeyRefused,
     };
     let arrival = Arrival {
         request,
@@ -84,9 +114,6 @@ async fn established(parts: &Parts, bank: &Bank, request: id::RequestId) -> Resu
             "Authentication is required: the token is not valid on this listener.",
         ));
     }
-    if is_desk(parts) {
-        strongroom_app::authorize::enter_desk(&cx)?;
-    }
     Ok(cx)
 }
 
@@ -100,18 +127,30 @@ fn is_desk(parts: &Parts) -> bool {
 }
 
 /// The one credential of a request.
-fn credential(headers: &HeaderMap) -> Result<Credential<'_>, Problem> {
+fn credential<'a>(parts: &'a Parts, fields: &'a [(&'a str, &'a [u8])]) -> Result<Credential<'a>, Problem> {
+    let headers = &parts.headers;
     let mut bearers = headers.get_all(header::AUTHORIZATION).iter();
     let mut keys = headers.get_all(API_KEY).iter();
-    match (bearers.next(), bearers.next(), keys.next(), keys.next()) {
-        (None, None, None, None) => Err(missing()),
-        (Some(value), None, None, None) => value
+    let signed = SIGNED.iter().any(|name| headers.contains_key(name));
+    match (bearers.next(), bearers.next(), keys.next(), keys.next(), signed) {
+        (None, None, None, None, false) => Err(missing()),
+        (Some(value), None, None, None, false) => value
             .to_str()
             .ok()
             .and_then(bearer)
             .map(Credential::Bearer)
             .ok_or_else(missing),
-        (None, None, Some(value), None) => value.to_str().ok().map(Credential::ApiKey).ok_or_else(missing),
+        (None, None, Some(value), None, false) => {
+            value.to_str().ok().map(Credential::ApiKey).ok_or_else(missing)
+        }
+        (None, None, None, None, true) => Ok(Credential::Signed(RequestParts {
+            method: parts.method.as_str(),
+            path: parts.uri.path(),
+            query: parts.uri.query(),
+            headers: fields,
+            // Signed requests are read before they come here; what was not read is not the body that was signed.
+            body: parts.extensions.get::<SentBody>().map_or(&[][..], |sent| &sent.0),
+        })),
         // Two credentials might be two people: nobody guesses which one was meant.
         _ => Err(Problem::new(
             &codes::UNAUTHENTICATED,
@@ -140,27 +179,29 @@ mod tests {
 
     use super::*;
 
-    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
-        pairs
+    fn parts(pairs: &[(&'static str, &'static str)]) -> Parts {
+        let request = pairs
             .iter()
-            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
-            .fold(HeaderMap::new(), |mut all, (name, value)| {
-                all.append(name, value);
-                all
-            })
+            .fold(http::Request::builder(), |request, (name, value)| {
+                request.header(HeaderName::from_static(name), HeaderValue::from_static(value))
+            });
+        request.body(()).unwrap().into_parts().0
     }
 
     #[test]
     fn one_credential_is_read_whatever_the_case_of_its_scheme() {
         for scheme in ["Bearer x.y.z", "bearer x.y.z", "BEARER  x.y.z"] {
-            let found = headers(&[("authorization", scheme)]);
+            let found = parts(&[("authorization", scheme)]);
             assert!(
-                matches!(credential(&found), Ok(Credential::Bearer("x.y.z"))),
+                matches!(credential(&found, &[]), Ok(Credential::Bearer("x.y.z"))),
                 "{scheme}"
             );
         }
-        let found = headers(&[("x-api-key", "sr_test_1")]);
-        assert!(matches!(credential(&found), Ok(Credential::ApiKey("sr_test_1"))));
+        let found = parts(&[("x-api-key", "sr_test_1")]);
+        assert!(matches!(
+            credential(&found, &[]),
+            Ok(Credential::ApiKey("sr_test_1"))
+        ));
     }
 
     #[test]
@@ -174,8 +215,13 @@ mod tests {
             &[("authorization", "Bearer x"), ("authorization", "Bearer y")],
             &[("authorization", "Bearer x"), ("x-api-key", "y")],
             &[("x-api-key", "x"), ("x-api-key", "y")],
+            &[("x-api-key", "x"), ("x-signature", "y")],
+            &[("authorization", "Bearer x"), ("signature", "y")],
+            &[("x-api-key", "x"), ("x-api-key-id", "y")],
         ] {
-            let refused = credential(&headers(wrong)).err().map(|problem| problem.status());
+            let refused = credential(&parts(wrong), &[])
+                .err()
+                .map(|problem| problem.status());
             assert_eq!(refused, Some(http::StatusCode::UNAUTHORIZED), "{wrong:?}");
         }
     }

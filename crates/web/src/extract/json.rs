@@ -88,7 +88,7 @@ fn is_json(value: &[u8]) -> bool {
 }
 
 /// The whole body, within the bound.
-async fn read(mut body: Body, bytes_max: usize) -> Result<Bytes, Problem> {
+pub(crate) async fn read(mut body: Body, bytes_max: usize) -> Result<Bytes, Problem> {
     use axum::body::HttpBody;
     if body.size_hint().lower() > bytes_max as u64 {
         return Err(Problem::body_too_large());

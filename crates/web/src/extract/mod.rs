@@ -10,11 +10,12 @@ mod json_scan;
 mod json_strict;
 mod query;
 
-pub use auth::Auth;
+pub use auth::{Auth, MoneyAuth};
 pub(crate) use binder::FactorBinder;
 pub(crate) use client::device_mark;
 pub use client::{Anonymous, DEVICE_TOKEN};
 pub(crate) use cookie::{Cookie, Keep, read_cookie};
+pub(crate) use json::read as read_body;
 pub use json::{JSON_DEPTH_MAX, JsonBody, OptionalJsonBody, parse_json};
 pub use query::{QUERY_BYTES_MAX, QUERY_PARAMETERS_MAX, QueryParams};
 pub(crate) use query::{form_fields, form_pairs};

@@ -13,6 +13,7 @@ mod record;
 mod request_id;
 mod route;
 mod security_headers;
+mod signed;
 
 pub use cors::Origins;
 pub use front::{Front, FrontSettings, Scope};
@@ -21,3 +22,4 @@ pub use record::{ClientAddress, Record};
 pub use request_id::{NotARequestId, RequestId};
 pub use route::{BodyLimitLayer, BodyLimitService, RouteLayer, RouteService, body_limit};
 pub use security_headers::{API_CSP, Hsts};
+pub(crate) use signed::{SIGNED, SentBody, keep_body};

@@ -12,7 +12,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     Problem,
-    extract::{Auth, JsonBody},
+    extract::{JsonBody, MoneyAuth},
     state::AppState,
     v1::{
         check::Check,
@@ -32,7 +32,7 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
     responses((status = 201, description = "Booked.", body = wire::CashMovement)))]
 async fn deposit(
     State(state): State<AppState>,
-    Auth(cx): Auth,
+    MoneyAuth(cx): MoneyAuth,
     IdempotencyKey(key): IdempotencyKey,
     JsonBody(body): JsonBody<wire::MoveCash>,
 ) -> Result<Response, Problem> {
@@ -51,7 +51,7 @@ async fn deposit(
     responses((status = 201, description = "Booked.", body = wire::CashMovement)))]
 async fn withdraw(
     State(state): State<AppState>,
-    Auth(cx): Auth,
+    MoneyAuth(cx): MoneyAuth,
     IdempotencyKey(key): IdempotencyKey,
     JsonBody(body): JsonBody<wire::MoveCash>,
 ) -> Result<Response, Problem> {

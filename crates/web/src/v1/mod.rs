@@ -29,7 +29,7 @@ pub use admin_ledger::verification;
 pub(crate) use external::{enter, set_cookie};
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::state::AppState;
+use crate::{layers::keep_body, state::AppState};
 
 /// Every route, with its full path.
 pub fn routes() -> OpenApiRouter<AppState> {
@@ -56,4 +56,5 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .merge(admin_blocks::routes())
         .merge(admin_security::routes())
         .merge(admin_approvals::routes())
+        .layer(axum::middleware::from_fn(keep_body))
 }

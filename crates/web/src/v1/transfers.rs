@@ -18,7 +18,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     Problem,
-    extract::{Auth, JsonBody, QueryParams},
+    extract::{Auth, JsonBody, MoneyAuth, QueryParams},
     layers::Record,
     state::AppState,
     v1::{
@@ -52,7 +52,7 @@ struct CreateQuery {
         (status = 200, description = "A dry run: it would be booked like this.", body = wire::Transfer)))]
 async fn create(
     State(state): State<AppState>,
-    Auth(cx): Auth,
+    MoneyAuth(cx): MoneyAuth,
     record: Record,
     QueryParams(query): QueryParams<CreateQuery>,
     IdempotencyKey(key): IdempotencyKey,

@@ -22,6 +22,7 @@ use crate::{
     cli::{Common, Outcome, administer::administer, api_key},
     config,
     control::Request,
+    signer::Signer,
 };
 
 /// How often a request that may succeed later is sent again.
@@ -53,7 +54,8 @@ pub(super) fn run(common: &Common, url: Option<&str>, parallel: usize, history: 
     };
     let authority = std::fs::read(common.data_dir.join("tls").join("ca.pem"))?;
     drop(crate::tls::provider().install_default());
-    let client = Client::new(&url, &authority, &text("key")?)?;
+    let signer = Signer::new(text("id")?, text("signing_secret")?.into());
+    let client = Client::new(&url, &authority, &text("key")?)?.signing(Arc::new(signer));
     let owner = text("owner_id")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(replay(client, owner, parallel, history))

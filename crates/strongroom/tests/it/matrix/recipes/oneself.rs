@@ -200,7 +200,7 @@ async fn assertion(client: &Client, phone: &mut Authenticator) -> Value {
 }
 
 /// The same person with a fresh proof, and the passkey that proved it.
-async fn proved(server: &Server, me: &Person) -> (Credential, String) {
+pub(super) async fn proved(server: &Server, me: &Person) -> (Credential, String) {
     let mut phone = bind_passkey(server, &me.client).await;
     let body = assertion(&me.client, &mut phone).await;
     let set = me.client.post(STEP_UP, body).await.expect(200);
