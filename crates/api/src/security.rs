@@ -45,7 +45,8 @@ pub struct Block {
     pub seconds_left: u64,
     /// The points that it began with.
     pub score: u32,
-    /// What made them: `rate`, `repetition`, `scanning`, `no_agent`, `refusals`, `wrong_guess`, `detection`, `honeypot`.
+    /// What made them: `rate`, `repetition`, `scanning`, `no_agent`, `refusals`, `wrong_guess`, `detection`,
+    /// `honeypot`.
     pub signals: Vec<String>,
     /// The how manieth block of this address it is; each is twice as long as the one before.
     pub count: u32,

@@ -35,7 +35,6 @@ impl Bank {
     }
 
     /// A new value for the cookie that the tokens of a browser's forms are made from.
-    #[expect(clippy::unused_self, reason = "luck is the bank's to give")]
     pub fn new_form_cookie(&self) -> SecretString {
         random::token()
     }
