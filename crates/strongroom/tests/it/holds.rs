@@ -7,12 +7,13 @@ use strongroom_domain::time::Timestamp;
 use tokio::{sync::Barrier, task::JoinSet};
 
 use crate::harness::{
-    Answer, Person, Server,
+    Answer, BUSY, Person, Server,
     people::{code_of, new_key},
     stories,
 };
 
 stories! {
+    with BUSY;
     a_hold_is_placed_captured_in_parts_and_its_rest_given_back,
     what_is_held_cannot_be_spent_and_is_free_when_the_hold_is_voided,
     the_payee_captures_and_strangers_see_no_hold,
