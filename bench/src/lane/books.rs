@@ -16,6 +16,7 @@ use strongroom_domain::{
         Answer, Authority, Changes, Command, Done, Fingerprint, Idempotency, NewAccount, Owned, Posting,
         Verb, decide,
     },
+    limits::LimitRules,
     money::{Amount, Currency},
     principal::{Caller, Origin, Principal},
     time::{Date, Timestamp},
@@ -51,6 +52,10 @@ impl LaneClock for Utc {
 
     fn day(&self, at: Timestamp) -> Date {
         Date::from_days(i32::try_from(at.seconds() / 86_400).unwrap_or(i32::MAX))
+    }
+
+    fn limits(&self) -> Arc<LimitRules> {
+        Arc::default()
     }
 }
 

@@ -13,6 +13,7 @@ pub mod codes;
 pub mod external;
 pub mod factors;
 pub mod holds;
+pub mod limits;
 pub mod me;
 pub mod money;
 pub mod passkeys;

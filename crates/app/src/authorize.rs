@@ -108,7 +108,7 @@ fn scope_allows(cx: &Cx, action: Action) -> bool {
 
 const fn scope_of(action: Action) -> Option<&'static str> {
     match action {
-        Action::AccountRead | Action::AccountList => Some("accounts:read"),
+        Action::AccountRead | Action::AccountList | Action::LimitsRead => Some("accounts:read"),
         Action::AccountOpen | Action::AccountOpenFor => Some("accounts:write"),
         Action::TransferCreate | Action::HoldPlace | Action::HoldCapture | Action::HoldVoid => {
             Some("transfers:write")
@@ -193,6 +193,8 @@ const fn customer_may(action: Action) -> bool {
                 | Action::HoldCapture
                 | Action::HoldVoid
                 | Action::HoldRead
+                | Action::LimitsRead
+                | Action::LimitsChange
                 | Action::ApiKeyCreate
                 | Action::ApiKeyRead
                 | Action::ApiKeyRotate

@@ -9,6 +9,7 @@ use strongroom_domain::{
     iban::Iban,
     id::{AccountId, UserId},
     ledger::{Answer, Command, Order},
+    limits::LimitRules,
 };
 use strongroom_store::{BankRow, Store};
 
@@ -40,6 +41,8 @@ pub struct BankSettings {
     pub checkpoints: PathBuf,
     /// Bounds of the ledger's writer.
     pub writer: WriterSettings,
+    /// What customers may pay.
+    pub limits: LimitRules,
     /// How people log in.
     pub identity: IdentitySettings,
 }
@@ -53,6 +56,7 @@ pub struct Bank {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) zone: TimeZone,
     pub(crate) row: BankRow,
+    pub(crate) limits: Arc<LimitRules>,
     pub(crate) writer: LedgerWriter,
     pub(crate) people: People,
     pub(crate) recorder: RecordSigner,
@@ -84,9 +88,11 @@ impl Bank {
     ) -> Result<Self, Error> {
         let row = found_or_load(&store, settings, clock.as_ref()).await?;
         let zone = TimeZone::get(&row.time_zone).map_err(Error::internal)?;
+        let limits = Arc::new(settings.limits.clone());
         let bank_clock = BankClock {
             clock: clock.clone(),
             zone: zone.clone(),
+            limits: limits.clone(),
         };
         // Before anything is written: a log that was cut or rewritten is not continued.
         let checkpoints = Arc::new(Checkpoints::open(&settings.checkpoints, &ring, &row.log_origin)?);
@@ -113,6 +119,7 @@ impl Bank {
             clock,
             zone,
             row,
+            limits,
             writer,
             recorder,
         })

@@ -3,7 +3,10 @@
 use std::{fmt::Debug, sync::Arc};
 
 use jiff::tz::TimeZone;
-use strongroom_domain::time::{Date, Timestamp};
+use strongroom_domain::{
+    limits::LimitRules,
+    time::{Date, Timestamp},
+};
 use strongroom_store::ledger::LaneClock;
 
 /// A source of time. Tests choose it.
@@ -26,13 +29,15 @@ impl Clock for SystemClock {
     }
 }
 
-/// The bank's clock and calendar, as the lane asks for them.
+/// The bank's clock, calendar and rules, as the lane asks for them.
 #[derive(Debug, Clone)]
 pub struct BankClock {
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Where the bank's days begin and end.
     pub zone: TimeZone,
+    /// What the bank allows its customers to pay.
+    pub limits: Arc<LimitRules>,
 }
 
 impl LaneClock for BankClock {
@@ -42,5 +47,9 @@ impl LaneClock for BankClock {
 
     fn day(&self, at: Timestamp) -> Date {
         at.date_in(&self.zone)
+    }
+
+    fn limits(&self) -> Arc<LimitRules> {
+        self.limits.clone()
     }
 }

@@ -20,6 +20,7 @@ pub mod browser;
 pub mod clock;
 pub mod counter;
 pub mod credentials;
+pub mod customer_limits;
 pub mod customers;
 pub mod cx;
 pub mod email;

@@ -43,6 +43,10 @@ actions! {
     DepositCreate = "deposit.create",
     /// Book cash out.
     WithdrawalCreate = "withdrawal.create",
+    /// Read a customer's limits.
+    LimitsRead = "limits.read",
+    /// Change what a customer allows oneself.
+    LimitsChange = "limits.change",
     /// Reserve money for a payee.
     HoldPlace = "hold.place",
     /// Pay out of a hold.

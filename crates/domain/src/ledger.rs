@@ -12,6 +12,7 @@ mod bounds;
 mod command;
 mod order;
 mod refusal;
+mod spending;
 
 #[cfg(test)]
 mod tests;
@@ -23,7 +24,7 @@ pub use bounds::{
 };
 pub use command::{
     AccountChange, Authority, Capture, Command, Fingerprint, HoldRef, Idempotency, IdempotencyTag,
-    NewAccount, NewHold, Owned, Posting, SealedMemo, StepUpClaim, Verb,
+    NewAccount, NewHold, NewLimits, Owned, Posting, SealedMemo, StepUpClaim, Verb,
 };
 pub use order::Order;
 pub use refusal::Refusal;

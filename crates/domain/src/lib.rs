@@ -24,6 +24,7 @@ pub mod hold;
 pub mod iban;
 pub mod id;
 pub mod ledger;
+pub mod limits;
 pub mod money;
 pub mod principal;
 pub mod text;

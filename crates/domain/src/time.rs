@@ -102,6 +102,13 @@ impl Date {
         Self(EPOCH.checked_add(span).unwrap_or_default())
     }
 
+    /// Months since January of the year 0.
+    pub fn month_number(self) -> i32 {
+        i32::from(self.0.year())
+            .saturating_mul(12)
+            .saturating_add(i32::from(self.0.month()).saturating_sub(1))
+    }
+
     /// The first moment of this day in a time zone.
     pub fn start_in(self, zone: &TimeZone) -> Timestamp {
         zone.to_ambiguous_zoned(self.0.at(0, 0, 0, 0))

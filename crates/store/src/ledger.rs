@@ -13,9 +13,10 @@ mod read;
 pub(crate) mod rows;
 mod sqlite;
 mod sqlite_bounds;
+mod sqlite_limits;
 mod sqlite_write;
 
-use std::{collections::BTreeSet, fmt::Debug};
+use std::{collections::BTreeSet, fmt::Debug, sync::Arc};
 
 pub use postgres::PostgresLane;
 pub(crate) use postgres_load::LOCK_RIGHTS;
@@ -25,8 +26,10 @@ pub(crate) use sqlite::spawn_checkpointer;
 use strongroom_domain::{
     account::Account,
     iban::Iban,
-    id::{AccountId, ApiKeyId, HoldId, StepUpId},
+    id::{AccountId, ApiKeyId, HoldId, StepUpId, UserId},
     ledger::{Book, Changes, Command, IdempotencyTag, Nonce, Order, Verb},
+    limits::LimitRules,
+    money::Currency,
     time::{Date, Timestamp},
 };
 
@@ -50,6 +53,8 @@ pub struct Need {
     pub budgets: BTreeSet<ApiKeyId>,
     /// Nonces of signed requests.
     pub nonces: BTreeSet<Nonce>,
+    /// Customers who get an account, besides the owners of the accounts above.
+    pub customers: BTreeSet<(UserId, Currency)>,
     /// Account numbers that are about to be taken.
     pub numbers: BTreeSet<Iban>,
 }
@@ -81,6 +86,7 @@ impl Need {
             need.nonces.extend(command.nonce);
             if let Verb::Open(new) = &command.verb {
                 need.accounts.insert(new.id);
+                need.customers.insert((new.owner, new.currency));
                 need.numbers.insert(new.number.clone());
             }
         }
@@ -93,12 +99,14 @@ fn is_due(account: &Account, at: Timestamp) -> bool {
     account.hold_due.is_some_and(|due| due <= at)
 }
 
-/// The bank's time, as the lane may ask for it.
+/// The bank's time and rules, as the lane may ask for them.
 pub trait LaneClock: Send + Sync + Debug {
     /// Now.
     fn now(&self) -> Timestamp;
     /// The day of a moment in the bank's time zone.
     fn day(&self, at: Timestamp) -> Date;
+    /// What the bank allows its customers to pay.
+    fn limits(&self) -> Arc<LimitRules>;
 }
 
 /// What the lane has done since it was made; only ever grows.

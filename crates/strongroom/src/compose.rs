@@ -114,6 +114,7 @@ pub(crate) async fn bank(
             batch_commands_max: config.lane.batch_commands_max,
             queue_commands_max: config.lane.queue_max,
         },
+        limits: config.customer_limits.clone(),
     };
     let bank = Bank::open(store, Arc::new(ring), &settings, Arc::new(SystemClock)).await?;
     if !config.auth.providers.is_empty() {

@@ -227,6 +227,7 @@ impl TestBank {
             log_origin: "localhost/log".to_owned(),
             checkpoints: database.folder.join("checkpoints"),
             writer: Default::default(),
+            limits: Default::default(),
             identity,
         };
         let bank = Bank::open(store, ring.clone(), &settings, clock.clone())

@@ -1,6 +1,9 @@
 //! What a batch knows, and what it changes.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    sync::Arc,
+};
 
 use crate::{
     account::Account,
@@ -12,6 +15,8 @@ use crate::{
         bounds::{BudgetState, Nonce},
         command::{Fingerprint, IdempotencyTag},
     },
+    limits::{CustomerLimits, LimitRules},
+    money::Currency,
     time::{Date, Timestamp},
     transaction::{Entry, Transaction},
 };
@@ -57,6 +62,10 @@ pub struct Book {
     pub budgets: HashMap<ApiKeyId, BudgetState>,
     /// The commands' nonces that were used, and by which request.
     pub nonces: HashMap<[u8; 16], RequestId>,
+    /// What the limits know of the accounts' owners.
+    pub limits: HashMap<(UserId, Currency), CustomerLimits>,
+    /// What the bank allows.
+    pub rules: Arc<LimitRules>,
     /// Account numbers to be opened that already exist.
     pub taken_numbers: HashSet<Iban>,
     /// The revocation epoch that is in force.
@@ -135,6 +144,10 @@ pub struct Changes {
     pub budgets: BTreeSet<ApiKeyId>,
     /// Nonces that are used up, and by which request.
     pub nonces: Vec<(Nonce, RequestId)>,
+    /// Customers with their first account in a currency; the state is in [`Book::limits`].
+    pub customers: BTreeSet<(UserId, Currency)>,
+    /// Customers who were there and of whom more was counted, or whose limits changed.
+    pub limits: BTreeSet<(UserId, Currency)>,
     /// New outcomes of idempotency keys.
     pub outcomes: Vec<StoredOutcome>,
     /// New audit records.

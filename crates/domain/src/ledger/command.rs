@@ -9,6 +9,7 @@ use crate::{
     iban::Iban,
     id::{AccountId, HoldId, RequestId, StepUpId, TransactionId, UserId},
     ledger::bounds::{KeyBounds, Nonce},
+    limits::Caps,
     money::{Amount, Currency},
     principal::Caller,
     time::{Date, Timestamp},
@@ -198,6 +199,17 @@ pub struct Capture {
     pub salt: [u8; 16],
 }
 
+/// What a customer allows oneself, in the currency of an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NewLimits {
+    /// One of the customer's accounts in the currency.
+    pub account: AccountId,
+    /// The limits; what is `None` is no limit of one's own.
+    pub caps: Caps,
+    /// Whether a fresh factor was shown, without which nothing is raised.
+    pub may_raise: bool,
+}
+
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verb {
@@ -220,6 +232,8 @@ pub enum Verb {
     Capture(Capture),
     /// Give a hold back.
     Void(HoldRef),
+    /// Set what a customer allows oneself.
+    Limit(NewLimits),
 }
 
 /// One command to the books. The application makes them from permits only.
@@ -255,6 +269,7 @@ impl Command {
             Verb::Change { account, .. } => vec![*account],
             Verb::Hold(new) => [Some(new.account), new.to].into_iter().flatten().collect(),
             Verb::Capture(Capture { hold, .. }) | Verb::Void(hold) => vec![hold.account, hold.to],
+            Verb::Limit(new) => vec![new.account],
         }
     }
 
@@ -262,7 +277,7 @@ impl Command {
     pub const fn hold(&self) -> Option<HoldId> {
         match &self.verb {
             Verb::Capture(Capture { hold, .. }) | Verb::Void(hold) => Some(hold.id),
-            Verb::Post(_) | Verb::Open(_) | Verb::Change { .. } | Verb::Hold(_) => None,
+            Verb::Post(_) | Verb::Open(_) | Verb::Change { .. } | Verb::Hold(_) | Verb::Limit(_) => None,
         }
     }
 }

@@ -60,6 +60,14 @@ refusals! {
     LimitExceeded = 31, "limit_exceeded";
     /// The key may not pay this account.
     PayeeNotAllowed = 32, "payee_not_allowed";
+    /// More than one movement of this customer's may move.
+    OverTransferLimit = 45, "limit_exceeded";
+    /// More than this customer has left for today.
+    OverDailyLimit = 46, "limit_exceeded";
+    /// More than this customer has left for this month.
+    OverMonthlyLimit = 47, "limit_exceeded";
+    /// A limit is raised by whoever shows a fresh factor.
+    RaiseNotApproved = 48, "step_up_required";
 }
 
 impl Refusal {
@@ -81,6 +89,7 @@ impl Refusal {
                 | Self::NumberTaken
                 | Self::HoldNotFound
                 | Self::HoldNotOpen
+                | Self::RaiseNotApproved
         )
     }
 }

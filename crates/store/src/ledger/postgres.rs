@@ -129,6 +129,8 @@ impl PostgresLane {
             holds: loaded.holds,
             budgets: loaded.budgets,
             nonces: loaded.nonces,
+            limits: loaded.limits,
+            rules: self.clock.limits(),
             epoch: loaded.epoch,
             booked_at,
             today: self.clock.day(booked_at),

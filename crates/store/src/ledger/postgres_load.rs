@@ -16,8 +16,10 @@ use strongroom_domain::{
     account::Account,
     hold::Hold,
     iban::Iban,
-    id::{AccountId, ApiKeyId, HoldId, RequestId, StepUpId},
+    id::{AccountId, ApiKeyId, HoldId, RequestId, StepUpId, UserId},
     ledger::{BudgetState, Fingerprint, IdempotencyTag, StepUp, StoredOutcome},
+    limits::CustomerLimits,
+    money::Currency,
     time::Timestamp,
 };
 use uuid::Uuid;
@@ -26,7 +28,7 @@ use crate::{
     error::StoreError,
     ledger::{
         Need,
-        rows::{AccountRow, HoldRow, StateRow, hold_columns},
+        rows::{AccountRow, HoldRow, StateRow, currency_of, customer_limits, hold_columns},
     },
 };
 
@@ -45,6 +47,11 @@ const PREPARE: &str = concat!(
       SELECT a.id, a.owner, a.kind, a.currency, s.floor, s.freezes, s.closed, s.balance, s.held, s.entries, \
       s.last_booked_at, s.path, s.holds, s.hold_due FROM account_states s JOIN accounts a ON a.id = s.account_id \
       WHERE s.account_id = ANY($1) ORDER BY s.account_id FOR UPDATE OF s; \
+    PREPARE lane_limits (uuid[], uuid[], text[]) AS \
+      SELECT l.owner, l.currency, l.state FROM customer_limits l JOIN (\
+        SELECT owner, currency FROM accounts WHERE id = ANY($1) AND owner IS NOT NULL \
+        UNION SELECT * FROM unnest($2, $3)\
+      ) n ON n.owner = l.owner AND n.currency = l.currency ORDER BY l.owner, l.currency FOR UPDATE OF l; \
     PREPARE lane_step_ups (uuid[]) AS \
       SELECT id, request, expires_at, spent_at FROM step_ups WHERE id = ANY($1) ORDER BY id FOR UPDATE; \
     PREPARE lane_holds (uuid[]) AS SELECT ",
@@ -78,6 +85,7 @@ pub(super) struct Loaded {
     pub(super) holds: HashMap<HoldId, Hold>,
     pub(super) budgets: HashMap<ApiKeyId, BudgetState>,
     pub(super) nonces: HashMap<[u8; 16], RequestId>,
+    pub(super) limits: HashMap<(UserId, Currency), CustomerLimits>,
     pub(super) outcomes: HashMap<IdempotencyTag, StoredOutcome>,
     pub(super) taken_numbers: HashSet<Iban>,
     pub(super) now: Timestamp,
@@ -100,7 +108,21 @@ pub(super) fn question(need: &Need) -> (String, u64) {
     };
     call(&mut text, "lane_accounts (");
     array(&mut text, need.accounts.iter().map(|id| uuid(id.as_bytes())));
-    let mut statements = 4;
+    call(&mut text, "lane_limits (");
+    array(&mut text, need.accounts.iter().map(|id| uuid(id.as_bytes())));
+    text.pop();
+    text.push(',');
+    array(
+        &mut text,
+        need.customers.iter().map(|(owner, _)| uuid(owner.as_bytes())),
+    );
+    text.pop();
+    text.push(',');
+    array(
+        &mut text,
+        need.customers.iter().map(|(_, currency)| currency.code()),
+    );
+    let mut statements = 5;
     if !need.step_ups.is_empty() {
         statements += 1;
         call(&mut text, "lane_step_ups (");
@@ -193,9 +215,9 @@ impl Loaded {
             }
         }
         drop(stream);
-        // One answer per statement, and the empty one behind the last: begin, the advisory locks, accounts, what few
+        // One answer per statement, and the empty one behind the last: begin, the advisory locks, accounts, limits, what few
         // batches have, the read.
-        let [_, _, accounts, few @ .., read, _] = answers.as_slice() else {
+        let [_, _, accounts, limits, few @ .., read, _] = answers.as_slice() else {
             return Err(StoreError::Corrupt("no answer to the batch's beginning"));
         };
         let [step_ups, holds, budgets, nonces] = asked.of_answers(few)?;
@@ -209,6 +231,7 @@ impl Loaded {
             holds: HashMap::new(),
             budgets: HashMap::new(),
             nonces: HashMap::new(),
+            limits: HashMap::with_capacity(limits.len()),
             outcomes: HashMap::new(),
             taken_numbers: taken
                 .iter()
@@ -223,6 +246,10 @@ impl Loaded {
         for row in accounts {
             let account = Account::try_from(account_row(row)?)?;
             loaded.accounts.insert(account.id, account);
+        }
+        for row in limits {
+            let (customer, state) = limits_row(row)?;
+            loaded.limits.insert(customer, state);
         }
         for row in step_ups {
             let (id, approval) = step_up(row)?;
@@ -261,6 +288,12 @@ fn step_up(row: &PgRow) -> Result<(StepUpId, StepUp), StoreError> {
     };
     let id = StepUpId::from_bytes(row.try_get::<Uuid, _>(0)?.into_bytes());
     Ok((id, approval))
+}
+
+fn limits_row(row: &PgRow) -> Result<((UserId, Currency), CustomerLimits), StoreError> {
+    let owner = UserId::from_bytes(row.try_get::<Uuid, _>(0)?.into_bytes());
+    let currency = currency_of(row.try_get(1)?)?;
+    Ok(((owner, currency), customer_limits(row.try_get(2)?)?))
 }
 
 fn budget(row: &PgRow) -> Result<(ApiKeyId, BudgetState), StoreError> {

@@ -1,10 +1,14 @@
 //! A batch's changes as one array per column, in the order of `write.postgres.sql`.
 
+use std::collections::BTreeSet;
+
 use sea_orm::sqlx::{Postgres, postgres::PgArguments, query::Query};
 use strongroom_domain::{
     account::Account,
     iban::Iban,
+    id::UserId,
     ledger::{Book, Changes},
+    money::Currency,
     time::Timestamp,
 };
 use uuid::Uuid;
@@ -53,6 +57,8 @@ columns! { Records {
     id: i64, at: i64, request: Uuid, principal_kind: i64, principal: Uuid, session: Uuid, origin: i64, action: &'a str,
     object_kind: &'a str, object: Uuid, outcome: &'a str, policy: i64, details: &'a [u8], mac_key: i64, mac: &'a [u8],
 } }
+
+columns! { Limits { owner: Uuid, currency: &'static str, state: Vec<u8>, } }
 
 columns! { Placed {
     id: Uuid, account: Uuid, to_account: Uuid, amount: i64, currency: &'static str, captured: i64, state: i64,
@@ -126,6 +132,8 @@ pub(crate) struct Columns<'a> {
     memos: Memos<'a>,
     outcomes: Outcomes<'a>,
     records: Records<'a>,
+    customers: Limits<'a>,
+    limits: Limits<'a>,
 }
 
 impl<'a> Columns<'a> {
@@ -134,6 +142,8 @@ impl<'a> Columns<'a> {
         columns.accounts(changes, book)?;
         columns.postings(changes);
         columns.log(changes);
+        columns.customers.fill(&changes.customers, book)?;
+        columns.limits.fill(&changes.limits, book)?;
         Ok(columns)
     }
 
@@ -146,7 +156,8 @@ impl<'a> Columns<'a> {
             .states
             .bind(self.new_states.bind(self.names.bind(self.accounts.bind(query))));
         let query = self.memos.bind(self.entries.bind(self.transactions.bind(query)));
-        self.records.bind(self.outcomes.bind(query.bind(generation)))
+        let query = self.records.bind(self.outcomes.bind(query.bind(generation)));
+        self.limits.bind(self.customers.bind(query))
     }
 
     fn accounts(&mut self, changes: &'a Changes, book: &Book) -> Result<(), StoreError> {
@@ -260,6 +271,21 @@ impl<'a> Columns<'a> {
             columns.mac_key.push(record.mac_key);
             columns.mac.push(&record.mac);
         }
+    }
+}
+
+impl Limits<'_> {
+    fn fill(&mut self, keys: &BTreeSet<(UserId, Currency)>, book: &Book) -> Result<(), StoreError> {
+        for key in keys {
+            let limits = book
+                .limits
+                .get(key)
+                .ok_or(StoreError::Corrupt("changed limits not in the book"))?;
+            self.owner.push(uuid(key.0.as_bytes()));
+            self.currency.push(key.1.code());
+            self.state.push(limits.to_bytes());
+        }
+        Ok(())
     }
 }
 

@@ -5,6 +5,7 @@
 //! [`strongroom_domain::account::SkipPath`]): from the newest entry in O(log n) steps to any moment or number.
 
 mod holds;
+mod limits;
 mod sql;
 
 use rusqlite::OptionalExtension;

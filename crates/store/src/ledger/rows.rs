@@ -4,6 +4,7 @@ use strongroom_domain::{
     account::{Account, AccountKind, Freezes, SkipPath},
     hold::{Hold, HoldState},
     id::{AccountId, HoldId, UserId},
+    limits::CustomerLimits,
     money::{Amount, Currency},
     time::{Date, Timestamp},
     transaction::{Transaction, TransactionKind},
@@ -174,4 +175,12 @@ pub(crate) fn hold_state(number: i64) -> Result<HoldState, StoreError> {
         .ok()
         .and_then(HoldState::from_number)
         .ok_or(StoreError::Corrupt("hold state"))
+}
+
+pub(crate) fn currency_of(code: &str) -> Result<Currency, StoreError> {
+    Currency::parse(code).map_err(|_| StoreError::Corrupt("currency"))
+}
+
+pub(crate) fn customer_limits(state: &[u8]) -> Result<CustomerLimits, StoreError> {
+    CustomerLimits::from_bytes(state).ok_or(StoreError::Corrupt("a customer's limits"))
 }

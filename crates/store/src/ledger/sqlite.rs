@@ -26,6 +26,7 @@ use crate::{
         LaneClock, LaneCounters, Need, is_due,
         rows::{AccountRow, HoldRow, StateRow, hold_columns},
         sqlite_bounds::{find_budgets, find_nonces},
+        sqlite_limits::find_limits,
         sqlite_write::write,
     },
     sqlite::{Head, SqliteEngine},
@@ -260,6 +261,7 @@ fn load(
     }
     let budgets = find_budgets(connection, need, counters)?;
     let nonces = find_nonces(connection, need, counters)?;
+    let limits = find_limits(connection, need, &accounts, counters)?;
     let mut taken_numbers = std::collections::HashSet::new();
     for number in &need.numbers {
         counters.statements += 1;
@@ -274,6 +276,8 @@ fn load(
         holds,
         budgets,
         nonces,
+        limits,
+        rules: clock.limits(),
         taken_numbers,
         epoch: head.epoch,
         booked_at,

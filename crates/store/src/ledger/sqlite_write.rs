@@ -17,6 +17,7 @@ use crate::{
         LaneCounters,
         outcomes::OutcomeIndex,
         sqlite_bounds::{write_budgets, write_nonces},
+        sqlite_limits::write_limits,
     },
 };
 
@@ -36,6 +37,7 @@ pub(super) fn write(
     write_holds(connection, book, changes, counters)?;
     write_budgets(connection, book, changes, counters)?;
     write_nonces(connection, changes, counters)?;
+    write_limits(connection, book, changes, counters)?;
     write_outcomes(connection, outcomes, changes, counters)?;
     write_records(connection, changes, counters)?;
     write_tree(connection, changes, counters)

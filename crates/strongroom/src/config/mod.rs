@@ -22,6 +22,7 @@ use std::{
 };
 
 use secrecy::SecretString;
+use strongroom_domain::limits::{CapsRule, LimitClass, LimitRules};
 use strongroom_guard::{Network, Quota};
 use strongroom_web::{limits::Class, suspicion::Mode};
 
@@ -243,6 +244,8 @@ pub(crate) struct Config {
     pub auth: AuthConfig,
     /// How often somebody may ask.
     pub limits: LimitsConfig,
+    /// What customers may pay.
+    pub customer_limits: LimitRules,
     /// What follows from how an address behaves.
     pub blocks: BlocksConfig,
     /// Whether new operators wait.
@@ -339,6 +342,7 @@ impl<'a> Reader<'a> {
         database: Database -> DatabaseUrl;
         networks: Networks -> Vec<Network>;
         quota: Quota -> Quota;
+        caps: Caps -> CapsRule;
         origins: Origins -> Vec<String>;
         path: Path -> PathBuf;
         secret: Secret -> SecretString;
@@ -414,6 +418,7 @@ impl<'a> Reader<'a> {
                     .unwrap_or_default(),
             },
             limits: self.limits(),
+            customer_limits: self.customer_limits(),
             blocks: BlocksConfig {
                 mode: match self.text("blocks.mode").as_deref() {
                     Some("off") => Mode::Off,
@@ -490,6 +495,21 @@ impl<'a> Reader<'a> {
             quotas: quotas
                 .filter_map(|class| setting(class).map(|quota| (class, quota)))
                 .collect(),
+        }
+    }
+
+    fn customer_limits(&self) -> LimitRules {
+        let rule = |class: LimitClass| {
+            let key = TABLE.iter().map(|setting| setting.key);
+            let mut keys = key.filter(|key| key.strip_prefix("customer_limits.") == Some(class.name()));
+            keys.next().and_then(|key| self.caps(key))
+        };
+        LimitRules {
+            classes: LimitClass::ALL
+                .into_iter()
+                .filter_map(|class| rule(class).map(|rule| (class, rule)))
+                .collect(),
+            floor: self.caps("customer_limits.floor").unwrap_or_default(),
         }
     }
 

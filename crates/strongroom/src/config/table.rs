@@ -209,6 +209,22 @@ settings! {
     "bank.time_zone": Kind::TimeZone, Some("Europe/Berlin"),
         "The time zone of business days and statements. Fixed at first start.";
 
+    "customer_limits.all": Kind::Caps, Some("50000/100000/500000"),
+        "Most that leaves a customer by one movement, in a day and in a month, in whole units of the currency; `-` is no limit, \
+         and other currencies have their own behind commas, such as `50000/100000/-, JPY 5000000/10000000/-`.";
+    "customer_limits.transfers": Kind::Caps, None,
+        "The same of transfers to others within the bank. Unset: those of `customer_limits.all` alone.";
+    "customer_limits.payments": Kind::Caps, None,
+        "The same of payments to merchants.";
+    "customer_limits.outgoing": Kind::Caps, None,
+        "The same of payments to other banks.";
+    "customer_limits.holds": Kind::Caps, None,
+        "The same of money that is reserved.";
+    "customer_limits.programs": Kind::Caps, None,
+        "The same of what a customer's programs move with API keys.";
+    "customer_limits.floor": Kind::Caps, Some("500/1000/-"),
+        "What counts for three days after signs of a takeover: a reset password, a new factor on an older login.";
+
     "metrics.listen": Kind::Listen, Some("127.0.0.1:9464"),
         "Where `/metrics` is served, in plain HTTP. If the default is taken the server runs without metrics; an \
          address that is set must be free.";

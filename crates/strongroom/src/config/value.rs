@@ -4,6 +4,7 @@
 use std::{fmt, net::SocketAddr, path::PathBuf};
 
 use secrecy::SecretString;
+use strongroom_domain::limits::{CapsRule, CapsRuleError};
 use strongroom_guard::{Network, Quota, QuotaError};
 
 /// The type of a setting, with its bounds.
@@ -25,6 +26,8 @@ pub(crate) enum Kind {
     Networks,
     /// `5/15m`, or several windows: `50/1h, 200/1d`.
     Quota,
+    /// `1000/2000/10000`: most per movement, day and month; `-` for no limit; other currencies behind commas.
+    Caps,
     /// `https://app.example,https://localhost:3000`; a list in the file.
     Origins,
     /// A path.
@@ -58,6 +61,8 @@ pub(crate) enum Value {
     Networks(Vec<Network>),
     /// A quota.
     Quota(Quota),
+    /// Limits of customers.
+    Caps(CapsRule),
     /// Origins.
     Origins(Vec<String>),
     /// A path.
@@ -186,6 +191,10 @@ impl Kind {
                 .parse()
                 .map(Value::Quota)
                 .map_err(|error: QuotaError| error.to_string()),
+            Self::Caps => text
+                .parse()
+                .map(Value::Caps)
+                .map_err(|error: CapsRuleError| error.to_string()),
             Self::Path => {
                 right(!text.is_empty() && !text.contains('\0'))?;
                 Ok(Value::Path(text.into()))
@@ -227,6 +236,7 @@ impl Kind {
             Self::Networks => "must be a list of IP addresses or networks, such as 10.0.0.0/8".into(),
             Self::Origins => "must be a list of origins, such as https://app.example".into(),
             Self::Quota => QuotaError::Form.to_string(),
+            Self::Caps => CapsRuleError.to_string(),
             Self::Path => "must be a path".into(),
             Self::Secret => "must be text and not empty".into(),
             Self::Country => "must be two capital letters of ISO 3166-1".into(),
@@ -330,6 +340,7 @@ impl Value {
                 .join(","),
             Self::Origins(origins) => origins.join(","),
             Self::Quota(quota) => quota.to_string(),
+            Self::Caps(caps) => caps.to_string(),
             Self::Path(path) => path.display().to_string(),
             Self::Secret(_) => "(set)".into(),
         }
@@ -415,6 +426,7 @@ mod tests {
             Kind::DatabaseUrl,
             Kind::Networks,
             Kind::Quota,
+            Kind::Caps,
             Kind::Origins,
             Kind::Country,
         ] {

@@ -175,6 +175,7 @@ impl Place {
             log_origin: ORIGIN.to_owned(),
             checkpoints,
             writer: WriterSettings::default(),
+            limits: Default::default(),
             identity: IdentitySettings::new("https://bank.example"),
         };
         Bank::open(store, self.ring.clone(), &settings, Arc::new(SystemClock)).await

@@ -18,6 +18,7 @@ mod factors;
 mod history;
 mod holds;
 mod idempotency;
+mod limits;
 mod me;
 mod passkeys;
 mod passwords;
@@ -47,6 +48,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .merge(transfers::routes())
         .merge(batches::routes())
         .merge(holds::routes())
+        .merge(limits::routes())
         .merge(counter::routes())
         .merge(receipts::routes())
         .merge(admin_accounts::routes())

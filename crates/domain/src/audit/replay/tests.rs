@@ -64,6 +64,7 @@ const fn action_of(verb: &Verb) -> Action {
         Verb::Hold(_) => Action::HoldPlace,
         Verb::Capture(_) => Action::HoldCapture,
         Verb::Void(_) => Action::HoldVoid,
+        Verb::Limit(_) => Action::LimitsChange,
     }
 }
 
@@ -103,6 +104,8 @@ fn books() -> Books {
         holds: HashMap::new(),
         budgets: HashMap::new(),
         nonces: HashMap::new(),
+        limits: HashMap::new(),
+        rules: Default::default(),
         epoch: 1,
         booked_at: Timestamp::from_micros(1_000),
         today: Date::default(),

@@ -18,7 +18,9 @@ use crate::{
         bounds::{self, Moved},
         command::{Capture, Command, HoldRef, NewHold, Posting},
         refusal::Refusal,
+        spending::{self, Paid},
     },
+    limits::LimitClass,
     principal::{Caller, Origin, Principal},
     transaction::{TransactionKind, entries_digest},
 };
@@ -74,6 +76,7 @@ fn expire(book: &mut Book, changes: &mut Changes, id: HoldId, signer: &dyn Signe
     };
     let released = hold.reserved();
     let hold = hold.expire(book.booked_at);
+    spending::give_back(book, changes, &hold, released);
     let record = Record {
         id: book.next_record,
         at: book.booked_at,
@@ -116,6 +119,7 @@ pub(super) fn place(book: &mut Book, changes: &mut Changes, command: &Command, n
     let hold = check_place(book, command, new)?;
     if !command.dry_run {
         bounds::charge(book, changes, command, &Moved::held(new));
+        spending::charge(book, changes, command, &reserved(new));
         if let Some(account) = book.accounts.get_mut(&hold.account) {
             account.held = account.held.saturating_add(hold.reserved());
             account.holds = account.holds.saturating_add(1);
@@ -148,6 +152,7 @@ fn check_place(book: &Book, command: &Command, new: &NewHold) -> Result<Hold, Re
     check_own(own, own.freezes.stops_debits(), new.currency)?;
     let amount = new.amount.minor();
     check_funds(own, amount)?;
+    spending::check(book, command, &reserved(new))?;
     if own.holds >= HOLDS_PER_ACCOUNT_MAX {
         return Err(Refusal::TooManyHolds);
     }
@@ -169,6 +174,15 @@ fn check_place(book: &Book, command: &Command, new: &NewHold) -> Result<Hold, Re
         expires_at: new.expires_at,
         closed_at: None,
     })
+}
+
+const fn reserved(new: &NewHold) -> Paid {
+    Paid {
+        from: new.account,
+        to: new.to,
+        amount: new.amount.minor(),
+        class: LimitClass::Holds,
+    }
 }
 
 /// The hold that is meant, for a caller on one of its two sides.
@@ -223,6 +237,7 @@ pub(super) fn capture(
         captured: hold.captured,
         state: hold.state,
     });
+    spending::give_back(book, changes, &hold, released.saturating_sub(amount.minor()));
     put(book, changes, hold.clone(), released);
     Ok(Effect {
         resource: *asked.id.as_bytes(),
@@ -260,6 +275,7 @@ pub(super) fn void(book: &mut Book, changes: &mut Changes, command: &Command, as
     let released = hold.reserved();
     let hold = hold.clone().void(book.booked_at)?;
     if !command.dry_run {
+        spending::give_back(book, changes, &hold, released);
         put(book, changes, hold.clone(), released);
     }
     Ok(Effect {

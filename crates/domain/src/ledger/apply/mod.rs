@@ -6,7 +6,7 @@ mod holds;
 mod post;
 
 use self::{
-    accounts::{change_state, open},
+    accounts::{change_state, limit, open},
     batch::batch,
     holds::{capture, place, release_due, void},
     post::{own_side, post},
@@ -23,6 +23,7 @@ use crate::{
         order::Order,
         refusal::Refusal,
     },
+    limits::CustomerLimits,
     transaction::Transaction,
 };
 
@@ -45,6 +46,8 @@ pub enum Done {
     Held(Hold),
     /// Money moved out of a hold: the hold afterwards.
     Captured(Hold),
+    /// What a customer allows oneself from now on.
+    Limited(Box<CustomerLimits>),
 }
 
 /// What a command's sender is told.
@@ -146,6 +149,7 @@ fn decide_one(book: &mut Book, changes: &mut Changes, command: &Command, signer:
         Verb::Hold(new) => place(book, changes, command, new),
         Verb::Capture(asked) => capture(book, changes, command, asked),
         Verb::Void(hold) => void(book, changes, command, *hold),
+        Verb::Limit(new) => limit(book, changes, command, *new),
     };
     if command.dry_run {
         return match decision {
@@ -229,6 +233,7 @@ fn object_of(verb: &Verb) -> Object {
         Verb::Hold(new) => hold_object(new.id),
         Verb::Capture(asked) => Object::Transaction(asked.id),
         Verb::Void(hold) => hold_object(hold.id),
+        Verb::Limit(new) => Object::Account(new.account),
     }
 }
 

@@ -11,7 +11,9 @@ use crate::{
         bounds::{self, Moved},
         command::{Command, Posting},
         refusal::Refusal,
+        spending::{self, Paid},
     },
+    limits::LimitClass,
     money::Currency,
     time::Timestamp,
     transaction::{Entry, Transaction, TransactionKind, entries_digest},
@@ -33,6 +35,9 @@ pub(super) fn post(book: &mut Book, changes: &mut Changes, command: &Command, po
         });
     }
     bounds::charge(book, changes, command, &Moved::of(posting));
+    if let Some(paid) = paid(posting) {
+        spending::charge(book, changes, command, &paid);
+    }
     let entries = append_entries(book, changes, from, to, amount)?;
     let transaction = transaction_of(book, posting, to, first_entry, last_entry);
     let details = Details::transaction(&transaction.digest(&entries_digest(&posting.salt, &entries)));
@@ -49,6 +54,20 @@ pub(super) fn post(book: &mut Book, changes: &mut Changes, command: &Command, po
         resource: *posting.id.as_bytes(),
         details,
         done: Done::Posted(transaction),
+    })
+}
+
+/// What limits count: cash does not, and what was reserved was counted then.
+fn paid(posting: &Posting) -> Option<Paid> {
+    let class = match posting.kind {
+        TransactionKind::Transfer => LimitClass::Transfers,
+        TransactionKind::Deposit | TransactionKind::Withdrawal | TransactionKind::Capture => return None,
+    };
+    Some(Paid {
+        from: posting.from,
+        to: posting.to,
+        amount: posting.amount.minor(),
+        class,
     })
 }
 
@@ -147,6 +166,7 @@ fn check_post(book: &Book, command: &Command, posting: &Posting) -> Result<(Acco
     let amount = posting.amount.minor();
     let (other_id, absent) = if own_is_from {
         check_funds(own, amount)?;
+        paid(posting).map_or(Ok(()), |paid| spending::check(book, command, &paid))?;
         (posting.to, Refusal::PayeeUnavailable)
     } else {
         own.balance.checked_add(amount).ok_or(Refusal::BalanceOverflow)?;

@@ -17,8 +17,9 @@ use crate::{
     id::{AccountId, HoldId, RequestId, TransactionId, UserId},
     ledger::{
         AccountChange, Answer, Authority, Book, Capture, Changes, Command, Done, Fingerprint, HoldRef,
-        Idempotency, NewAccount, NewHold, Owned, Posting, Refusal, Signer, Verb, decide,
+        Idempotency, NewAccount, NewHold, NewLimits, Owned, Posting, Refusal, Signer, Verb, decide,
     },
+    limits::Caps,
     money::{Amount, Currency},
     principal::{Caller, Origin, Principal},
     time::{Date, Timestamp},
@@ -159,6 +160,16 @@ pub(super) fn capture(by: UserId, hold: HoldRef, minor: Option<i64>, last: bool)
     command(by, scope_of(by), Action::HoldCapture, verb)
 }
 
+/// A customer's own limits in the currency of an account.
+pub(super) fn limit(by: UserId, account: AccountId, caps: Caps, may_raise: bool) -> Command {
+    let verb = Verb::Limit(NewLimits {
+        account,
+        caps,
+        may_raise,
+    });
+    command(by, scope_of(by), Action::LimitsChange, verb)
+}
+
 pub(super) fn void(by: UserId, hold: HoldRef) -> Command {
     command(by, scope_of(by), Action::HoldVoid, Verb::Void(hold))
 }
@@ -279,6 +290,8 @@ impl Desk {
                 holds: HashMap::new(),
                 budgets: HashMap::new(),
                 nonces: HashMap::new(),
+                limits: HashMap::new(),
+                rules: Default::default(),
                 epoch: EPOCH,
                 booked_at,
                 today: Date::parse("2026-11-20").unwrap(),

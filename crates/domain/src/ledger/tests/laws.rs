@@ -343,6 +343,10 @@ pub(super) fn resource_of(command: &Command, done: &Done) -> [u8; 16] {
         },
         Done::Posted(transaction) => *transaction.id.as_bytes(),
         Done::Opened(account) | Done::Changed(account) => *account.id.as_bytes(),
+        Done::Limited(_) => match &command.verb {
+            Verb::Limit(new) => *new.account.as_bytes(),
+            other => panic!("{other:?} limits nothing"),
+        },
     }
 }
 
@@ -356,6 +360,8 @@ pub(super) fn are_same(one: &Changes, other: &Changes) -> bool {
         && one.placed == other.placed
         && one.holds == other.holds
         && one.captures == other.captures
+        && one.customers == other.customers
+        && one.limits == other.limits
         && one.outcomes == other.outcomes
         && one.records == other.records
         && one.leaves == other.leaves
@@ -380,5 +386,6 @@ fn again_gives_the_same(
     );
     assert_eq!(book.accounts, after.accounts);
     assert_eq!(book.holds, after.holds);
+    assert_eq!(book.limits, after.limits);
     assert_eq!(book.taken_numbers, after.taken_numbers);
 }

@@ -1,12 +1,12 @@
 //! Random commands against the paper bank, and the same commands cut into batches in every way.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use proptest::{collection::vec, prelude::*, sample::select};
 
 use super::{
     desk::{
-        ALICE, BOB, Desk, EUR, NOWHERE, TELLER, capture, change, deposit, dry, freeze, hold, keyed,
+        ALICE, BOB, Desk, EUR, NOWHERE, TELLER, capture, change, deposit, dry, freeze, hold, keyed, limit,
         new_account, number, open, place, post, stale, till, usd, void,
     },
     laws,
@@ -18,6 +18,7 @@ use crate::{
     hold::HOLDS_PER_ACCOUNT_MAX,
     id::{AccountId, HoldId, UserId},
     ledger::{AccountChange, Answer, Book, Changes, Command, HoldRef, NewAccount, NewHold, Refusal},
+    limits::{Caps, CapsRule, LimitClass, LimitRules},
     money::{AMOUNT_MAX, Currency},
     transaction::{Entry, TransactionKind},
 };
@@ -63,6 +64,11 @@ struct Start {
 
 fn start() -> Start {
     let mut desk = Desk::new();
+    let all: CapsRule = "3/6/7".parse().unwrap();
+    desk.book.rules = Arc::new(LimitRules {
+        classes: [(LimitClass::All, all)].into(),
+        ..LimitRules::default()
+    });
     let mut written = Changes::default();
     let mut accounts = Vec::new();
     for (owner, currency, overdraft) in [
@@ -162,6 +168,7 @@ enum Ask {
         last: bool,
     },
     Void(u8),
+    Limit(usize, Caps, bool),
     Open {
         slot: u8,
         number: u8,
@@ -249,7 +256,23 @@ fn asks() -> impl Strategy<Value = Ask> {
     )
         .prop_map(|(slot, minor, last)| Ask::Capture { slot, minor, last });
     let voids = slots.prop_map(Ask::Void);
-    prop_oneof![7 => posts, 2 => changes, 1 => opens, 3 => holds, 3 => captures, 1 => voids]
+    let cap = |most: i64| prop::option::weighted(0.5, 0..=most);
+    let limits = (
+        select(vec![0_usize, 0, 2, 2, 3, 6, 8]),
+        cap(200),
+        cap(60),
+        cap(60),
+        any::<bool>(),
+    )
+        .prop_map(|(account, per_transfer, daily, monthly, may_raise)| {
+            let caps = Caps {
+                per_transfer,
+                daily,
+                monthly,
+            };
+            Ask::Limit(account, caps, may_raise)
+        });
+    prop_oneof![7 => posts, 2 => changes, 1 => opens, 3 => holds, 3 => captures, 1 => voids, 2 => limits]
 }
 
 fn steps() -> impl Strategy<Value = Step> {
@@ -303,6 +326,7 @@ fn command(step: &Step, accounts: &[AccountId], placed: impl Fn(u8) -> HoldRef) 
         }
         Ask::Capture { slot, minor, last } => capture(step.by, placed(*slot), *minor, *last),
         Ask::Void(slot) => void(step.by, placed(*slot)),
+        Ask::Limit(at, caps, may_raise) => limit(step.by, accounts[*at], *caps, *may_raise),
         Ask::Open {
             slot: at,
             number: part,
@@ -336,6 +360,8 @@ fn append(all: &mut Changes, more: Changes) {
     all.holds.extend(more.holds.difference(&all.placed));
     all.placed.extend(more.placed);
     all.captures.extend(more.captures);
+    all.limits.extend(more.limits.difference(&all.customers));
+    all.customers.extend(more.customers);
     all.outcomes.extend(more.outcomes);
     all.records.extend(more.records);
     all.leaves.extend(more.leaves);
@@ -415,6 +441,7 @@ proptest! {
             prop_assert_eq!(&told, &answers);
             prop_assert_eq!(&other.accounts, &book.accounts);
             prop_assert_eq!(&other.holds, &book.holds);
+            prop_assert_eq!(&other.limits, &book.limits);
             prop_assert_eq!(&other.outcomes, &book.outcomes);
             prop_assert_eq!(&other.taken_numbers, &book.taken_numbers);
             prop_assert_eq!(&other.log, &book.log);

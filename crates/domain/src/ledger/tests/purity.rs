@@ -4,15 +4,16 @@ use super::{
     bounds::{budget, nobody, within},
     desk::{
         ALICE, BOB, Desk, EUR, NOWHERE, Seal, TELLER, capture, close, deposit, dry, freeze, hold, is_done,
-        keyed, new_account, open, place, post, posted, refused, stale, till, transfer, unfreeze, usd, void,
-        withdrawal,
+        keyed, limit, new_account, open, place, post, posted, refused, stale, till, transfer, unfreeze, usd,
+        void, withdrawal,
     },
 };
 use crate::{
     account::FreezeScope,
     hold::HOLDS_PER_ACCOUNT_MAX,
-    id::AccountId,
+    id::{AccountId, UserId},
     ledger::{Book, Command, HoldRef, NewAccount, Owned, Refusal, SealedMemo, Verb, decide},
+    limits::Caps,
     transaction::TransactionKind,
 };
 
@@ -25,6 +26,10 @@ struct Town {
     closed: AccountId,
     full: AccountId,
     taken: NewAccount,
+    /// One of Carol's, who may pay ten at once, fifteen a day, twenty a month and has paid fifteen.
+    limited: AccountId,
+    /// One of Dave's, who may pay twenty a month and has paid fifteen.
+    monthly: AccountId,
     /// Of Alice for Bob.
     held: HoldRef,
     /// It has ended.
@@ -47,6 +52,13 @@ fn town() -> Town {
     bank.edit(full).holds = HOLDS_PER_ACCOUNT_MAX;
     let (held, over) = (bank.hold(ALICE, alice, bob, 30), bank.hold(ALICE, alice, bob, 5));
     bank.must(&void(ALICE, over));
+    let limited = bank.account(CAROL, 100);
+    bank.must(&limit(CAROL, limited, caps(Some(10), Some(15)), true));
+    bank.must(&transfer(CAROL, limited, bob, 10));
+    bank.must(&transfer(CAROL, limited, bob, 5));
+    let monthly = bank.account(DAVE, 100);
+    bank.must(&limit(DAVE, monthly, caps(None, None), true));
+    bank.must(&transfer(DAVE, monthly, bob, 15));
     Town {
         bank,
         alice,
@@ -55,8 +67,21 @@ fn town() -> Town {
         closed,
         full,
         taken,
+        limited,
+        monthly,
         held,
         over,
+    }
+}
+
+const CAROL: UserId = UserId::from_bytes([0xca; 16]);
+const DAVE: UserId = UserId::from_bytes([0xda; 16]);
+
+const fn caps(per_transfer: Option<i64>, daily: Option<i64>) -> Caps {
+    Caps {
+        per_transfer,
+        daily,
+        monthly: Some(20),
     }
 }
 
@@ -69,10 +94,13 @@ fn refusals(town: &Town) -> Vec<(Refusal, Command)> {
         closed,
         full,
         taken,
+        limited,
+        monthly,
         held,
         over,
         ..
     } = town;
+    let (limited, monthly) = (*limited, *monthly);
     let (held, over) = (*held, *over);
     let (alice, bob, frozen, closed, full) = (*alice, *bob, *frozen, *closed, *full);
     let in_dollars = |kind, from, to| post(TELLER, kind, from, Some(to), 1, usd());
@@ -165,6 +193,19 @@ fn refusals(town: &Town) -> Vec<(Refusal, Command)> {
         }),
         (Refusal::NotFrozenByYou, unfreeze(ALICE, frozen)),
         (Refusal::NumberTaken, open(ALICE, taken_number)),
+        (Refusal::OverTransferLimit, transfer(CAROL, limited, bob, 11)),
+        (Refusal::OverTransferLimit, place(CAROL, hold(limited, bob, 11))),
+        // Who may not pay that much is not told about others.
+        (Refusal::OverTransferLimit, transfer(CAROL, limited, None, 11)),
+        (Refusal::OverDailyLimit, transfer(CAROL, limited, bob, 1)),
+        (Refusal::OverDailyLimit, place(CAROL, hold(limited, None, 1))),
+        (Refusal::OverMonthlyLimit, transfer(DAVE, monthly, bob, 6)),
+        (
+            Refusal::RaiseNotApproved,
+            limit(CAROL, limited, caps(Some(11), Some(15)), false),
+        ),
+        (Refusal::AccountNotFound, limit(BOB, limited, Caps::NONE, true)),
+        (Refusal::AccountClosed, limit(ALICE, closed, Caps::NONE, true)),
         (
             Refusal::LimitExceeded,
             within(transfer(ALICE, alice, bob, 1), &budget(1)),
@@ -183,8 +224,12 @@ fn still(book: &Book) -> String {
     let mut numbers: Vec<_> = book.taken_numbers.iter().collect();
     numbers.sort();
     format!(
-        "{accounts:?} {numbers:?} {} {} {:?} {:?}",
-        book.epoch, book.next_entry, book.booked_at, book.today
+        "{accounts:?} {numbers:?} {:?} {} {} {:?} {:?}",
+        std::collections::BTreeMap::from_iter(&book.limits),
+        book.epoch,
+        book.next_entry,
+        book.booked_at,
+        book.today
     )
 }
 

@@ -1,7 +1,10 @@
 //! A bank as one would write it on paper: sums in `i128`, every rule spelled out once more and nothing shared with the
 //! books but the types. Slow, and short enough to be believed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use crate::{
     account::{AccountKind, FreezeScope, Side, SystemAccount},
@@ -9,9 +12,10 @@ use crate::{
     iban::Iban,
     id::{AccountId, HoldId, UserId},
     ledger::{
-        AccountChange, Answer, Book, Capture, Command, Done, HoldRef, NewAccount, NewHold, Owned, Posting,
-        Refusal, Verb,
+        AccountChange, Answer, Book, Capture, Command, Done, HoldRef, NewAccount, NewHold, NewLimits, Owned,
+        Posting, Refusal, Verb,
     },
+    limits::{Caps, CustomerLimits, LimitClass, LimitRules, Moment},
     money::Currency,
     transaction::TransactionKind,
 };
@@ -44,6 +48,13 @@ impl Sheet {
 /// What a hold is on paper: who pays whom, how much was reserved, how much is left, whether it is open.
 type Note = (AccountId, AccountId, Currency, i128, bool);
 
+/// What a customer paid to others or reserved for them today, and allows oneself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Allowance {
+    spent: i128,
+    own: Caps,
+}
+
 /// What came of a key: its digests, the refusal or none, the resource or none.
 type Outcome = (Vec<u8>, Option<Refusal>, Option<[u8; 16]>);
 
@@ -53,6 +64,8 @@ pub(super) struct Paper {
     sheets: BTreeMap<AccountId, Sheet>,
     numbers: BTreeSet<Iban>,
     holds: BTreeMap<HoldId, Note>,
+    allowances: BTreeMap<(UserId, Currency), Allowance>,
+    bank: Arc<LimitRules>,
     keys: BTreeMap<[u8; 16], Outcome>,
     epoch: i64,
 }
@@ -76,6 +89,8 @@ impl From<&Answer> for Told {
                 Done::Posted(transaction) => *transaction.id.as_bytes(),
                 Done::Opened(account) | Done::Changed(account) => *account.id.as_bytes(),
                 Done::Held(hold) | Done::Captured(hold) => *hold.id.as_bytes(),
+                // The answer names no account; the one that was asked for is in the command.
+                Done::Limited(_) => [0; 16],
             }),
             Answer::Refused(refusal) => Self::Refused(*refusal),
             Answer::Replayed { refusal, resource } => Self::Replayed(*refusal, *resource),
@@ -84,6 +99,17 @@ impl From<&Answer> for Told {
             Answer::StepUpNeeded => Self::StepUpNeeded,
             Answer::NonceUsed => Self::NonceUsed,
         }
+    }
+}
+
+fn allowance(limits: &CustomerLimits, book: &Book) -> Allowance {
+    let moment = Moment {
+        at: book.booked_at,
+        day: book.today,
+    };
+    Allowance {
+        spent: i128::from(limits.spent(LimitClass::All, moment).day),
+        own: limits.own(book.booked_at),
     }
 }
 
@@ -113,6 +139,12 @@ impl Paper {
         };
         Self {
             holds: book.holds.iter().map(|(id, hold)| (*id, note(hold))).collect(),
+            allowances: book
+                .limits
+                .iter()
+                .map(|(key, limits)| (*key, allowance(limits, book)))
+                .collect(),
+            bank: book.rules.clone(),
             sheets: book
                 .accounts
                 .iter()
@@ -127,7 +159,10 @@ impl Paper {
     /// Whether the books say the same of every account and number.
     pub(super) fn agrees(&self, book: &Book) -> bool {
         let theirs = Self::of(book);
-        self.sheets == theirs.sheets && self.numbers == theirs.numbers && self.holds == theirs.holds
+        self.sheets == theirs.sheets
+            && self.numbers == theirs.numbers
+            && self.holds == theirs.holds
+            && self.allowances == theirs.allowances
     }
 
     /// Decides one command, and does what it says.
@@ -158,6 +193,7 @@ impl Paper {
             Verb::Hold(new) => next.place(command.authority.scope, new),
             Verb::Capture(asked) => next.capture(command.authority.scope, asked),
             Verb::Void(hold) => next.void(command.authority.scope, *hold),
+            Verb::Limit(new) => next.limit(command.authority.scope, *new),
         };
         if !command.dry_run {
             if decision.is_ok() {
@@ -166,6 +202,7 @@ impl Paper {
             self.remember(command, decision);
         }
         match decision {
+            Ok(_) if matches!(command.verb, Verb::Limit(_)) => Told::Done([0; 16]),
             Ok(resource) => Told::Done(command.hold().map_or(resource, |hold| *hold.as_bytes())),
             Err(refusal) => Told::Refused(refusal),
         }
@@ -174,6 +211,7 @@ impl Paper {
     fn remember(&mut self, command: &Command, decision: Result<[u8; 16], Refusal>) {
         use Refusal::{
             AccountNotEmpty, AccountNotFound, HoldNotFound, HoldNotOpen, NotFrozenByYou, NumberTaken,
+            RaiseNotApproved,
         };
         let Some(key) = &command.idempotency else { return };
         let forgotten = [
@@ -183,6 +221,7 @@ impl Paper {
             NumberTaken,
             HoldNotFound,
             HoldNotOpen,
+            RaiseNotApproved,
         ];
         if !decision.is_err_and(|refusal| forgotten.contains(&refusal)) {
             let digests = key.fingerprint.as_bytes().to_vec();
@@ -234,6 +273,11 @@ impl Paper {
         if let Some((_, refusal)) = own_faults.into_iter().find(|(fault, _)| *fault) {
             return Err(refusal);
         }
+        let counts = posting.kind == TransactionKind::Transfer && matches!(scope, Owned::By(_));
+        let counted = self.others(own_id, other_id).filter(|_| counts);
+        if let Some(key) = counted {
+            self.fits_limits(key, amount)?;
+        }
         let missing = if is_deposit {
             Refusal::AccountNotFound
         } else {
@@ -257,6 +301,9 @@ impl Paper {
             || !fits(other.balance - sign)
         {
             return Err(Refusal::PayeeUnavailable);
+        }
+        if let Some(allowance) = counted.and_then(|key| self.allowances.get_mut(&key)) {
+            allowance.spent += amount;
         }
         for (id, change) in [(Some(own_id), sign), (other_id, -sign)] {
             if let Some(sheet) = id.and_then(|id| self.sheets.get_mut(&id)) {
@@ -299,7 +346,64 @@ impl Paper {
             ..blank
         };
         self.sheets.insert(new.id, sheet);
+        self.allowances.entry((new.owner, new.currency)).or_default();
         Ok(*new.id.as_bytes())
+    }
+
+    /// Whose allowance a payment takes from; none between accounts of one customer.
+    fn others(&self, from: AccountId, to: Option<AccountId>) -> Option<(UserId, Currency)> {
+        let own = self.sheets.get(&from)?;
+        let payee = to.and_then(|to| self.sheets.get(&to));
+        let owner = own.owner?;
+        (payee.is_none_or(|payee| payee.owner != Some(owner))).then_some((owner, own.currency))
+    }
+
+    fn fits_limits(&self, key: (UserId, Currency), amount: i128) -> Result<(), Refusal> {
+        let allowance = self.allowances[&key];
+        let sum = allowance.spent + amount;
+        let caps = [self.bank.caps(LimitClass::All, key.1), allowance.own];
+        let over = |cap: fn(&Caps) -> Option<i64>, asked: i128| {
+            caps.iter().filter_map(cap).any(|cap| asked > i128::from(cap))
+        };
+        let faults = [
+            (over(|caps| caps.per_transfer, amount), Refusal::OverTransferLimit),
+            (over(|caps| caps.daily, sum), Refusal::OverDailyLimit),
+            (over(|caps| caps.monthly, sum), Refusal::OverMonthlyLimit),
+        ];
+        let fault = faults.into_iter().find(|(fault, _)| *fault);
+        fault.map_or(Ok(()), |(_, refusal)| Err(refusal))
+    }
+
+    fn limit(&mut self, scope: Owned, new: NewLimits) -> Result<[u8; 16], Refusal> {
+        if !self.is_own(scope, new.account) {
+            return Err(Refusal::AccountNotFound);
+        }
+        let sheet = &self.sheets[&new.account];
+        if sheet.closed {
+            return Err(Refusal::AccountClosed);
+        }
+        let owner = sheet.owner.ok_or(Refusal::AccountNotFound)?;
+        let allowance = self.allowances.get_mut(&(owner, sheet.currency));
+        let allowance = allowance.ok_or(Refusal::AccountNotFound)?;
+        let pairs = [
+            (&mut allowance.own.per_transfer, new.caps.per_transfer),
+            (&mut allowance.own.daily, new.caps.daily),
+            (&mut allowance.own.monthly, new.caps.monthly),
+        ];
+        let raises = |(now, asked): &(&mut Option<i64>, Option<i64>)| {
+            now.is_some_and(|now| asked.is_none_or(|asked| asked > now))
+        };
+        if !new.may_raise && pairs.iter().any(raises) {
+            return Err(Refusal::RaiseNotApproved);
+        }
+        // Whatever is raised waits longer than these histories last.
+        for (now, asked) in pairs {
+            let lower = now.is_none_or(|now| asked.is_some_and(|asked| asked < now));
+            if lower {
+                *now = asked;
+            }
+        }
+        Ok(*new.account.as_bytes())
     }
 
     fn change(
@@ -362,16 +466,25 @@ impl Paper {
                 own.balance - own.held - amount < own.floor.unwrap_or(i128::MIN),
                 Refusal::InsufficientFunds,
             ),
-            (own.holds >= 1_000, Refusal::TooManyHolds),
         ];
         if let Some((_, refusal)) = faults.into_iter().find(|(fault, _)| *fault) {
             return Err(refusal);
+        }
+        let counted = self.others(new.account, new.to);
+        if let Some(key) = counted {
+            self.fits_limits(key, amount)?;
+        }
+        if self.sheets[&new.account].holds >= 1_000 {
+            return Err(Refusal::TooManyHolds);
         }
         let to = self.is_payee(new.to, new.currency, amount);
         let to = to.ok_or(Refusal::PayeeUnavailable)?;
         if let Some(own) = self.sheets.get_mut(&new.account) {
             own.held += amount;
             own.holds += 1;
+        }
+        if let Some(allowance) = counted.and_then(|key| self.allowances.get_mut(&key)) {
+            allowance.spent += amount;
         }
         let note = (new.account, to, new.currency, amount, true);
         self.holds.insert(new.id, note);
@@ -418,6 +531,9 @@ impl Paper {
         }
         let ends = asked.take.last || amount == left;
         self.release(asked.hold.id, if ends { left } else { amount }, ends);
+        if ends {
+            self.give_back(asked.hold, left - amount);
+        }
         for (id, change) in [(from, -amount), (to, amount)] {
             if let Some(sheet) = self.sheets.get_mut(&id) {
                 sheet.balance += change;
@@ -426,12 +542,20 @@ impl Paper {
         Ok(*asked.id.as_bytes())
     }
 
+    fn give_back(&mut self, hold: HoldRef, amount: i128) {
+        let counted = self.others(hold.account, Some(hold.to));
+        if let Some(allowance) = counted.and_then(|key| self.allowances.get_mut(&key)) {
+            allowance.spent -= amount;
+        }
+    }
+
     fn void(&mut self, scope: Owned, asked: HoldRef) -> Result<[u8; 16], Refusal> {
         let (_, _, _, left, open) = self.note(scope, asked)?;
         if !open {
             return Err(Refusal::HoldNotOpen);
         }
         self.release(asked.id, left, true);
+        self.give_back(asked, left);
         Ok(*asked.id.as_bytes())
     }
 }

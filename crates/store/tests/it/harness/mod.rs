@@ -26,6 +26,7 @@ use strongroom_domain::{
     audit::leaf_hash,
     id::{AccountId, UserId},
     ledger::{Answer, Changes, Command, Done, Signer, decide},
+    limits::LimitRules,
     money::Currency,
     time::{Date, Timestamp},
 };
@@ -120,6 +121,10 @@ impl LaneClock for TestClock {
 
     fn day(&self, at: Timestamp) -> Date {
         Date::from_days(i32::try_from(at.seconds() / 86_400).unwrap())
+    }
+
+    fn limits(&self) -> Arc<LimitRules> {
+        Arc::default()
     }
 }
 
