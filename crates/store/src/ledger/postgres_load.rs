@@ -134,10 +134,12 @@ pub(super) fn question(need: &Need) -> (String, u64) {
         array(&mut text, need.holds.iter().map(|id| uuid(id.as_bytes())));
     }
     if !need.budgets.is_empty() {
+        statements += 1;
         call(&mut text, "lane_budgets (");
         array(&mut text, need.budgets.iter().map(|id| uuid(id.as_bytes())));
     }
     if !need.nonces.is_empty() {
+        statements += 1;
         call(&mut text, "lane_nonces (");
         array(&mut text, need.nonces.iter().map(|nonce| nonce.period));
         text.pop();
@@ -293,7 +295,8 @@ fn step_up(row: &PgRow) -> Result<(StepUpId, StepUp), StoreError> {
 fn limits_row(row: &PgRow) -> Result<((UserId, Currency), CustomerLimits), StoreError> {
     let owner = UserId::from_bytes(row.try_get::<Uuid, _>(0)?.into_bytes());
     let currency = currency_of(row.try_get(1)?)?;
-    Ok(((owner, currency), customer_limits(row.try_get(2)?)?))
+    let state: Vec<u8> = row.try_get(2)?;
+    Ok(((owner, currency), customer_limits(&state)?))
 }
 
 fn budget(row: &PgRow) -> Result<(ApiKeyId, BudgetState), StoreError> {

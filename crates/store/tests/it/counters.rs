@@ -33,7 +33,7 @@ async fn cost(bank: &mut TestStore, proxy: &Proxy, commands: &[Command]) -> Cost
 }
 
 #[test]
-fn on_postgres_a_batch_is_six_statements_in_three_round_trips_whatever_is_in_it() {
+fn on_postgres_a_batch_is_seven_statements_in_three_round_trips_whatever_is_in_it() {
     run_among_others(Kind::Postgres, async |mut bank: TestStore| {
         let ids = bank.accounts(2_048, 1_000).await;
         let owner = bank.customer().await;
@@ -43,8 +43,9 @@ fn on_postgres_a_batch_is_six_statements_in_three_round_trips_whatever_is_in_it(
             .unwrap();
         // Connecting and preparing happen once.
         bank.run(&apart(&ids, 1)).await;
-        // begin, advisory locks, lock and read in one; write; commit. The write alone has arguments of its own.
-        let usual = (6, 3, 3, 1);
+        // begin, advisory locks, accounts, their owners' limits and the read in one; write; commit. The write alone has
+        // arguments of its own.
+        let usual = (7, 3, 3, 1);
         for count in [1, 64, 1_024] {
             assert_eq!(
                 cost(&mut bank, &proxy, &apart(&ids, count)).await,
@@ -75,7 +76,7 @@ fn on_postgres_a_batch_is_six_statements_in_three_round_trips_whatever_is_in_it(
         bank.run(&known).await;
         assert_eq!(
             cost(&mut bank, &proxy, &known).await,
-            (5, 2, 2, 0),
+            (6, 2, 2, 0),
             "replays alone"
         );
     });
@@ -89,15 +90,21 @@ fn delta(after: LaneCounters, before: LaneCounters) -> (u64, u64) {
 }
 
 #[test]
-fn on_sqlite_a_transfer_is_ten_statements_in_a_batch_of_any_size() {
+fn on_sqlite_a_transfer_is_ten_statements_and_a_customer_one_in_a_batch_of_any_size() {
     run(Kind::Sqlite, async |mut bank: TestStore| {
-        let ids = bank.accounts(2_048, 1_000).await;
+        let (payers, payees) = (bank.accounts(1_024, 1_000).await, bank.accounts(1_024, 0).await);
+        let ids: Vec<_> = payers
+            .into_iter()
+            .zip(payees)
+            .flat_map(|(from, to)| [from, to])
+            .collect();
         for count in [1, 64, 1_024] {
             let before = bank.lane.counters();
             bank.run(&apart(&ids, count)).await;
             // Two accounts read and two written, the transaction, two entries, the key's outcome, the record, its
-            // leaf; around the batch its begin and commit, and a node of the tree for every 256 leaves.
-            let expected = 2 + 10 * count + bank.changes.nodes.len();
+            // leaf; around the batch its begin and commit, and a node of the tree for every 256 leaves. The limits of
+            // the two customers are read; what the bank's people move is not counted.
+            let expected = 2 + 10 * count + 2 + bank.changes.nodes.len();
             assert!(bank.changes.nodes.len() <= count.div_ceil(256) + 1);
             assert_eq!(
                 delta(bank.lane.counters(), before),
@@ -143,7 +150,8 @@ fn on_sqlite_a_batch_costs_the_same_at_a_hundred_and_at_two_hundred_thousand_kno
         costs.push(statements - bank.changes.nodes.len() as u64);
         assert_eq!(sealed, 0);
         assert_eq!(costs, [costs[0]; 3]);
-        assert_eq!(costs[0], 2 + 10 * 128);
+        // One customer's limits are read; between accounts of one customer nothing is counted.
+        assert_eq!(costs[0], 2 + 10 * 128 + 1);
         let runs: i64 = bank
             .place
             .file()

@@ -171,7 +171,7 @@ fn on_postgres_holds_cost_a_batch_one_round_trip_whatever_their_number() {
                     _ => void(*held).command,
                 })
                 .collect();
-            for (batch, expected) in [(placing, (7, 4)), (ending, (8, 4))] {
+            for (batch, expected) in [(placing, (8, 4)), (ending, (9, 4))] {
                 let before = bank.lane.counters();
                 bank.run(&batch).await;
                 let after = bank.lane.counters();

@@ -11,6 +11,7 @@ mod faults;
 mod holds;
 mod invariants;
 mod keys;
+mod limits;
 mod nodes;
 mod plans;
 mod reading;

@@ -103,12 +103,12 @@ fn two_nodes_hammer_the_same_accounts_without_deadlock_and_every_sum_is_right() 
 #[test]
 fn a_key_raced_between_two_nodes_posts_once() {
     run_among_others(Kind::Postgres, async |mut bank: TestStore| {
-        let ids = bank.accounts(4, 1_000).await;
+        let ids = [bank.accounts(2, 1_000).await, bank.accounts(2, 1_000).await].concat();
         let mut nodes = [bank.another().await, bank.another().await];
         let (mut waited, mut before) = (0, 0);
         for round in 0..12_i64 {
             let key = tag();
-            // Different accounts, so that only the key can hold one of them up.
+            // Other accounts of other customers, so that only the key can hold one of them up.
             let commands = [
                 [transfer(ids[0], ids[1], 1).keyed(key, 1).command],
                 [transfer(ids[2], ids[3], 1).keyed(key, 1).command],
@@ -156,7 +156,7 @@ fn a_key_raced_between_two_nodes_posts_once() {
 #[test]
 fn keys_that_two_batches_share_in_opposite_orders_do_not_deadlock() {
     run_among_others(Kind::Postgres, async |mut bank: TestStore| {
-        let ids = bank.accounts(4, 100_000).await;
+        let ids = [bank.accounts(2, 100_000).await, bank.accounts(2, 100_000).await].concat();
         let mut nodes = [bank.another().await, bank.another().await];
         for _ in 0..4 {
             let keys: Vec<_> = (0..1_000).map(|_| tag()).collect();
