@@ -5,9 +5,9 @@
 
 mod bench;
 mod generate;
-mod issuer;
 mod matrix;
 mod outcome;
+mod peers;
 mod postgres;
 mod run;
 mod steps;

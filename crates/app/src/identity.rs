@@ -21,7 +21,7 @@ use crate::{
     cx::Cx,
     error::Error,
     external::{ProviderSettings, Providers},
-    mail::MailSink,
+    mail::{MAIL_RETRY_SECS, MailSink},
     security_events::Pending,
 };
 
@@ -65,6 +65,8 @@ pub struct IdentitySettings {
     pub providers: Vec<ProviderSettings>,
     /// The sender's name in mails and authenticator apps.
     pub bank_name: String,
+    /// Wait after the first try at a mail that failed, in seconds; twice as long after each further one.
+    pub mail_retry_secs: u32,
 }
 
 impl IdentitySettings {
@@ -97,6 +99,7 @@ impl IdentitySettings {
             customer_mfa_required: false,
             providers: Vec::new(),
             bank_name: "Strongroom".to_owned(),
+            mail_retry_secs: MAIL_RETRY_SECS,
         }
     }
 }

@@ -38,6 +38,8 @@ use crate::{
 
 /// How long a login may take from the password to the last factor, in seconds.
 pub const TICKET_SECS: i64 = 5 * 60;
+/// How long the first login of a person is not told as one on a new device, in seconds.
+const NEWCOMER_SECS: i64 = 24 * 60 * 60;
 /// Methods of a login by password alone (RFC 8176).
 pub(crate) const BY_PASSWORD: &[&str] = &["pwd"];
 /// Methods of a login by password and one-time code (RFC 8176).
@@ -98,6 +100,8 @@ pub(crate) struct Opening {
     pub(crate) cookie: Option<SecretString>,
     subject: Subject,
     pub(crate) methods: &'static [&'static str],
+    /// The address that it was opened from.
+    address: String,
 }
 
 impl Bank {
@@ -347,12 +351,17 @@ impl Bank {
             cookie: client.browser.then(random::token),
             subject,
             methods,
+            address: client.address.clone(),
         })
     }
 
     /// Writes a session with its record; the count of tries begins anew, for all factors were right.
     pub(crate) async fn write_session(&self, tx: &mut WriteTx, opening: &Opening) -> Result<(), Error> {
         let Opening { new, .. } = opening;
+        if opening.mark.is_some() && self.has_logged_in(tx, new).await? {
+            self.mail_new_device(tx, new.person, &opening.address, new.created_at)
+                .await?;
+        }
         tx.insert_session(new).await?;
         if let Some(cookie) = &opening.cookie {
             tx.insert_browser_session(&fingerprint(cookie.expose_secret()), new.id)
@@ -370,6 +379,18 @@ impl Bank {
         self.recorder
             .append(tx, &opening.cx, &opening.permit, entry)
             .await
+    }
+}
+
+impl Bank {
+    /// Whether this is not the first login of somebody who has just come: then a device that nobody knows is news.
+    async fn has_logged_in(&self, tx: &WriteTx, new: &NewSession) -> Result<bool, Error> {
+        let since = new.created_at.plus_seconds(-NEWCOMER_SECS);
+        let newcomer = tx
+            .user(new.person)
+            .await?
+            .is_some_and(|row| row.created_at > since);
+        Ok(!newcomer || tx.has_session(new.person).await?)
     }
 }
 

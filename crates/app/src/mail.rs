@@ -3,7 +3,11 @@
 //!
 //! Parameters are sealed until the mail is sent and wiped then. At most three of a kind go to one recipient in an
 //! hour; security notices are never dropped. A mail is claimed by one node for one try; a try that fails is
-//! repeated later.
+//! repeated, after waits that grow, until the mail is of no use any more: it arrives at least once. One that cannot be
+//! read, or that the other side refuses for good, is set aside and holds up nobody.
+
+mod kind;
+mod letter;
 
 use std::{fmt::Debug, sync::Arc};
 
@@ -13,18 +17,31 @@ use strongroom_domain::{
 };
 use strongroom_store::{Scope, WriteTx, identity::MailRow};
 
+pub(crate) use kind::MailKind;
+pub use letter::Encoding;
+
 pub use crate::outbox::MailDirectory;
 use crate::{bank::Bank, credentials::mail_place, error::Error};
 
 /// Mails of one kind to one recipient in an hour.
 pub const MAILS_PER_HOUR_MAX: u64 = 3;
-/// Mails that one run of the job looks at.
+/// Mails that one look of the job takes.
 const JOB_ROWS_MAX: u32 = 100;
-/// Wait after a try that failed, in seconds, times the number of tries.
-const RETRY_SECS: i64 = 60;
+/// Looks of one run.
+const ROUNDS_MAX: usize = 20;
+/// Wait after the first try that failed, in seconds; twice as long after each further one.
+pub const MAIL_RETRY_SECS: u32 = 60;
+/// Longest wait between two tries, in seconds.
+const WAIT_SECS_MAX: i64 = HOUR_SECS;
+/// Times that the other side may refuse a mail for good before it is set aside: a server that is set up wrongly says
+/// the same of every mail.
+const REFUSALS_MAX: u32 = 3;
 const HOUR_SECS: i64 = 60 * 60;
-/// How long a notice without a token is kept, in seconds.
+/// How long a notice without a token is kept and tried, in seconds.
 const NOTICE_SECS: i64 = 7 * 24 * HOUR_SECS;
+/// Said by the last notice of its kind in an hour.
+const FOLDED: &str =
+    "Further logins of this hour are not told one by one; the list of your sessions has them all.";
 
 /// A mail as it leaves the bank.
 #[derive(Clone)]
@@ -37,8 +54,10 @@ pub struct Mail {
     pub from_name: String,
     /// The subject.
     pub subject: &'static str,
-    /// The plain-text body.
+    /// The body as plain text.
     pub text: String,
+    /// The same as HTML.
+    pub html: String,
     /// When it was written.
     pub at: Timestamp,
 }
@@ -52,10 +71,19 @@ impl Debug for Mail {
     }
 }
 
-/// Why a mail was not sent.
+/// Why a mail was not sent. None of them holds an address or a text of the other side.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the mail was not sent: {0}")]
-pub struct MailError(pub String);
+pub enum MailError {
+    /// Nobody who carries mails can be reached: the others would not get through either.
+    #[error("nobody takes mails: {0}")]
+    Away(String),
+    /// Not now.
+    #[error("the mail was not taken: {0}")]
+    Later(String),
+    /// Never, says the other side. It says so, too, when it is set up wrongly.
+    #[error("the mail was refused: {0}")]
+    Refused(String),
+}
 
 /// Carries mails away.
 pub trait MailSink: Send + Sync + Debug {
@@ -69,184 +97,8 @@ pub trait MailSink: Send + Sync + Debug {
     fn discard(&self, id: MailId);
 }
 
-/// What a mail is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum MailKind {
-    /// Prove this address.
-    Verification,
-    /// Somebody tried to register your address.
-    AddressTaken,
-    /// Somebody asked for a reset; not a mail yet.
-    ResetWish,
-    /// Reset your password.
-    PasswordReset,
-    /// Your password was changed.
-    PasswordChanged,
-    /// A session was ended because its token was used twice.
-    SessionStolen,
-    /// A session was ended because a factor was proved wrongly too often.
-    StepUpFailures,
-    /// A second factor or the recovery codes were changed.
-    FactorChanged,
-    /// A recovery code was used in place of a factor.
-    RecoveryUsed,
-    /// A key for an integration was made.
-    ApiKeyMade,
-    /// Somebody made an operator without the approval of another.
-    BreakGlass,
-    /// Tries at an address were wrong; not a mail yet.
-    GuessWish,
-    /// Somebody tries to log in, and has to wait.
-    LoginGuessed,
-    /// So many tries failed that unknown devices are refused.
-    PasswordStopped,
-}
-
-impl MailKind {
-    const ALL: [Self; 14] = [
-        Self::Verification,
-        Self::AddressTaken,
-        Self::ResetWish,
-        Self::PasswordReset,
-        Self::PasswordChanged,
-        Self::SessionStolen,
-        Self::StepUpFailures,
-        Self::FactorChanged,
-        Self::RecoveryUsed,
-        Self::ApiKeyMade,
-        Self::BreakGlass,
-        Self::GuessWish,
-        Self::LoginGuessed,
-        Self::PasswordStopped,
-    ];
-
-    /// The stable name.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Verification => "verification",
-            Self::AddressTaken => "address_taken",
-            Self::ResetWish => "reset_wish",
-            Self::PasswordReset => "password_reset",
-            Self::PasswordChanged => "password_changed",
-            Self::SessionStolen => "session_stolen",
-            Self::StepUpFailures => "step_up_failures",
-            Self::FactorChanged => "factor_changed",
-            Self::RecoveryUsed => "recovery_used",
-            Self::ApiKeyMade => "api_key_made",
-            Self::BreakGlass => "break_glass",
-            Self::GuessWish => "guess_wish",
-            Self::LoginGuessed => "login_guessed",
-            Self::PasswordStopped => "password_stopped",
-        }
-    }
-
-    pub(crate) fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name)
-    }
-
-    /// Never dropped, however many there are.
-    const fn is_security_notice(self) -> bool {
-        matches!(
-            self,
-            Self::PasswordChanged
-                | Self::SessionStolen
-                | Self::StepUpFailures
-                | Self::FactorChanged
-                | Self::RecoveryUsed
-                | Self::ApiKeyMade
-                | Self::BreakGlass
-                | Self::GuessWish
-                | Self::LoginGuessed
-                | Self::PasswordStopped
-        )
-    }
-
-    const fn useful_secs(self) -> i64 {
-        match self {
-            Self::Verification => crate::registration::REGISTRATION_SECS,
-            Self::PasswordReset | Self::ResetWish => crate::credentials::RESET_SECS,
-            Self::AddressTaken
-            | Self::PasswordChanged
-            | Self::SessionStolen
-            | Self::StepUpFailures
-            | Self::FactorChanged
-            | Self::RecoveryUsed
-            | Self::ApiKeyMade
-            | Self::BreakGlass
-            | Self::GuessWish
-            | Self::LoginGuessed
-            | Self::PasswordStopped => NOTICE_SECS,
-        }
-    }
-
-    const fn subject(self) -> &'static str {
-        match self {
-            Self::Verification => "Confirm your e-mail address",
-            Self::AddressTaken => "Somebody tried to register your address",
-            Self::PasswordReset | Self::ResetWish => "Reset your password",
-            Self::PasswordChanged => "Your password was changed",
-            Self::SessionStolen => "A session of yours was ended",
-            Self::StepUpFailures => "A session of yours was ended",
-            Self::FactorChanged => "How you prove who you are was changed",
-            Self::RecoveryUsed => "A recovery code was used",
-            Self::ApiKeyMade => "A key for a program was made in your name",
-            Self::BreakGlass => "An operator was added without approval",
-            Self::GuessWish | Self::LoginGuessed => "Somebody tries to log in as you",
-            Self::PasswordStopped => "Logins from unknown devices are stopped",
-        }
-    }
-
-    fn text(self, params: &MailParams, public_url: &str) -> String {
-        let MailParams { name, token, .. } = params;
-        let body = match self {
-            Self::Verification => format!(
-                "please confirm that this address is yours. You need the password that you chose.\n\n\
-                 Token: {token}\n\n{public_url}/verify-email#token={token}\n\n\
-                 If you did not register, ignore this mail: nothing happens."
-            ),
-            Self::AddressTaken => "somebody tried to open a login with this address, which has one already. If that was you: log \
-                in, or reset your password if you forgot it. If it was not you, nothing has happened."
-                .to_owned(),
-            Self::PasswordReset | Self::ResetWish => format!(
-                "a new password was asked for.\n\nToken: {token}\n\n{public_url}/reset-password#token={token}\n\n\
-                 It is good for half an hour, once. If you did not ask, ignore this mail: nothing happens."
-            ),
-            Self::PasswordChanged => "your password was changed and all other sessions were ended. If that was not you, reset your \
-                password at once and tell us."
-                .to_owned(),
-            Self::SessionStolen => "a token of one of your sessions was used twice, as a thief would. The session was ended. Log in \
-                again; if you see anything that you did not do, tell us at once."
-                .to_owned(),
-            Self::StepUpFailures => "in one of your sessions somebody tried to prove to be you and failed five times. The session was \
-                ended. If that was not you, change your password at once and tell us."
-                .to_owned(),
-            Self::FactorChanged => "the second factor of your login, or the codes for the day it is lost, were changed just now. For a \
-                day a new factor approves no large payment. If that was not you, tell us at once."
-                .to_owned(),
-            Self::RecoveryUsed => "one of your recovery codes was used in place of your second factor. It lets somebody bind a new factor \
-                and nothing else. If that was not you, change your password at once and tell us."
-                .to_owned(),
-            Self::ApiKeyMade => "a key was made just now with which a program can act in your name, within the bounds that it was made \
-                with. If that was not you, take the key away, change your password and tell us."
-                .to_owned(),
-            Self::BreakGlass => "an operator was added on the command line without the approval of another operator. If you do \
-                not know why, act now."
-                .to_owned(),
-            Self::GuessWish | Self::LoginGuessed => "somebody tried to log in as you, from a device that we do not know or on one of yours, \
-                and was wrong five times. Further tries from there have to wait, longer each time; your other devices are \
-                not affected. If that was you: wait a quarter of an hour, or reset your password. If not: your password \
-                held; make sure that you use it nowhere else."
-                .to_owned(),
-            Self::PasswordStopped => "a hundred tries to log in as you have failed. Your password is no longer accepted from devices that we \
-                do not know; those that we know are not affected. Reset your password to log in on a new device."
-                .to_owned(),
-        };
-        format!("Hello {name},\n\n{body}\n")
-    }
-}
-
 /// What goes into a mail.
-#[derive(Default, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Default, serde::Serialize, serde::Deserialize)]
 pub(crate) struct MailParams {
     /// The address, where it is not a person's yet.
     pub(crate) to: String,
@@ -258,6 +110,12 @@ pub(crate) struct MailParams {
     /// For a wish: the kind of mail that comes of it.
     #[serde(default)]
     pub(crate) about: String,
+    /// What exactly happened, in our own words.
+    #[serde(default)]
+    pub(crate) detail: String,
+    /// A last sentence.
+    #[serde(default)]
+    pub(crate) more: String,
 }
 
 impl Bank {
@@ -289,10 +147,20 @@ impl Bank {
     ) -> Result<(), Error> {
         let since = now.plus_seconds(-HOUR_SECS);
         let lately = tx.count_mails(&recipient, kind.name(), since).await?;
-        if !kind.is_security_notice() && lately >= MAILS_PER_HOUR_MAX {
+        if (kind.is_folded() || !kind.is_security_notice()) && lately >= MAILS_PER_HOUR_MAX {
             metrics::counter!("strongroom_mails_dropped_total").increment(1);
             return Ok(());
         }
+        let folded;
+        let params = if kind.is_folded() && lately == MAILS_PER_HOUR_MAX - 1 {
+            folded = MailParams {
+                more: FOLDED.to_owned(),
+                ..params.clone()
+            };
+            &folded
+        } else {
+            params
+        };
         let id = MailId::from_bytes(strongroom_crypto::random::uuid_v7(now.micros()));
         let text = serde_json::to_vec(params).map_err(Error::internal)?;
         let row = MailRow {
@@ -301,6 +169,7 @@ impl Bank {
             recipient,
             sealed: self.ring.seal(mail_place(&id), &text),
             attempts: 0,
+            refusals: 0,
             created_at: now,
             expires_at: now.plus_seconds(kind.useful_secs()),
         };
@@ -315,8 +184,7 @@ impl Bank {
         kind: MailKind,
         token: &str,
     ) -> Result<(), Error> {
-        let index = tx.user(person).await?.and_then(|row| row.email_index);
-        let Some(index) = index.and_then(|index| index.try_into().ok()) else {
+        let Some(index) = address_of(tx, person).await? else {
             return Ok(());
         };
         let params = MailParams {
@@ -327,113 +195,236 @@ impl Bank {
         self.put_mail(tx, index, kind, &params).await
     }
 
+    /// Tells a person that somebody logged in on a device that was not seen before. From where, not with what: the
+    /// name of a program is the caller's own words.
+    pub(crate) async fn mail_new_device(
+        &self,
+        tx: &mut WriteTx,
+        person: UserId,
+        address: &str,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let at = jiff::Timestamp::from_microsecond(now.micros()).unwrap_or_default();
+        let from = address.parse::<std::net::IpAddr>().ok();
+        let from = from.map_or_else(String::new, |address| {
+            format!(", from the network address {address}")
+        });
+        let detail = format!("on {} UTC{from}", at.strftime("%-d %B %Y at %H:%M"));
+        let Some(index) = address_of(tx, person).await? else {
+            return Ok(());
+        };
+        let params = MailParams {
+            person: Some(person.to_string()),
+            detail,
+            ..MailParams::default()
+        };
+        self.put_mail_at(tx, index, MailKind::NewDevice, &params, now)
+            .await
+    }
+
     /// Sends what waits; how many were sent. A job calls it.
     ///
     /// # Errors
-    /// When the database does not answer. A mail that the carrier refuses is no error: it waits for its next try.
+    /// When the database does not answer. A mail that nobody takes is no error: it waits for its next try.
     pub async fn send_mails(&self) -> Result<usize, Error> {
         self.answer_registrations().await?;
         let Some(sink) = self.identity.mail.get() else {
             return Ok(0);
         };
-        let mut sent = 0;
-        // A wish for a reset becomes a mail in the first round and is sent in the second.
-        for _ in 0..2 {
-            for row in self.store.waiting_mails(self.clock.now(), JOB_ROWS_MAX).await? {
-                sent += usize::from(self.send_one(sink, &row).await?);
+        let (mut sent, mut away) = (0, false);
+        // A wish for a reset becomes a mail in one round and is sent in the next.
+        for _ in 0..ROUNDS_MAX {
+            let waiting = self.store.waiting_mails(self.clock.now(), JOB_ROWS_MAX).await?;
+            let mut tried = false;
+            for row in &waiting {
+                let wish = is_wish(&row.kind);
+                // Nobody takes mails: each would only use up one of its tries.
+                if away && !wish {
+                    continue;
+                }
+                tried = true;
+                match self.send_one(sink, row).await {
+                    Ok(Sent::Gone) => sent += 1,
+                    Ok(Sent::Away) => away = true,
+                    Ok(Sent::Not) => {}
+                    // One that cannot be sent must not hold up those behind it.
+                    Err(error) => {
+                        tracing::warn!(mail = %row.id, error = %error.code, source = ?error.source, "a mail failed");
+                        metrics::counter!("strongroom_mails_failed_total").increment(1);
+                    }
+                }
+            }
+            if !tried {
+                break;
             }
         }
         Ok(sent)
     }
 
-    async fn send_one(&self, sink: &Arc<dyn MailSink>, row: &MailRow) -> Result<bool, Error> {
+    async fn send_one(&self, sink: &Arc<dyn MailSink>, row: &MailRow) -> Result<Sent, Error> {
         let now = self.clock.now();
-        let wait = RETRY_SECS.saturating_mul(i64::from(row.attempts.saturating_add(1)));
+        let next = now.plus_seconds(wait_after(row.attempts, self.identity.settings.mail_retry_secs));
         let tx = self.store.write(Scope::System).await?;
-        let claimed = tx
-            .claim_mail(row.id, row.attempts, now.plus_seconds(wait))
-            .await?;
+        let claimed = tx.claim_mail(row.id, row.attempts, next).await?;
         tx.commit().await?;
-        let kind = MailKind::parse(&row.kind).ok_or_else(|| Error::broken("a mail of an unknown kind"))?;
         if !claimed {
-            return Ok(false);
+            return Ok(Sent::Not);
         }
-        let plain = self
-            .ring
-            .open(mail_place(&row.id), &row.sealed)
-            .map_err(Error::internal)?;
-        let mut params: MailParams = serde_json::from_slice(plain.expose()).map_err(Error::internal)?;
-        if kind == MailKind::ResetWish {
-            self.answer_reset_wish(row.id, &params).await?;
-            return Ok(false);
-        }
-        if kind == MailKind::GuessWish {
-            let mut tx = self.store.write(Scope::System).await?;
-            self.answer_guess_wish(&mut tx, &params).await?;
-            tx.wipe_mail(row.id).await?;
-            tx.commit().await?;
-            return Ok(false);
+        let Some((kind, mut params)) = self.read_mail(row) else {
+            return self.set_aside(row, "it cannot be read").await;
+        };
+        match kind {
+            MailKind::ResetWish => {
+                self.answer_reset_wish(row.id, &params).await?;
+                return Ok(Sent::Not);
+            }
+            MailKind::GuessWish => {
+                let mut tx = self.store.write(Scope::System).await?;
+                self.answer_guess_wish(&mut tx, &params).await?;
+                tx.wipe_mail(row.id).await?;
+                tx.commit().await?;
+                return Ok(Sent::Not);
+            }
+            _ => {}
         }
         if let Some(person) = params.person.as_deref().map(UserId::parse) {
             let row = self.store.user(person.map_err(Error::internal)?).await?;
             let row = row.ok_or_else(|| Error::broken("a mail to nobody"))?;
             let profile = self.people.profile(&row).await?;
-            // Erased meanwhile: nobody reads it.
-            params.to = profile.email.unwrap_or_default();
             params.name = profile.full_name;
+            if params.to.is_empty() {
+                params.to = profile.email.unwrap_or_default();
+            }
         }
+        // Erased meanwhile: nobody reads it.
         if params.to.is_empty() {
-            let tx = self.store.write(Scope::System).await?;
-            tx.wipe_mail(row.id).await?;
-            tx.commit().await?;
-            return Ok(false);
+            return self.wipe(row.id).await.map(|()| Sent::Not);
         }
         let settings = &self.identity.settings;
+        let (text, html) = letter::lay_out(kind, &params, &settings.bank_name, &settings.public_url)?;
         let mail = Mail {
             id: row.id,
-            text: kind.text(&params, &settings.public_url),
             to: params.to,
             from_name: settings.bank_name.clone(),
             subject: kind.subject(),
+            text,
+            html,
             at: row.created_at,
         };
         let sink = sink.clone();
         let sent = tokio::task::spawn_blocking(move || sink.send(&mail))
             .await
             .map_err(Error::internal)?;
-        match sent {
-            Ok(()) => {
+        let Err(error) = sent else {
+            metrics::counter!("strongroom_mails_sent_total").increment(1);
+            return self.wipe(row.id).await.map(|()| Sent::Gone);
+        };
+        metrics::counter!("strongroom_mails_failed_total").increment(1);
+        tracing::warn!(mail = %row.id, kind = kind.name(), attempts = row.attempts + 1, %error, "a mail was not sent");
+        match error {
+            MailError::Away(_) => Ok(Sent::Away),
+            MailError::Later(_) => Ok(Sent::Not),
+            MailError::Refused(_) => {
                 let tx = self.store.write(Scope::System).await?;
-                tx.wipe_mail(row.id).await?;
+                tx.refuse_mail(row.id).await?;
                 tx.commit().await?;
-                Ok(true)
-            }
-            Err(error) => {
-                tracing::warn!(mail = %row.id, attempts = row.attempts + 1, %error, "a mail waits for its next try");
-                Ok(false)
+                if row.refusals.saturating_add(1) >= REFUSALS_MAX {
+                    return self.set_aside(row, "it was refused for good").await;
+                }
+                Ok(Sent::Not)
             }
         }
     }
 
-    /// Forgets mails whose time is over. A job calls it.
+    fn read_mail(&self, row: &MailRow) -> Option<(MailKind, MailParams)> {
+        let kind = MailKind::parse(&row.kind)?;
+        let plain = self.ring.open(mail_place(&row.id), &row.sealed).ok()?;
+        Some((kind, serde_json::from_slice(plain.expose()).ok()?))
+    }
+
+    async fn wipe(&self, mail: MailId) -> Result<(), Error> {
+        let tx = self.store.write(Scope::System).await?;
+        tx.wipe_mail(mail).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Tries no more. The row stays until its time is over, for people to look at.
+    async fn set_aside(&self, row: &MailRow, why: &'static str) -> Result<Sent, Error> {
+        let tx = self.store.write(Scope::System).await?;
+        tx.set_mail_aside(row.id, self.clock.now()).await?;
+        tx.commit().await?;
+        tracing::error!(mail = %row.id, kind = row.kind, attempts = row.attempts + 1, why, "a mail was set aside");
+        metrics::counter!("strongroom_mails_set_aside_total").increment(1);
+        Ok(Sent::Not)
+    }
+
+    /// Forgets mails whose time is over, and counts those that wait. A job calls it.
     ///
     /// # Errors
     /// When the database does not answer.
     pub(crate) async fn forget_mails(&self) -> Result<(), Error> {
+        let counts = self.store.mail_counts().await?;
+        metrics::gauge!("strongroom_mails_waiting").set(f64::from(counts.waiting));
+        metrics::gauge!("strongroom_mails_aside").set(f64::from(counts.aside));
         let over = self.store.expired_mails(self.clock.now(), JOB_ROWS_MAX).await?;
         if over.is_empty() {
             return Ok(());
         }
+        let unsent = over.iter().filter(|mail| !mail.sent).count();
+        if unsent > 0 {
+            tracing::error!(unsent, "mails were not sent before their time was over");
+            metrics::counter!("strongroom_mails_unsent_total").increment(unsent as u64);
+        }
+        let ids: Vec<MailId> = over.into_iter().map(|mail| mail.id).collect();
         if let Some(sink) = self.identity.mail.get().cloned() {
-            let ids = over.clone();
+            let ids = ids.clone();
             tokio::task::spawn_blocking(move || ids.into_iter().for_each(|id| sink.discard(id)))
                 .await
                 .map_err(Error::internal)?;
         }
         let tx = self.store.write(Scope::System).await?;
-        for id in over {
+        for id in ids {
             tx.delete_mail(id).await?;
         }
         Ok(tx.commit().await?)
+    }
+}
+
+/// What became of a try.
+enum Sent {
+    /// It is on its way.
+    Gone,
+    /// It waits, was set aside, or was none.
+    Not,
+    /// It waits, and so will all others.
+    Away,
+}
+
+fn is_wish(kind: &str) -> bool {
+    [MailKind::ResetWish, MailKind::GuessWish]
+        .iter()
+        .any(|wish| wish.name() == kind)
+}
+
+/// Seconds until the next try, doubling.
+fn wait_after(attempts: u32, first: u32) -> i64 {
+    let doubled = 1_i64.checked_shl(attempts.min(30)).unwrap_or(i64::MAX);
+    i64::from(first).saturating_mul(doubled).min(WAIT_SECS_MAX)
+}
+
+async fn address_of(tx: &WriteTx, person: UserId) -> Result<Option<[u8; 16]>, Error> {
+    let index = tx.user(person).await?.and_then(|row| row.email_index);
+    Ok(index.and_then(|index| index.try_into().ok()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_up_to_an_hour() {
+        let waits: Vec<i64> = (0..8).map(|attempts| wait_after(attempts, 60)).collect();
+        assert_eq!(waits, [60, 120, 240, 480, 960, 1920, 3600, 3600]);
+        assert_eq!(wait_after(u32::MAX, u32::MAX), WAIT_SECS_MAX);
     }
 }

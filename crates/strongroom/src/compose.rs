@@ -95,6 +95,7 @@ pub(crate) async fn bank(
     let ring = load_keyring(&store, key_provider(config)?.as_ref(), SystemClock.now()).await?;
     let mut identity = IdentitySettings::new(&public_url.to_string());
     identity.operators_at_once = config.approvals_bootstrap || config.environment == Environment::Development;
+    identity.mail_retry_secs = config.mail.retry_secs;
     identity.approvals_bootstrap = config.approvals_bootstrap;
     identity.customer_mfa_required = config.auth.customer_mfa_required;
     identity.step_up_transfer_over = config.auth.step_up_transfer_over;

@@ -14,6 +14,7 @@ mod metrics;
 mod process;
 mod serve;
 mod signer;
+mod smtp;
 mod tls;
 
 use std::process::ExitCode;

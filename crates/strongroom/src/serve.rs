@@ -10,7 +10,10 @@ use std::{
     time::Duration,
 };
 
-use strongroom_app::{Bank, mail::MailDirectory};
+use strongroom_app::{
+    Bank,
+    mail::{MailDirectory, MailSink},
+};
 use strongroom_guard::TrustedProxies;
 use strongroom_web::{
     SiteSettings,
@@ -38,6 +41,7 @@ use crate::{
     demo, logging,
     metrics::Metrics,
     process,
+    smtp::Smtp,
     tls::Certificates,
 };
 
@@ -102,8 +106,7 @@ async fn compose(parts: Parts<'_>) -> Result<Composed, Box<dyn std::error::Error
         "composing"
     );
     let bank = compose::bank(config, public_url, data).await?;
-    let outbox = MailDirectory::open(data.directory("outbox")?, &public_url.host)?;
-    bank.send_mail_by(Arc::new(outbox));
+    bank.send_mail_by(mail_sink(config, data, public_url)?);
     let jobs = tokio::spawn(Arc::clone(&bank).run_jobs());
     let control = Control::listen(data.path(), Arc::clone(&bank))?;
     let database = {
@@ -142,6 +145,22 @@ async fn compose(parts: Parts<'_>) -> Result<Composed, Box<dyn std::error::Error
         checks: vec![database],
         finish: vec![("command line", administration), ("ledger", ledger)],
         notes,
+    })
+}
+
+/// Who carries mails away.
+fn mail_sink(
+    config: &Config,
+    data: &DataDir,
+    public_url: &PublicUrl,
+) -> Result<Arc<dyn MailSink>, Box<dyn std::error::Error + Send + Sync>> {
+    // An address is no domain of mail.
+    let named = public_url.host.parse::<std::net::IpAddr>().is_err();
+    let own = format!("no-reply@{}", if named { &public_url.host } else { "localhost" });
+    let from = config.mail.from.as_deref().unwrap_or(&own);
+    Ok(match &config.mail.smtp {
+        Some(smtp) => Arc::new(Smtp::open(smtp, from, &public_url.host)?),
+        None => Arc::new(MailDirectory::open(data.directory("outbox")?, from)?),
     })
 }
 

@@ -38,7 +38,8 @@ on_both_engines! {
         assert!(bank.bank.refresh(&bank.anonymous(), &client(), elsewhere.refresh_token).await.is_err());
         assert!(bank.try_login(&client(), &person.email, &person.password).await.is_err());
         bank.login(&Person { password: OTHER_PASSWORD.to_owned(), ..person.clone() }).await;
-        assert!(bank.mails_to(&person.email).await.last().unwrap().contains("password was changed"));
+        let mails = bank.mails_to(&person.email).await;
+        assert!(mails.iter().any(|mail| mail.contains("password was changed")), "{mails:?}");
     }
 
     async fn a_wrong_present_password_changes_nothing_and_counts(bank: TestBank) {

@@ -24,6 +24,8 @@ pub struct MailRow {
     pub sealed: Vec<u8>,
     /// How often it was tried.
     pub attempts: u32,
+    /// How often the other side refused it for good.
+    pub refusals: u32,
     /// When.
     pub created_at: Timestamp,
     /// Of no use from then on.
@@ -43,13 +45,39 @@ struct MailSql {
     recipient: Vec<u8>,
     sealed: Vec<u8>,
     attempts: i64,
+    refusals: i64,
     created_at: i64,
     expires_at: i64,
 }
 
+/// A mail whose time is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OverMail {
+    /// The id.
+    pub id: MailId,
+    /// Whether it was sent, or not to be sent.
+    pub sent: bool,
+}
+
+/// How many mails are not sent yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MailCounts {
+    /// They wait for their next try.
+    pub waiting: u32,
+    /// They are tried no more.
+    pub aside: u32,
+}
+
 #[derive(FromQueryResult)]
-struct IdSql {
+struct OverSql {
     id: Uuid,
+    sent: bool,
+}
+
+#[derive(FromQueryResult)]
+struct CountsSql {
+    unsent: i64,
+    aside: i64,
 }
 
 #[derive(FromQueryResult)]
@@ -66,8 +94,9 @@ impl Store {
         let read = self.read(Scope::System).await?;
         let found: Vec<MailSql> = rows(
             &read.tx,
-            "SELECT id, kind, recipient, sealed, attempts, created_at, expires_at FROM mails \
-             WHERE sealed IS NOT NULL AND next_attempt_at <= $1 ORDER BY next_attempt_at LIMIT $2",
+            "SELECT id, kind, recipient, sealed, attempts, refusals, created_at, expires_at FROM mails \
+             WHERE sealed IS NOT NULL AND set_aside_at IS NULL AND next_attempt_at <= $1 AND expires_at > $1 \
+             ORDER BY next_attempt_at LIMIT $2",
             vec![now.micros().into(), i64::from(limit).into()],
         )
         .await?;
@@ -80,6 +109,7 @@ impl Store {
                     recipient: index16(&row.recipient)?,
                     sealed: row.sealed,
                     attempts: u32::try_from(row.attempts).map_err(|_| StoreError::Corrupt("attempts"))?,
+                    refusals: u32::try_from(row.refusals).map_err(|_| StoreError::Corrupt("refusals"))?,
                     created_at: at(row.created_at),
                     expires_at: at(row.expires_at),
                 })
@@ -91,15 +121,39 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] when the database does not answer.
-    pub async fn expired_mails(&self, now: Timestamp, limit: u32) -> Result<Vec<MailId>, StoreError> {
+    pub async fn expired_mails(&self, now: Timestamp, limit: u32) -> Result<Vec<OverMail>, StoreError> {
         let read = self.read(Scope::System).await?;
-        let found: Vec<IdSql> = rows(
+        let found: Vec<OverSql> = rows(
             &read.tx,
-            "SELECT id FROM mails WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2",
+            "SELECT id, sealed IS NULL AS sent FROM mails WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2",
             vec![now.micros().into(), i64::from(limit).into()],
         )
         .await?;
-        Ok(found.into_iter().map(|row| id(row.id)).collect())
+        let over = found.into_iter().map(|row| OverMail {
+            id: id(row.id),
+            sent: row.sent,
+        });
+        Ok(over.collect())
+    }
+
+    /// How many mails are not sent yet.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database does not answer.
+    pub async fn mail_counts(&self) -> Result<MailCounts, StoreError> {
+        let read = self.read(Scope::System).await?;
+        let found: Vec<CountsSql> = rows(
+            &read.tx,
+            "SELECT count(*) AS unsent, count(set_aside_at) AS aside FROM mails WHERE sealed IS NOT NULL",
+            Vec::new(),
+        )
+        .await?;
+        let (unsent, aside) = found.first().map_or((0, 0), |row| (row.unsent, row.aside));
+        let count = |number: i64| u32::try_from(number).unwrap_or(u32::MAX);
+        Ok(MailCounts {
+            waiting: count(unsent - aside),
+            aside: count(aside),
+        })
     }
 }
 
@@ -168,6 +222,27 @@ impl WriteTx {
             )
             .await?;
         Ok(claimed == 1)
+    }
+
+    /// Counts that the other side refused a mail for good.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database does not answer.
+    pub async fn refuse_mail(&self, mail: MailId) -> Result<(), StoreError> {
+        let sql = "UPDATE mails SET refusals = refusals + 1 WHERE id = $1";
+        self.execute(sql, vec![uuid(mail).into()]).await?;
+        Ok(())
+    }
+
+    /// Tries a mail no more.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database does not answer.
+    pub async fn set_mail_aside(&self, mail: MailId, now: Timestamp) -> Result<(), StoreError> {
+        let sql = "UPDATE mails SET set_aside_at = $2 WHERE id = $1";
+        self.execute(sql, vec![uuid(mail).into(), now.micros().into()])
+            .await?;
+        Ok(())
     }
 
     /// Wipes a mail's parameters: it is sent, or nobody is to get it.

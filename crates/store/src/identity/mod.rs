@@ -23,7 +23,7 @@ pub use api_keys::{ApiKeyRow, KeySigning, NewApiKey};
 pub use approvals::{ApprovalDecision, ApprovalRow, ApprovalState, NewApproval, SWEEP_ROWS_MAX};
 pub use external::{EXTERNAL_LOGINS_MAX, ExternalLoginRow, ExternalStart};
 pub use factors::{DEVICES_MAX, FactorId, FactorKind, FactorState, TotpRow};
-pub use mails::MailRow;
+pub use mails::{MailCounts, MailRow, OverMail};
 pub use passkeys::{CeremonyKind, CeremonyRow, PASSKEYS_MAX, PasskeyRow};
 pub use recovery::FactorCounts;
 pub use registrations::RegistrationRow;

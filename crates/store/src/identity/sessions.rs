@@ -144,6 +144,12 @@ async fn session_of(
 }
 
 #[derive(FromQueryResult)]
+struct SessionIdSql {
+    #[expect(dead_code, reason = "that there is a row is the answer")]
+    id: Uuid,
+}
+
+#[derive(FromQueryResult)]
 struct ViewSql {
     id: Uuid,
     assurance: i64,
@@ -273,6 +279,16 @@ impl WriteTx {
         )
         .await?;
         Ok(())
+    }
+
+    /// Whether a person has any session that is remembered, over or not.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database does not answer.
+    pub async fn has_session(&self, person: UserId) -> Result<bool, StoreError> {
+        let sql = "SELECT id FROM sessions WHERE person = $1 LIMIT 1";
+        let found: Vec<SessionIdSql> = rows(&self.tx, sql, vec![uuid(person).into()]).await?;
+        Ok(!found.is_empty())
     }
 
     /// Locks a session until this transaction ends and reads it as it is then. Whoever decides about a session's

@@ -65,6 +65,7 @@ impl MigratorTrait for Migrator {
             Box::new(step!("0006_keys")),
             Box::new(step!("0007_security_events")),
             Box::new(step!("0008_external_logins")),
+            Box::new(step!("0009_mails")),
             Box::new(step!("0010_guesses")),
             Box::new(step!("0011_holds")),
             Box::new(step!("0019_limits")),

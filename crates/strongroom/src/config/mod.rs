@@ -6,6 +6,7 @@
 
 mod error;
 mod gather;
+mod mail;
 mod providers;
 mod reference;
 mod rules;
@@ -31,6 +32,7 @@ use value::Value;
 
 pub(crate) use error::{ConfigError, ConfigErrors, Origin};
 pub(crate) use gather::Sources;
+pub(crate) use mail::{MailConfig, SmtpConfig};
 pub(crate) use providers::Provider;
 pub(crate) use reference::reference;
 pub(crate) use table::TABLE;
@@ -242,6 +244,8 @@ pub(crate) struct Config {
     pub keys: KeysConfig,
     /// How people prove who they are.
     pub auth: AuthConfig,
+    /// How mails leave.
+    pub mail: MailConfig,
     /// How often somebody may ask.
     pub limits: LimitsConfig,
     /// What customers may pay.
@@ -368,8 +372,6 @@ impl<'a> Reader<'a> {
             Some("staging") => Environment::Staging,
             _ => Environment::Development,
         };
-        // There is one way to send mail so far; reading it keeps the setting honest.
-        self.text("mail.transport");
         Config {
             environment,
             server: self.server(environment),
@@ -417,6 +419,7 @@ impl<'a> Reader<'a> {
                     .and_then(|text| providers::read(&text).ok())
                     .unwrap_or_default(),
             },
+            mail: self.mail(),
             limits: self.limits(),
             customer_limits: self.customer_limits(),
             blocks: BlocksConfig {

@@ -77,6 +77,7 @@ impl Rules<'_> {
             self.refuse("admin.public_url", "does nothing without admin.listen");
         }
         self.databases();
+        self.mail();
         self.providers();
         if config.keys.provider == KeyProvider::Env {
             if config.keys.keyring.is_none() {
@@ -96,6 +97,38 @@ impl Rules<'_> {
             && let Err(message) = super::providers::read(text)
         {
             self.refuse("oidc.providers", message);
+        }
+    }
+
+    fn mail(&mut self) {
+        let set = |key| self.gathered.values.contains_key(key);
+        let (name, password) = (set("smtp.username"), set("smtp.password"));
+        let (host, from) = (set("smtp.host"), set("mail.from"));
+        if self.config.mail.smtp.is_none() {
+            for key in [
+                "smtp.host",
+                "smtp.port",
+                "smtp.ca_file",
+                "smtp.username",
+                "smtp.password",
+            ] {
+                if set(key) {
+                    self.refuse(key, "does nothing without mail.transport = smtp");
+                }
+            }
+            return;
+        }
+        if !host {
+            self.refuse("smtp.host", "is needed with mail.transport = smtp");
+        }
+        if !from {
+            self.refuse("mail.from", "is needed with mail.transport = smtp");
+        }
+        if name && !password {
+            self.refuse("smtp.password", "is needed with smtp.username");
+        }
+        if password && !name {
+            self.refuse("smtp.username", "is needed with smtp.password");
         }
     }
 
@@ -160,10 +193,12 @@ impl Rules<'_> {
                 format!("must not contain a network as wide as {network}"),
             );
         }
-        self.refuse(
-            "mail.transport",
-            "= outbox is refused in production: mail would stay in files",
-        );
+        if config.mail.smtp.is_none() {
+            self.refuse(
+                "mail.transport",
+                "= outbox is refused in production: mail would stay in files",
+            );
+        }
         if config.approvals_bootstrap {
             self.refuse("approvals.bootstrap", "is refused in production");
         }

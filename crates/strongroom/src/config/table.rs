@@ -38,14 +38,11 @@ pub(super) fn find(key: &str) -> Option<&'static Setting> {
 
 /// Names of the contract that this build does not know how to honour. Accepting them quietly would promise
 /// what does not happen.
-pub(super) const NOT_IN_THIS_BUILD: &[&str] = &["redis.", "detection.", "fraud.", "webhooks.", "smtp."];
+pub(super) const NOT_IN_THIS_BUILD: &[&str] = &["redis.", "detection.", "fraud.", "webhooks."];
 
 /// Values of choices that the contract names and this build does not have.
-pub(super) const VALUES_NOT_IN_THIS_BUILD: &[(&str, &str)] = &[
-    ("mail.transport", "smtp"),
-    ("keys.provider", "pkcs11"),
-    ("server.tls", "acme"),
-];
+pub(super) const VALUES_NOT_IN_THIS_BUILD: &[(&str, &str)] =
+    &[("keys.provider", "pkcs11"), ("server.tls", "acme")];
 
 macro_rules! settings {
     ($($key:literal: $kind:expr, $default:expr, $doc:literal;)*) => {
@@ -139,8 +136,31 @@ settings! {
     "keys.passphrase": Kind::Secret, None,
         "What the keyring is wrapped with. Unset: not wrapped, which production refuses.";
 
-    "mail.transport": Kind::Choice(&["outbox"]), Some("outbox"),
-        "`outbox`: one `.eml` file per message in `DATA/outbox/`, which production refuses.";
+    "mail.transport": Kind::Choice(&["outbox", "smtp"]), Some("outbox"),
+        "`outbox`: one `.eml` file per message in `DATA/outbox/`, which production refuses. `smtp`: the server of \
+         `smtp.host`.";
+    "mail.from": Kind::Mailbox, None,
+        "The address that mails come from. Needed with `mail.transport = smtp`; unset: `no-reply` at the host of \
+         `server.public_url`.";
+    "mail.retry_seconds": seconds(1, 3600), Some("60"),
+        "How long a mail waits after its first try failed; twice as long after each further one, at most an hour. It is \
+         tried until it is of no use any more.";
+
+    "smtp.host": Kind::Host, None,
+        "With `mail.transport = smtp`: the mail server, by the name that is in its certificate.";
+    "smtp.port": count(1, 65_535, "port"), None,
+        "Its port. Unset: 587, or 465 with `smtp.tls = implicit`.";
+    "smtp.tls": Kind::Choice(&["starttls", "implicit"]), Some("starttls"),
+        "`starttls`: TLS after a first exchange, or no mail. `implicit`: TLS from the first byte. There is no mail without \
+         TLS, and the certificate is always verified.";
+    "smtp.ca_file": Kind::Path, None,
+        "The only authorities that may vouch for the mail server, in PEM. Unset: those that the system trusts.";
+    "smtp.username": Kind::Secret, None,
+        "Who we are to the mail server. Unset: it asks for nothing.";
+    "smtp.password": Kind::Secret, None,
+        "The password that goes with `smtp.username`.";
+    "smtp.timeout_seconds": seconds(1, 60), Some("20"),
+        "How long the mail server may take to be reached, and for each answer.";
 
     "auth.customer_mfa": Kind::Choice(&["optional", "required"]), None,
         "Whether customers need a second factor for large transfers. Unset: `required`, except in development. A customer \

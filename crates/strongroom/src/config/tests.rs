@@ -133,7 +133,7 @@ fn everything_that_is_wrong_is_said_at_once_with_its_place() {
         file: Some((path.clone(), true)),
         variables: variables(&[
             ("STRONGROOM_BANK__COUNTRY", "Germany"),
-            ("STRONGROOM_MAIL__TRANSPORT", "smtp"),
+            ("STRONGROOM_KEYS__PROVIDER", "pkcs11"),
         ]),
         flags: vec![("server.listen", "--listen", "nowhere".into())],
     };
@@ -147,7 +147,7 @@ fn everything_that_is_wrong_is_said_at_once_with_its_place() {
             "limits.auth must be like 5/15m, or several such as 50/1h, 200/1d; units are s, m, h, d ({file}:6)"
         ),
         "bank.country must be two capital letters of ISO 3166-1 (STRONGROOM_BANK__COUNTRY)".to_owned(),
-        "mail.transport = smtp is not available in this build (STRONGROOM_MAIL__TRANSPORT)".to_owned(),
+        "keys.provider = pkcs11 is not available in this build (STRONGROOM_KEYS__PROVIDER)".to_owned(),
         "server.listen must be an IP address and a port, such as 127.0.0.1:8443 (--listen)".to_owned(),
     ] {
         assert!(said.contains(&part), "{part}\nis missing in\n{said}");
@@ -257,7 +257,7 @@ fn production_names_every_reason_at_once() {
 }
 
 #[test]
-fn a_careful_production_configuration_lacks_only_its_mail() {
+fn a_careful_production_configuration_is_taken() {
     let directory = directory();
     let (data, etc) = (directory.path().join("data"), directory.path().join("etc"));
     fs::create_dir(&data).unwrap();
@@ -281,11 +281,50 @@ fn a_careful_production_configuration_lacks_only_its_mail() {
     let said = messages(with_variables(&careful, &data));
     assert_eq!(said.len(), 1, "{said:#?}");
     assert!(said[0].starts_with("mail.transport = outbox is refused in production"));
+    let mail = [
+        ("STRONGROOM_MAIL__TRANSPORT", "smtp"),
+        ("STRONGROOM_MAIL__FROM", "no-reply@bank.example"),
+        ("STRONGROOM_SMTP__HOST", "mail.bank.example"),
+    ];
+    let whole = [&careful[..], &mail].concat();
+    let config = with_variables(&whole, &data).unwrap();
+    let smtp = config.mail.smtp.unwrap();
+    assert_eq!((smtp.port, smtp.implicit), (587, false));
 
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o640)).unwrap();
     let said = messages(with_variables(&careful, &data)).join("\n");
     assert!(
         said.contains("keys.passphrase is in a file that group or others may read"),
+        "{said}"
+    );
+}
+
+#[test]
+fn what_a_mail_server_needs_is_said_at_once_and_there_is_no_mail_without_tls() {
+    let said = messages(with_variables(
+        &[
+            ("STRONGROOM_MAIL__TRANSPORT", "smtp"),
+            ("STRONGROOM_SMTP__USERNAME", "bank"),
+            ("STRONGROOM_SMTP__TLS", "off"),
+        ],
+        Path::new("/data"),
+    ))
+    .join("\n");
+    for part in [
+        "smtp.host is needed with mail.transport = smtp",
+        "mail.from is needed with mail.transport = smtp",
+        "smtp.password is needed with smtp.username",
+        "smtp.tls must be one of starttls, implicit",
+    ] {
+        assert!(said.contains(part), "{part}\nis missing in\n{said}");
+    }
+    let said = messages(with_variables(
+        &[("STRONGROOM_SMTP__HOST", "mail")],
+        Path::new("/data"),
+    ))
+    .join("\n");
+    assert!(
+        said.contains("smtp.host does nothing without mail.transport = smtp"),
         "{said}"
     );
 }

@@ -18,6 +18,10 @@ pub(crate) enum Kind {
     Number { min: u64, max: u64, unit: &'static str },
     /// An IP address and a port.
     Listen,
+    /// A name or an address of a host.
+    Host,
+    /// An e-mail address.
+    Mailbox,
     /// `https://host[:port]`, without a path; `http://` only where TLS is off.
     PublicUrl,
     /// `sqlite://PATH` or `postgres://…`.
@@ -203,6 +207,15 @@ impl Kind {
                 right(!text.is_empty())?;
                 Ok(Value::Secret(text.into()))
             }
+            Self::Host => {
+                let host = public_url(&format!("https://{text}")).map(|url| url.host);
+                right(host.as_deref() == Some(&text.to_ascii_lowercase()))?;
+                Ok(Value::Text(text))
+            }
+            Self::Mailbox => {
+                right(text.parse::<lettre::Address>().is_ok() && text.is_ascii())?;
+                Ok(Value::Text(text))
+            }
             Self::Country => {
                 right(text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_uppercase()))?;
                 Ok(Value::Text(text))
@@ -229,6 +242,8 @@ impl Kind {
             Self::Flag => "must be true or false".into(),
             Self::Number { min, max, unit } => format!("must be a whole number from {min} to {max} ({unit})"),
             Self::Listen => "must be an IP address and a port, such as 127.0.0.1:8443".into(),
+            Self::Host => "must be the name of a host, such as mail.bank.example".into(),
+            Self::Mailbox => "must be an e-mail address, such as no-reply@bank.example".into(),
             Self::PublicUrl => {
                 "must be a URL of scheme, host and port only, such as https://bank.example".into()
             }
@@ -386,6 +401,32 @@ mod tests {
             "https://[zz]:1",
         ] {
             assert_eq!(text(Kind::PublicUrl, wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn hosts_are_names_alone_and_mailboxes_addresses_alone() {
+        for right in ["mail.bank.example", "127.0.0.1", "localhost"] {
+            assert_eq!(text(Kind::Host, right).as_deref(), Some(right));
+        }
+        for wrong in [
+            "",
+            "mail.bank.example:587",
+            "https://mail",
+            "a b",
+            "mail/x",
+            "u@mail",
+        ] {
+            assert_eq!(text(Kind::Host, wrong), None, "{wrong}");
+        }
+        assert!(text(Kind::Mailbox, "no-reply@bank.example").is_some());
+        for wrong in [
+            "bank.example",
+            "a@b\r\nBcc: c@d",
+            "Bank <no-reply@bank.example>",
+            "a@b, c@d",
+        ] {
+            assert_eq!(text(Kind::Mailbox, wrong), None, "{wrong}");
         }
     }
 

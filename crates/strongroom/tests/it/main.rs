@@ -22,6 +22,7 @@ mod holds;
 mod identity;
 mod import;
 mod limits;
+mod mails;
 mod matrix;
 mod pages;
 mod passkeys;

@@ -5,6 +5,7 @@ pub(crate) mod browser;
 mod client;
 pub(crate) mod issuer;
 pub(crate) mod load;
+pub(crate) mod mail_server;
 pub(crate) mod people;
 mod place;
 pub(crate) mod problem;

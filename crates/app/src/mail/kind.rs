@@ -1,0 +1,195 @@
+//! What mails are about, and what they say.
+
+use super::{MailParams, NOTICE_SECS};
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident = $name:literal),* $(,)?) => {
+        /// What a mail is about.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum MailKind {
+            $($(#[$doc])* $kind),*
+        }
+
+        impl MailKind {
+            /// Every kind.
+            pub(crate) const ALL: &[Self] = &[$(Self::$kind),*];
+
+            /// The stable name.
+            pub(crate) const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $name),*
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// Prove this address.
+    Verification = "verification",
+    /// Somebody tried to register your address.
+    AddressTaken = "address_taken",
+    /// Somebody asked for a reset; not a mail yet.
+    ResetWish = "reset_wish",
+    /// Reset your password.
+    PasswordReset = "password_reset",
+    /// Your password was changed.
+    PasswordChanged = "password_changed",
+    /// Somebody logged in on a device that was not seen before.
+    NewDevice = "new_device",
+    /// A session was ended because its token was used twice.
+    SessionStolen = "session_stolen",
+    /// A session was ended because a factor was proved wrongly too often.
+    StepUpFailures = "step_up_failures",
+    /// A second factor or the recovery codes were changed.
+    FactorChanged = "factor_changed",
+    /// A recovery code was used in place of a factor.
+    RecoveryUsed = "recovery_used",
+    /// A key for an integration was made.
+    ApiKeyMade = "api_key_made",
+    /// Somebody made an operator without the approval of another.
+    BreakGlass = "break_glass",
+    /// Tries at an address were wrong; not a mail yet.
+    GuessWish = "guess_wish",
+    /// Somebody tries to log in, and has to wait.
+    LoginGuessed = "login_guessed",
+    /// So many tries failed that unknown devices are refused.
+    PasswordStopped = "password_stopped",
+}
+
+/// What a mail says, before it is laid out.
+#[derive(Debug, Default)]
+pub(super) struct Words {
+    /// Before token and link.
+    pub(super) before: String,
+    /// What to press, and its path with everything behind.
+    pub(super) link: Option<(&'static str, String)>,
+    /// After them; may be empty.
+    pub(super) after: &'static str,
+}
+
+fn say(text: &str) -> Words {
+    Words {
+        before: text.to_owned(),
+        ..Words::default()
+    }
+}
+
+impl MailKind {
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| kind.name() == name)
+    }
+
+    /// Never dropped, however many there are.
+    pub(super) const fn is_security_notice(self) -> bool {
+        !matches!(
+            self,
+            Self::Verification | Self::AddressTaken | Self::ResetWish | Self::PasswordReset
+        )
+    }
+
+    /// The third of an hour says that it stands for those that follow, so that a client that forgets its device
+    /// fills no mailbox.
+    pub(super) const fn is_folded(self) -> bool {
+        matches!(self, Self::NewDevice)
+    }
+
+    /// Goes to an address that is nobody's yet: whoever typed the name could speak through us to a stranger.
+    pub(super) const fn is_to_a_stranger(self) -> bool {
+        matches!(self, Self::Verification)
+    }
+
+    pub(super) const fn useful_secs(self) -> i64 {
+        match self {
+            Self::Verification => crate::registration::REGISTRATION_SECS,
+            Self::PasswordReset | Self::ResetWish => crate::credentials::RESET_SECS,
+            _ => NOTICE_SECS,
+        }
+    }
+
+    /// Says nothing that is nobody else's business: it is shown on locked screens.
+    pub(super) const fn subject(self) -> &'static str {
+        match self {
+            Self::Verification => "Confirm your e-mail address",
+            Self::AddressTaken => "Somebody tried to register your address",
+            Self::PasswordReset | Self::ResetWish => "Reset your password",
+            Self::PasswordChanged => "Your password was changed",
+            Self::NewDevice => "A login from a new device",
+            Self::SessionStolen | Self::StepUpFailures => "A session of yours was ended",
+            Self::FactorChanged => "How you prove who you are was changed",
+            Self::RecoveryUsed => "A recovery code was used",
+            Self::ApiKeyMade => "A key for a program was made in your name",
+            Self::BreakGlass => "An operator was added without approval",
+            Self::GuessWish | Self::LoginGuessed => "Somebody tries to log in as you",
+            Self::PasswordStopped => "Logins from unknown devices are stopped",
+        }
+    }
+
+    pub(super) fn words(self, params: &MailParams) -> Words {
+        let MailParams { token, detail, .. } = params;
+        match self {
+            Self::Verification => Words {
+                before: "please confirm that this address is yours. You need the password that you chose."
+                    .to_owned(),
+                link: Some(("Confirm the address", format!("/verify-email#token={token}"))),
+                after: "If you did not register, ignore this mail: nothing happens.",
+            },
+            Self::AddressTaken => say(
+                "somebody tried to open a login with this address, which has one already. If that was you: log \
+                 in, or reset your password if you forgot it. If it was not you, nothing has happened.",
+            ),
+            Self::PasswordReset | Self::ResetWish => Words {
+                before: "a new password was asked for.".to_owned(),
+                link: Some(("Choose a new password", format!("/reset-password#token={token}"))),
+                after: "It is good for half an hour, once. If you did not ask, ignore this mail: nothing happens.",
+            },
+            Self::PasswordChanged => say(
+                "your password was changed and all other sessions were ended. If that was not you, reset your \
+                 password at once and tell us.",
+            ),
+            Self::NewDevice => Words {
+                before: format!(
+                    "somebody logged in as you on a device that we had not seen before: {detail}. If that was you, \
+                     there is nothing to do."
+                ),
+                link: None,
+                after: "If it was not you, change your password at once, end that session and tell us.",
+            },
+            Self::SessionStolen => say(
+                "a token of one of your sessions was used twice, as a thief would. The session was ended. Log in \
+                 again; if you see anything that you did not do, tell us at once.",
+            ),
+            Self::StepUpFailures => say(
+                "in one of your sessions somebody tried to prove to be you and failed five times. The session was \
+                 ended. If that was not you, change your password at once and tell us.",
+            ),
+            Self::FactorChanged => say(
+                "the second factor of your login, or the codes for the day it is lost, were changed just now. For a \
+                 day a new factor approves no large payment. If that was not you, tell us at once.",
+            ),
+            Self::RecoveryUsed => say(
+                "one of your recovery codes was used in place of your second factor. It lets somebody bind a new \
+                 factor and nothing else. If that was not you, change your password at once and tell us.",
+            ),
+            Self::ApiKeyMade => say(
+                "a key was made just now with which a program can act in your name, within the bounds that it was \
+                 made with. If that was not you, take the key away, change your password and tell us.",
+            ),
+            Self::BreakGlass => say(
+                "an operator was added on the command line without the approval of another operator. If you do \
+                 not know why, act now.",
+            ),
+            Self::GuessWish | Self::LoginGuessed => say(
+                "somebody tried to log in as you, from a device that we do not know or on one of yours, and was \
+                 wrong five times. Further tries from there have to wait, longer each time; your other devices are \
+                 not affected. If that was you: wait a quarter of an hour, or reset your password. If not: your \
+                 password held; make sure that you use it nowhere else.",
+            ),
+            Self::PasswordStopped => say(
+                "a hundred tries to log in as you have failed. Your password is no longer accepted from devices \
+                 that we do not know; those that we know are not affected. Reset your password to log in on a new \
+                 device.",
+            ),
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Programs that others wrote and the tests talk to: packages of npm's, installed once into the target folder, exactly
+//! as their lock files say, without running anything of theirs.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::outcome::Outcome;
+use crate::run;
+
+/// A program to talk to.
+pub(crate) struct Peer {
+    /// What it is.
+    what: &'static str,
+    /// Tells the tests where it is.
+    pub(crate) variable: &'static str,
+    /// The package, and its folder in the repository.
+    package: &'static str,
+    /// Its own files there.
+    files: &'static [&'static str],
+}
+
+/// All of them.
+pub(crate) const PEERS: [Peer; 2] = [
+    Peer {
+        what: "the certified issuer",
+        variable: "STRONGROOM_TEST_ISSUER",
+        package: "oidc-provider",
+        files: &["package.json", "package-lock.json", "issuer.mjs"],
+    },
+    Peer {
+        what: "the mail server",
+        variable: "STRONGROOM_TEST_SMTP",
+        package: "smtp-server",
+        files: &["package.json", "package-lock.json", "server.mjs"],
+    },
+];
+/// The oldest Node.js that all of them run on.
+const NODE_MAJOR_MIN: u32 = 18;
+
+impl Peer {
+    /// The folder with the installed program; installs it, and Node.js where we may, when something is missing.
+    pub(crate) fn find_or_install(&self) -> Outcome<PathBuf> {
+        if let Some(folder) = env::var_os(self.variable) {
+            return Ok(PathBuf::from(folder));
+        }
+        node()?;
+        let folder = run::target_folder()?.join(self.package);
+        fs::create_dir_all(&folder)?;
+        let source = run::root().join("crates/strongroom/tests").join(self.package);
+        let lock = fs::read(source.join("package-lock.json"))?;
+        let installed = folder.join("node_modules").join(self.package).is_dir()
+            && fs::read(folder.join("package-lock.json")).is_ok_and(|known| known == lock);
+        for file in self.files {
+            fs::copy(source.join(file), folder.join(file))?;
+        }
+        if !installed {
+            eprintln!(
+                "xtask: installing {} into {} (this once)",
+                self.what,
+                folder.display()
+            );
+            let outcome = self.npm(&folder);
+            if outcome.is_err() {
+                // Half of it must not look like all of it the next time.
+                let _ = fs::remove_file(folder.join("package-lock.json"));
+            }
+            outcome?;
+        }
+        Ok(folder)
+    }
+
+    fn npm(&self, folder: &Path) -> Outcome<()> {
+        let mut command = Command::new("npm");
+        command
+            .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
+            .current_dir(folder)
+            .stdout(std::io::stderr());
+        run::succeed(&mut command).map_err(|failure| {
+            let what = format!(
+                "npm could not install {}; it needs the npm registry, once",
+                self.what
+            );
+            failure.during(&what)
+        })
+    }
+}
+
+fn node() -> Outcome<()> {
+    if run::on_path("node").is_none() || run::on_path("npm").is_none() {
+        let by_hand = format!("install Node.js {NODE_MAJOR_MIN} or later with npm and run this again");
+        if run::on_path("apt-get").is_none() {
+            return Err(
+                format!("Node.js is not installed and there is no apt-get to install it: {by_hand}").into(),
+            );
+        }
+        eprintln!("Node.js is not installed: installing the distribution's package by apt-get (this once)");
+        for args in [
+            &["update", "-qq"][..],
+            &["install", "-y", "-qq", "--no-install-recommends", "nodejs", "npm"],
+        ] {
+            let mut command = Command::new("apt-get");
+            command.args(args).env("DEBIAN_FRONTEND", "noninteractive");
+            command.stdout(std::io::stderr());
+            run::succeed(&mut command).map_err(|failure| {
+                failure.during(&format!("apt-get could not install Node.js ({by_hand})"))
+            })?;
+        }
+    }
+    let version = run::stdout_of(Command::new("node").arg("--version"))?;
+    match major_of(&version) {
+        Some(major) if major >= NODE_MAJOR_MIN => Ok(()),
+        _ => Err(format!(
+            "Node.js is {}; {NODE_MAJOR_MIN} or later is needed",
+            version.trim()
+        )
+        .into()),
+    }
+}
+
+/// `v20.20.2` is 20.
+fn major_of(version: &str) -> Option<u32> {
+    version.trim().strip_prefix('v')?.split('.').next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_major_version_is_read_from_its_line() {
+        assert_eq!(major_of("v20.20.2\n"), Some(20));
+        assert_eq!(major_of("20.20.2"), None);
+        assert_eq!(major_of(""), None);
+    }
+}
