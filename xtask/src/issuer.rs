@@ -47,18 +47,20 @@ pub(crate) fn find_or_install() -> Outcome<PathBuf> {
     Ok(folder)
 }
 
-fn npm(folder: &Path) -> Outcome<()> {
+/// Installs what the lock file of a folder says.
+pub(crate) fn npm(folder: &Path) -> Outcome<()> {
     let mut command = Command::new("npm");
     command
         .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
         .current_dir(folder)
         .stdout(std::io::stderr());
     run::succeed(&mut command).map_err(|failure| {
-        failure.during("npm could not install the certified issuer; it needs the npm registry, once")
+        failure.during("npm could not install what the tests need; it asks the npm registry, once")
     })
 }
 
-fn node() -> Outcome<()> {
+/// Node.js, installed where we may.
+pub(crate) fn node() -> Outcome<()> {
     if run::on_path("node").is_none() || run::on_path("npm").is_none() {
         let by_hand = format!("install Node.js {NODE_MAJOR_MIN} or later with npm and run this again");
         if run::on_path("apt-get").is_none() {

@@ -10,6 +10,7 @@ mod matrix;
 mod outcome;
 mod postgres;
 mod run;
+mod signature_clients;
 mod steps;
 mod tidy;
 
