@@ -1,5 +1,5 @@
-//! Clients of HTTP Message Signatures that nobody here wrote: one of PyPI's, one of npm's, installed once into the target
-//! folder, exactly as their lock files say.
+//! Clients of HTTP Message Signatures that nobody here wrote: one of PyPI's, one of npm's, installed once into the
+//! target folder, exactly as their lock files say.
 
 use std::env;
 use std::fs;

@@ -1,5 +1,5 @@
-//! The vectors of RFC 9421, appendix B: every base is ours, every signature is verified over it, also those of algorithms
-//! that no key here has.
+//! The vectors of RFC 9421, appendix B: every base is ours, every signature is verified over it, also those of
+//! algorithms that no key here has.
 
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ED25519, RSA_PSS_2048_8192_SHA512, UnparsedPublicKey, VerificationAlgorithm,
