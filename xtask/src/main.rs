@@ -10,6 +10,7 @@ mod outcome;
 mod peers;
 mod postgres;
 mod run;
+mod signature_clients;
 mod steps;
 mod tidy;
 

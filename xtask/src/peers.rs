@@ -61,7 +61,7 @@ impl Peer {
                 self.what,
                 folder.display()
             );
-            let outcome = self.npm(&folder);
+            let outcome = npm(&folder, self.what);
             if outcome.is_err() {
                 // Half of it must not look like all of it the next time.
                 let _ = fs::remove_file(folder.join("package-lock.json"));
@@ -70,24 +70,24 @@ impl Peer {
         }
         Ok(folder)
     }
-
-    fn npm(&self, folder: &Path) -> Outcome<()> {
-        let mut command = Command::new("npm");
-        command
-            .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
-            .current_dir(folder)
-            .stdout(std::io::stderr());
-        run::succeed(&mut command).map_err(|failure| {
-            let what = format!(
-                "npm could not install {}; it needs the npm registry, once",
-                self.what
-            );
-            failure.during(&what)
-        })
-    }
 }
 
-fn node() -> Outcome<()> {
+/// Installs what the lock file of a folder says.
+pub(crate) fn npm(folder: &Path, what: &str) -> Outcome<()> {
+    let mut command = Command::new("npm");
+    command
+        .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
+        .current_dir(folder)
+        .stdout(std::io::stderr());
+    run::succeed(&mut command).map_err(|failure| {
+        failure.during(&format!(
+            "npm could not install {what}; it needs the npm registry, once"
+        ))
+    })
+}
+
+/// Node.js, installed where we may.
+pub(crate) fn node() -> Outcome<()> {
     if run::on_path("node").is_none() || run::on_path("npm").is_none() {
         let by_hand = format!("install Node.js {NODE_MAJOR_MIN} or later with npm and run this again");
         if run::on_path("apt-get").is_none() {

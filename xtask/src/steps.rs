@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::outcome::Outcome;
 use crate::postgres::{Cluster, URL_VARIABLE};
-use crate::{generate, peers, run, tidy};
+use crate::{generate, peers, run, signature_clients, tidy};
 
 /// How a step came out when it did not fail.
 enum Done {
@@ -230,11 +230,15 @@ fn tests(plan: &Plan) -> Outcome<Done> {
     if !plan.filters.is_empty() {
         command.arg("--").args(&plan.filters);
     }
-    // The stories that talk to others' programs are in one package: whoever runs others needs no Node.js.
+    // The stories that talk to others' programs are in one package: whoever runs others needs neither Node.js nor Python.
     if plan.packages.is_empty() || plan.packages.iter().any(|package| package == "strongroom") {
         for peer in &peers::PEERS {
             command.env(peer.variable, peer.find_or_install()?);
         }
+        command.env(
+            signature_clients::FOLDER_VARIABLE,
+            signature_clients::find_or_install()?,
+        );
     }
     // Here a missing engine is a failure: half of the tests would otherwise be silent.
     command.env("STRONGROOM_REQUIRE_POSTGRES", "1");

@@ -10,7 +10,7 @@ use strongroom_domain::{
 };
 
 use crate::{
-    accounts::refused,
+    accounts::{refused, replayed},
     authorize::{Resource, authorize},
     bank::Bank,
     cx::Cx,
@@ -64,6 +64,11 @@ impl Bank {
     /// together, are above the bound. What is wrong with one transfer is in its result.
     pub async fn create_batch(&self, cx: &Cx, input: CreateBatch) -> Result<BatchDetails, Error> {
         require_signature(cx)?;
+        let outcome = self.batch(cx, input).await;
+        self.settled(cx, outcome).await
+    }
+
+    async fn batch(&self, cx: &Cx, input: CreateBatch) -> Result<BatchDetails, Error> {
         let owner = cx.person()?;
         let resource = Resource::OwnedBy(owner);
         authorize(cx, Action::TransferCreate, resource)?;
@@ -101,6 +106,7 @@ impl Bank {
                 salt: random::bytes(),
             });
         }
+        let nonce = cx.nonce.as_deref();
         let answers = self
             .submit_order(cx, |cx| {
                 let authority = authorize(cx, Action::TransferCreate, resource)?.authority();
@@ -113,7 +119,7 @@ impl Bank {
                         dry_run: false,
                         step_up: None,
                         bounds: self.bounds_for(cx, posting.currency)?,
-                        nonce: None,
+                        nonce: nonce.map(|open| open.nonce),
                         verb: Verb::Post(posting.clone()),
                     });
                 }
@@ -124,6 +130,11 @@ impl Bank {
                 })
             })
             .await?;
+        // Whatever the books answered, they have seen the nonce.
+        nonce.inspect(|open| open.give());
+        if answers.contains(&Answer::NonceUsed) {
+            return Err(replayed());
+        }
         if answers.contains(&Answer::StepUpNeeded) {
             return Err(self.challenge_for(cx, step_up));
         }

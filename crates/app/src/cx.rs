@@ -105,6 +105,11 @@ impl Cx {
         self
     }
 
+    /// Whether the request was signed by the key that calls.
+    pub const fn is_signed(&self) -> bool {
+        self.nonce.is_some()
+    }
+
     /// Whose idempotency keys the caller names: a person's, or an integration's, whatever key it shows today.
     ///
     /// # Errors

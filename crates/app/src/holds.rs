@@ -96,6 +96,11 @@ impl Bank {
     /// refusal of the books, `idempotency_key_reused`.
     pub async fn place_hold(&self, cx: &Cx, input: PlaceHold) -> Result<Once<HoldDetails>, Error> {
         require_signature(cx)?;
+        let outcome = self.place(cx, input).await;
+        self.settled(cx, outcome).await
+    }
+
+    async fn place(&self, cx: &Cx, input: PlaceHold) -> Result<Once<HoldDetails>, Error> {
         let owner = self
             .customer_account(cx, input.account, Action::HoldPlace)
             .await?;
@@ -140,6 +145,11 @@ impl Bank {
     /// `hold_not_found` for everybody but its two sides, every refusal of the books, `idempotency_key_reused`.
     pub async fn capture_hold(&self, cx: &Cx, input: CaptureHold) -> Result<Once<HoldDetails>, Error> {
         require_signature(cx)?;
+        let outcome = self.capture(cx, input).await;
+        self.settled(cx, outcome).await
+    }
+
+    async fn capture(&self, cx: &Cx, input: CaptureHold) -> Result<Once<HoldDetails>, Error> {
         let (hold, resource) = self.hold_of(cx, input.hold, Action::HoldCapture).await?;
         let fields = capture_fields(&input);
         let idempotency = self.key_for(cx, input.idempotency_key.as_deref(), &fields, false)?;
@@ -179,6 +189,16 @@ impl Bank {
         idempotency_key: Option<&str>,
     ) -> Result<Once<HoldDetails>, Error> {
         require_signature(cx)?;
+        let outcome = self.void(cx, id, idempotency_key).await;
+        self.settled(cx, outcome).await
+    }
+
+    async fn void(
+        &self,
+        cx: &Cx,
+        id: HoldId,
+        idempotency_key: Option<&str>,
+    ) -> Result<Once<HoldDetails>, Error> {
         let (hold, resource) = self.hold_of(cx, id, Action::HoldVoid).await?;
         let fields = [[b"hold.void/".as_slice(), id.as_bytes()].concat()];
         let idempotency = match idempotency_key {
@@ -260,6 +280,7 @@ impl Bank {
         asked: Asked,
         fields: &Fields,
     ) -> Result<Once<HoldDetails>, Error> {
+        let nonce = cx.nonce.as_deref();
         let answer = self
             .submit(cx, |cx| {
                 let permit = authorize(cx, asked.action, asked.resource)?;
@@ -270,11 +291,13 @@ impl Bank {
                     dry_run: false,
                     step_up: asked.step_up,
                     bounds: self.bounds_for(cx, asked.currency)?,
-                    nonce: None,
+                    nonce: nonce.map(|open| open.nonce),
                     verb: asked.verb.clone(),
                 })
             })
             .await?;
+        // Whatever the books answered, they have seen the nonce.
+        nonce.inspect(|open| open.give());
         let (hold, replayed) = match answer {
             Answer::Done(done) => match *done {
                 Done::Held(hold) | Done::Captured(hold) => (hold, false),

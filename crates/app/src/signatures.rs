@@ -2,15 +2,16 @@
 //!
 //! What a signature must cover and how it is read is the crate of secrets' affair. Here the key that the request names
 //! is looked up, the algorithm is the key's own, and the nonce is kept: for a movement of money it is used up by the
-//! books in the commit of the movement, for everything else before anything is done.
+//! books in the commit of the movement, for everything else before anything is done. Who signed gets a signed answer.
 
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
 };
 
-use strongroom_crypto::http_signature::{
-    Presented, Request, SignatureError, SignatureScheme, VerifyingKey, read,
+use strongroom_crypto::{
+    http_signature::{Answer, Presented, Request, SignatureError, SignatureScheme, VerifyingKey, read},
+    nonce_digest,
 };
 use strongroom_domain::{
     id::ApiKeyId,
@@ -29,7 +30,8 @@ use crate::{
     error::{Error, Kind},
 };
 
-const INDEX: &str = "replays";
+/// The kind of nonces of signed requests.
+const SIGNED: &str = "signed";
 
 /// A request as it arrived, for whoever checks its signature.
 #[derive(Clone, Copy)]
@@ -43,6 +45,17 @@ pub struct RequestParts<'a> {
     /// Names in lower case with their values, in the order of arrival.
     pub headers: &'a [(&'a str, &'a [u8])],
     /// The body as it was sent.
+    pub body: &'a [u8],
+}
+
+/// An answer about to be sent.
+#[derive(Clone, Copy)]
+pub struct AnswerParts<'a> {
+    /// The status code.
+    pub status: u16,
+    /// Names in lower case with their values.
+    pub headers: &'a [(&'a str, &'a [u8])],
+    /// The body; empty where there is none.
     pub body: &'a [u8],
 }
 
@@ -61,19 +74,39 @@ impl OpenNonce {
 }
 
 impl Bank {
-    /// A signed request, taken apart.
-    pub(crate) fn presented(&self, parts: &RequestParts<'_>, now: Timestamp) -> Result<Presented, Error> {
-        let request = Request {
+    fn request<'a>(&'a self, parts: &RequestParts<'a>) -> Request<'a> {
+        Request {
             method: parts.method,
             authority: &self.identity.authority,
             path: parts.path,
             query: parts.query,
             headers: parts.headers,
             body: parts.body,
-        };
-        read(&request, now.micros().div_euclid(1_000_000))
+        }
+    }
+
+    /// A signed request, taken apart.
+    pub(crate) fn presented(&self, parts: &RequestParts<'_>, now: Timestamp) -> Result<Presented, Error> {
+        read(&self.request(parts), now.micros().div_euclid(1_000_000))
             .map_err(refused_form)?
             .ok_or_else(missing)
+    }
+
+    /// The fields that make an answer to a signed request ours, bound to that request; none where it has a field that
+    /// no signature can cover.
+    pub fn sign_answer(
+        &self,
+        parts: &RequestParts<'_>,
+        answer: &AnswerParts<'_>,
+    ) -> Vec<(&'static str, String)> {
+        let answer = Answer {
+            request: self.request(parts),
+            status: answer.status,
+            headers: answer.headers,
+            body: answer.body,
+        };
+        let now = self.clock.now().micros().div_euclid(1_000_000);
+        self.ring.sign_answer(&answer, now).unwrap_or_default()
     }
 
     /// Who signed a request.
@@ -85,10 +118,9 @@ impl Bank {
     ) -> Result<Cx, Error> {
         let id = ApiKeyId::parse(&presented.key).map_err(|_| invalid())?;
         let cx = self.enter_by_signature(id, presented, arrival, now).await?;
-        let mut name = id.as_bytes().to_vec();
-        name.extend_from_slice(presented.nonce.as_bytes());
         let made_at = Timestamp::from_micros(presented.created.saturating_mul(1_000_000));
-        let nonce = Nonce::new(self.ring.blind_index(INDEX, &name), made_at);
+        let digest = nonce_digest(SIGNED, id.as_bytes(), &presented.nonce);
+        let nonce = Nonce::new(digest, made_at);
         Ok(cx.with_nonce(Arc::new(OpenNonce {
             nonce,
             given: AtomicBool::new(false),

@@ -15,6 +15,7 @@ pub mod device;
 pub mod http_signature;
 pub mod keyring;
 pub mod mac;
+mod nonce;
 pub mod note;
 pub mod oidc;
 pub mod passkey;
@@ -41,6 +42,7 @@ pub use keyring::{
     KeyringError, ProviderError, Purpose,
 };
 pub use mac::{AuditMac, Idempotency};
+pub use nonce::nonce_digest;
 pub use note::{Checkpoint, NoteError, NoteSigner, VerifierKey};
 pub use passkey::Passkeys;
 pub use password::{PasswordError, PasswordPool, StoredHash};

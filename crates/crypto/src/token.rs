@@ -261,11 +261,11 @@ pub(crate) fn install_provider() {
     });
 }
 
-/// The JWKS document (RFC 7517, RFC 8037): public keys of active and retired access-token keys. What a retired key
-/// signed verifies until the key is destroyed.
+/// The JWKS document (RFC 7517, RFC 8037): public keys of active and retired access-token keys, and those of signed
+/// answers. What a retired key signed verifies until the key is destroyed.
 #[must_use]
 pub fn jwks(ring: &Keyring) -> serde_json::Value {
-    let keys: Vec<_> = ring
+    let mut keys: Vec<_> = ring
         .public_keys(Purpose::AccessToken)
         .into_iter()
         .map(|(kid, public)| {
@@ -275,6 +275,7 @@ pub fn jwks(ring: &Keyring) -> serde_json::Value {
             })
         })
         .collect();
+    keys.extend(crate::http_signature::answer_keys(ring));
     serde_json::json!({ "keys": keys })
 }
 

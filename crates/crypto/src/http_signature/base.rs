@@ -2,7 +2,7 @@
 
 use sfv::{BareItem, InnerList, Item, ItemSerializer, ListEntry, ListSerializer};
 
-use super::Request;
+use super::{Request, answer::Answer};
 
 /// The value of `@signature-params`: the covered components and the parameters, as a serializer writes them.
 #[must_use]
@@ -15,16 +15,40 @@ pub fn signature_params(covered: &InnerList) -> String {
 /// The signature base of a request; `None` where a component is named twice, is not known, or is not there.
 #[must_use]
 pub fn signature_base(covered: &InnerList, request: &Request<'_>) -> Option<String> {
+    lines(covered, |item| component(item, request))
+}
+
+/// The signature base of an answer, which may have components of its request (section 2.4).
+#[must_use]
+pub fn answer_base(covered: &InnerList, answer: &Answer<'_>) -> Option<String> {
+    lines(covered, |item| {
+        let BareItem::String(name) = &item.bare_item else {
+            return None;
+        };
+        match (name.as_str(), item.params.get("req"), item.params.len()) {
+            (_, Some(BareItem::Boolean(true)), 1) => {
+                component(&Item::new(item.bare_item.clone()), &answer.request)
+            }
+            ("@status", None, 0) => Some(answer.status.to_string()),
+            (field, None, 0) if !field.starts_with('@') => field_value(field, answer.headers),
+            _ => None,
+        }
+    })
+}
+
+fn lines(covered: &InnerList, value_of: impl Fn(&Item) -> Option<String>) -> Option<String> {
     let mut base = String::new();
     let mut seen: Vec<String> = Vec::with_capacity(covered.items.len());
     for item in &covered.items {
         let name = identifier(item);
+        // A line break would be another line of the base.
+        let value = value_of(item).filter(|value| !value.contains(['\n', '\r']))?;
         if seen.contains(&name) {
             return None;
         }
         base.push_str(&name);
         base.push_str(": ");
-        base.push_str(&component(item, request)?);
+        base.push_str(&value);
         base.push('\n');
         seen.push(name);
     }
@@ -45,7 +69,7 @@ fn component(item: &Item, request: &Request<'_>) -> Option<String> {
         return None;
     };
     let value = match (name.as_str(), item.params.is_empty()) {
-        ("@query-param", false) => return query_param(item, request),
+        ("@query-param", false) => query_param(item, request)?,
         (_, false) => return None,
         ("@method", true) => request.method.to_owned(),
         ("@authority", true) => request.authority.to_owned(),
@@ -57,10 +81,9 @@ fn component(item: &Item, request: &Request<'_>) -> Option<String> {
             format!("https://{}{}{}", request.authority, request.path, query(request))
         }
         (derived, true) if derived.starts_with('@') => return None,
-        (field, true) => field_value(field, request)?,
+        (field, true) => field_value(field, request.headers)?,
     };
-    // A line break would be another line of the base.
-    (!value.contains(['\n', '\r'])).then_some(value)
+    Some(value)
 }
 
 fn query(request: &Request<'_>) -> String {
@@ -68,9 +91,9 @@ fn query(request: &Request<'_>) -> String {
 }
 
 /// Section 2.1: each value without the white space around it, joined by a comma and a space.
-fn field_value(name: &str, request: &Request<'_>) -> Option<String> {
+fn field_value(name: &str, headers: &[(&str, &[u8])]) -> Option<String> {
     let mut values = Vec::new();
-    for (other, value) in request.headers {
+    for (other, value) in headers {
         if *other == name {
             values.push(std::str::from_utf8(value).ok()?.trim_matches([' ', '\t']));
         }

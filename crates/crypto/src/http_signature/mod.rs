@@ -7,19 +7,24 @@
 //! the one form that a serializer writes (RFC 9651), no parameter that is not known here. Two readings of one message
 //! would be two messages.
 //!
-//! The address of the server is an argument, never taken from the message.
+//! The address of the server is an argument, never taken from the message. Answers to signed requests are signed, too
+//! ([`Answer`]).
 
+mod answer;
 mod base;
 mod plain;
 
 use aws_lc_rs::digest::{SHA256, SHA512, digest};
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, UnparsedPublicKey};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use sfv::{BareItem, Dictionary, InnerList, ListEntry, Parser};
 
 use crate::secret::constant_time_eq;
 use crate::signing_secret::SigningSecret;
 
-pub use base::{signature_base, signature_params};
+pub use answer::{ANSWER_TAG, Answer, answer_keys, verify_answer};
+pub use base::{answer_base, signature_base, signature_params};
 pub use plain::{PLAIN_HEADERS, plain_lines};
 
 /// How far the clock of a client may be off, and how long a request may be on its way, in seconds (RFC 9421 requests).
@@ -32,6 +37,9 @@ pub const REQUEST_TAG: &str = "fapi-2-request";
 pub const NONCE_CHARS_MAX: usize = 128;
 /// Longest `Signature-Input` or `Signature` field that is looked at, in bytes.
 pub const FIELD_BYTES_MAX: usize = 4_096;
+
+/// The label of the signatures that are made here.
+const LABEL: &str = "sig";
 
 /// Fields that must be covered wherever they are sent.
 const COVERED_WHERE_SENT: &[&str] = &[
@@ -192,11 +200,11 @@ fn read_rfc9421(request: &Request<'_>, now: i64) -> Result<Presented, SignatureE
     let input = request
         .once("signature-input")?
         .ok_or(SignatureError::Malformed)?;
-    let signature = request.once("signature")?.ok_or(SignatureError::Malformed)?;
+    let signature_text = request.once("signature")?.ok_or(SignatureError::Malformed)?;
     let (input_label, ListEntry::InnerList(covered)) = only_member(input)? else {
         return Err(SignatureError::Malformed);
     };
-    let (label, ListEntry::Item(signature)) = only_member(signature)? else {
+    let (label, ListEntry::Item(signature)) = only_member(signature_text)? else {
         return Err(SignatureError::Malformed);
     };
     let BareItem::ByteSequence(signature_bytes) = signature.bare_item else {
@@ -204,7 +212,8 @@ fn read_rfc9421(request: &Request<'_>, now: i64) -> Result<Presented, SignatureE
     };
     // The form that a serializer writes, and no other: what a lenient parser drops, another might keep.
     let written = format!("{label}={}", signature_params(&covered));
-    if label != input_label || !signature.params.is_empty() || written != input {
+    let one_form = written == input && signature_field(&label, &signature_bytes) == signature_text;
+    if label != input_label || !signature.params.is_empty() || !one_form {
         return Err(SignatureError::Malformed);
     }
     let presented = Presented {
@@ -234,6 +243,11 @@ fn read_rfc9421(request: &Request<'_>, now: i64) -> Result<Presented, SignatureE
         return Err(SignatureError::Expired);
     }
     Ok(presented)
+}
+
+/// A `Signature` field of one signature.
+fn signature_field(label: &str, signature: &[u8]) -> String {
+    format!("{label}=:{}:", STANDARD.encode(signature))
 }
 
 /// The label and value of a dictionary of one.
@@ -336,8 +350,7 @@ fn check_digest(request: &Request<'_>) -> Result<(), SignatureError> {
 /// The `Content-Digest` of a body: its SHA-256.
 #[must_use]
 pub fn content_digest(body: &[u8]) -> String {
-    use base64::Engine as _;
-    let hash = base64::engine::general_purpose::STANDARD.encode(digest(&SHA256, body));
+    let hash = STANDARD.encode(digest(&SHA256, body));
     format!("sha-256=:{hash}:")
 }
 
@@ -369,7 +382,6 @@ impl SigningKey {
         created: i64,
         nonce: &str,
     ) -> [(&'static str, String); 2] {
-        use base64::Engine as _;
         let fields = COVERED_WHERE_SENT.iter().filter(|name| request.has(name));
         let names: Vec<String> = ["@method", "@target-uri"]
             .iter()
@@ -384,24 +396,27 @@ impl SigningKey {
             "({});created={created};nonce=\"{nonce}\";alg=\"{algorithm}\";keyid=\"{key}\";tag=\"{REQUEST_TAG}\"",
             names.join(" ")
         );
-        let parsed: Dictionary = Parser::new(&format!("sig={params}"))
-            .parse()
-            .expect("names, numbers and printable texts are a dictionary");
-        let Some(ListEntry::InnerList(covered)) = parsed.get("sig") else {
-            unreachable!("a list was written")
-        };
-        let base = signature_base(covered, request).expect("the request has what it names");
+        let base = signature_base(&covered_by(&params), request).expect("the request has what it names");
         let signature = match self {
             Self::Ed25519(pair) => pair.sign(base.as_bytes()).as_ref().to_vec(),
             Self::Shared(secret) => secret.sign(base.as_bytes()).to_vec(),
         };
-        let signature = base64::engine::general_purpose::STANDARD.encode(signature);
         [
-            ("signature-input", format!("sig={params}")),
-            ("signature", format!("sig=:{signature}:")),
+            ("signature-input", format!("{LABEL}={params}")),
+            ("signature", signature_field(LABEL, &signature)),
         ]
     }
 }
 
+/// The list that these parameters were written of by us.
+fn covered_by(params: &str) -> InnerList {
+    match only_member(&format!("{LABEL}={params}")) {
+        Ok((_, ListEntry::InnerList(covered))) => covered,
+        _ => unreachable!("names, numbers and printable texts are a list"),
+    }
+}
+
+#[cfg(test)]
+mod rfc_vectors;
 #[cfg(test)]
 mod tests;

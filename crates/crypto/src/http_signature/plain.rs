@@ -45,11 +45,21 @@ pub(super) fn read(request: &Request<'_>, now: i64) -> Result<Presented, Signatu
     if !(1..=NONCE_CHARS_MAX).contains(&nonce.len()) || !nonce.bytes().all(printable) {
         return Err(SignatureError::Malformed);
     }
-    let signature = hex::decode(required(signature)?).map_err(|_| SignatureError::Malformed)?;
+    let text = required(signature)?;
+    let signature = hex::decode(text).map_err(|_| SignatureError::Malformed)?;
+    // In the one way to write it.
+    if hex::encode(&signature) != text {
+        return Err(SignatureError::Malformed);
+    }
     // Fields that decide what a request does and have no line.
-    if ["x-confirm-duplicate", "strongroom-version", "authorization"]
-        .iter()
-        .any(|name| request.has(name))
+    if [
+        "authorization",
+        "dpop",
+        "strongroom-version",
+        "x-confirm-duplicate",
+    ]
+    .iter()
+    .any(|name| request.has(name))
     {
         return Err(SignatureError::NotCovered);
     }

@@ -40,11 +40,13 @@ pub enum Purpose {
     Device,
     /// Stored hashes of API keys (HMAC-SHA256).
     ApiKey,
+    /// Signs the answers to signed requests (Ed25519).
+    Answer,
 }
 
 impl Purpose {
     /// Every purpose; a ring has exactly one active key for each.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Seal,
         Self::BlindIndex,
         Self::AuditMac,
@@ -55,6 +57,7 @@ impl Purpose {
         Self::Idempotency,
         Self::Device,
         Self::ApiKey,
+        Self::Answer,
     ];
 
     /// The stable name, as in documents, the database and the command line.
@@ -71,6 +74,7 @@ impl Purpose {
             Self::Idempotency => "idempotency",
             Self::Device => "device",
             Self::ApiKey => "api_key",
+            Self::Answer => "answer",
         }
     }
 
@@ -85,7 +89,7 @@ impl Purpose {
     pub const fn algorithm(self) -> &'static str {
         match self {
             Self::Seal => "XAES-256-GCM",
-            Self::AccessToken | Self::Checkpoint => "Ed25519",
+            Self::AccessToken | Self::Checkpoint | Self::Answer => "Ed25519",
             Self::Pepper => "Argon2id secret",
             Self::BlindIndex
             | Self::AuditMac
@@ -180,7 +184,9 @@ impl Key {
         );
         let prepared = match purpose {
             Purpose::Seal => Prepared::Seal(Box::new(Sealer::new(&working))),
-            Purpose::AccessToken | Purpose::Checkpoint => Prepared::Sign(Box::new(Signing::new(&working))),
+            Purpose::AccessToken | Purpose::Checkpoint | Purpose::Answer => {
+                Prepared::Sign(Box::new(Signing::new(&working)))
+            }
             Purpose::Pepper => Prepared::Pepper(SecretBytes::copy_of(&*working)),
             Purpose::BlindIndex
             | Purpose::AuditMac

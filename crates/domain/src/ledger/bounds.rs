@@ -59,7 +59,7 @@ pub struct BudgetState {
 pub struct Nonce {
     /// When the request was made, in periods of [`Nonce::PERIOD_SECS`]; old periods are forgotten as a whole.
     pub period: i64,
-    /// Keyed digest of who signed and the nonce.
+    /// Digest of who signed and the nonce.
     pub digest: [u8; 16],
 }
 

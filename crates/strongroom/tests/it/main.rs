@@ -32,5 +32,6 @@ mod races;
 mod secrets;
 mod security_events;
 mod signatures;
+mod signatures_interop;
 mod step_up;
 mod transfers;

@@ -7,15 +7,15 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use reqwest::Method;
 use serde_json::{Value, json};
 use strongroom_crypto::{
-    SecretString, SigningSecret,
-    http_signature::{Request, SigningKey, content_digest, plain_lines},
+    http_signature::{SigningKey, content_digest},
     random,
 };
 use tokio::{sync::Barrier, task::JoinSet};
 
 use crate::harness::{
-    Answer, Person, Server,
+    Answer, Engine, Person, Server,
     people::{new_key, transfer_body},
+    signed::{Signed, shared},
     stories,
 };
 
@@ -29,114 +29,12 @@ stories!(
     a_signed_request_is_refused_after_a_restart,
     what_was_changed_after_signing_is_refused,
     the_plain_scheme_is_for_keys_that_were_made_for_it,
+    every_way_to_move_money_by_a_key_needs_a_signature,
+    whoever_signs_gets_a_signed_answer_to_that_request_and_no_other,
 );
 
-/// A request that was signed and can be sent as it is, again, or changed.
-#[derive(Clone)]
-struct Signed {
-    method: Method,
-    path: String,
-    headers: Vec<(String, String)>,
-    body: Vec<u8>,
-}
-
-#[expect(clippy::disallowed_methods, reason = "a client has a clock of its own")]
-fn now() -> i64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    i64::try_from(now.unwrap().as_secs()).unwrap()
-}
-
-fn nonce() -> String {
-    format!("{:032x}", u128::from_be_bytes(random::bytes()))
-}
-
-impl Signed {
-    fn new(method: Method, path: &str, body: Option<&Value>, id: &str) -> Self {
-        let mut headers = vec![("x-api-key-id".to_owned(), id.to_owned())];
-        let body = body
-            .map(|body| serde_json::to_vec(body).unwrap())
-            .unwrap_or_default();
-        if !body.is_empty() {
-            headers.push(("content-type".to_owned(), "application/json".to_owned()));
-            headers.push(("idempotency-key".to_owned(), new_key()));
-        }
-        Self {
-            method,
-            path: path.to_owned(),
-            headers,
-            body,
-        }
-    }
-
-    fn look<T>(&self, server: &Server, look: impl FnOnce(&Request<'_>) -> T) -> T {
-        let headers: Vec<(&str, &[u8])> = self
-            .headers
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_bytes()))
-            .collect();
-        let (path, query) = match self.path.split_once('?') {
-            Some((path, query)) => (path, Some(query)),
-            None => (self.path.as_str(), None),
-        };
-        look(&Request {
-            method: self.method.as_str(),
-            authority: server.url().trim_start_matches("https://"),
-            path,
-            query,
-            headers: &headers,
-            body: &self.body,
-        })
-    }
-
-    /// After RFC 9421.
-    fn by(mut self, server: &Server, key: &SigningKey, id: &str) -> Self {
-        if !self.body.is_empty() {
-            let digest = content_digest(&self.body);
-            self.headers.push(("content-digest".to_owned(), digest));
-        }
-        let fields = self.look(server, |request| key.sign(request, id, now(), &nonce()));
-        self.headers
-            .extend(fields.map(|(name, value)| (name.to_owned(), value)));
-        self
-    }
-
-    /// By the plain scheme.
-    fn plainly(mut self, server: &Server, secret: &str, id: &str) -> Self {
-        let (timestamp, nonce) = (now().to_string(), nonce());
-        let lines = self.look(server, |request| {
-            plain_lines(request, id, &timestamp, &nonce).unwrap()
-        });
-        let mac = shared(secret).sign(lines.as_bytes());
-        let signature = mac.iter().map(|byte| format!("{byte:02x}")).collect();
-        for (name, value) in [
-            ("x-timestamp", timestamp),
-            ("x-nonce", nonce),
-            ("x-signature", signature),
-        ] {
-            self.headers.push((name.to_owned(), value));
-        }
-        self
-    }
-
-    async fn send(&self, server: &Server) -> Answer {
-        let client = server.client();
-        let request = client
-            .request(self.method.clone(), &self.path)
-            .body(self.body.clone());
-        let request = self
-            .headers
-            .iter()
-            .fold(request, |request, (name, value)| request.header(name, value));
-        client.send(request).await
-    }
-}
-
-fn shared(secret: &str) -> SigningSecret {
-    SigningSecret::of(&SecretString::from(secret.to_owned()))
-}
-
 /// A customer with money, two accounts, and a key made with this wish.
-async fn customer(server: &Server, more: Value) -> (Person, Value, Value, Answer) {
+pub(crate) async fn customer(server: &Server, more: Value) -> (Person, Value, Value, Answer) {
     let (alice, teller) = (server.customer("alice").await, server.operator("teller").await);
     let (from, to) = (alice.account("From").await, alice.account("To").await);
     teller.deposit(&from, 10_000).await.expect(201);
@@ -397,4 +295,224 @@ async fn the_plain_scheme_is_for_keys_that_were_made_for_it(server: Server) {
     let standard = wish().by(&server, &SigningKey::Shared(shared(&secret)), &id);
     standard.send(&server).await.expect(201);
     assert_eq!(alice.posted(&to).await, 200);
+}
+
+async fn every_way_to_move_money_by_a_key_needs_a_signature(server: Server) {
+    let (alice, from, to, made) = customer(&server, json!({})).await;
+    let (id, key) = (
+        made.text("id"),
+        SigningKey::Shared(shared(&made.text("signing_secret"))),
+    );
+    let placed = |minor: i64| json!({"account_id": from["id"], "to_account_id": to["id"], "amount": {"amount": minor, "currency": "EUR"}});
+    let hold = alice
+        .client
+        .post_once("/api/v1/holds", &new_key(), placed(10))
+        .await;
+    let hold = format!("/api/v1/holds/{}", hold.expect(201).text("id"));
+    let other = alice
+        .client
+        .post_once("/api/v1/holds", &new_key(), placed(10))
+        .await;
+    let other = format!("/api/v1/holds/{}", other.expect(201).text("id"));
+    let batch = json!({"mode": "atomic", "transfers": [transfer_body(&from, &to, 5)]});
+    for (path, body, status) in [
+        (TRANSFERS.to_owned(), transfer_body(&from, &to, 5), 201),
+        (
+            format!("{TRANSFERS}?dry_run=true"),
+            transfer_body(&from, &to, 5),
+            200,
+        ),
+        ("/api/v1/transfers/batch".to_owned(), batch, 200),
+        ("/api/v1/holds".to_owned(), placed(10), 201),
+        (format!("{hold}/capture"), json!({}), 200),
+        (format!("{other}/void"), Value::Null, 200),
+    ] {
+        let body = Some(&body).filter(|body| !body.is_null());
+        let mut signed = Signed::new(Method::POST, &path, body, &id);
+        let client = server.client();
+        let mut request = client
+            .request(Method::POST, &path)
+            .header("X-API-Key", made.text("key"));
+        if path.ends_with("dry_run=true") {
+            signed.headers.retain(|(name, _)| name != "idempotency-key");
+        } else {
+            request = request.header("Idempotency-Key", new_key());
+        }
+        let signed = signed.by(&server, &key, &id);
+        let request = match body {
+            Some(body) => request.json(body),
+            None => request,
+        };
+        let before = balances(&alice, &from).await;
+        client.send(request).await.refused(401, "signature_required");
+        assert_eq!(balances(&alice, &from).await, before, "{path}");
+        let answer = signed.send(&server).await.expect(status);
+        assert!(
+            signed.is_answered_by(&server, &answer).await,
+            "{path}: {answer:?}"
+        );
+        let after = balances(&alice, &from).await;
+        signed.send(&server).await.refused(401, "signature_replayed");
+        assert_eq!(balances(&alice, &from).await, after, "{path} came again");
+    }
+    // At the counter it is the same, by a key of the bank's own program.
+    let arguments = [
+        "api-key",
+        "add",
+        "--name",
+        "desk",
+        "--role",
+        "teller",
+        "--scopes",
+        "deposits:write",
+        "--json",
+    ];
+    let (ok, out, err) = server.cli(&arguments);
+    assert!(ok, "{out}{err}");
+    let made: Value = serde_json::from_str(&out).unwrap();
+    let (id, secret) = (
+        made["id"].as_str().unwrap(),
+        made["signing_secret"].as_str().unwrap(),
+    );
+    let key = SigningKey::Shared(shared(secret));
+    for path in ["/api/v1/deposits", "/api/v1/withdrawals"] {
+        let body = json!({"account_id": from["id"], "amount": {"amount": 3, "currency": "EUR"}});
+        let client = server.client();
+        let request = client
+            .request(Method::POST, path)
+            .header("X-API-Key", made["key"].as_str().unwrap())
+            .header("Idempotency-Key", new_key());
+        client
+            .send(request.json(&body))
+            .await
+            .refused(401, "signature_required");
+        let signed = Signed::new(Method::POST, path, Some(&body), id).by(&server, &key, id);
+        signed.send(&server).await.expect(201);
+        signed.send(&server).await.refused(401, "signature_replayed");
+    }
+}
+
+/// What is on an account, booked and reserved.
+async fn balances(person: &Person, account: &Value) -> Value {
+    let path = format!("/api/v1/accounts/{}", account["id"].as_str().unwrap());
+    person.client.get(&path).await.expect(200).body["balance"].clone()
+}
+
+async fn whoever_signs_gets_a_signed_answer_to_that_request_and_no_other(server: Server) {
+    let (alice, from, to, made) = customer(&server, json!({"signature_schemes": ["rfc9421", "plain"]})).await;
+    let (id, secret) = (made.text("id"), made.text("signing_secret"));
+    let key = SigningKey::Shared(shared(&secret));
+    let wish = |minor| {
+        let body = transfer_body(&from, &to, minor);
+        Signed::new(Method::POST, TRANSFERS, Some(&body), &id)
+    };
+    let (first, second) = (
+        wish(1).by(&server, &key, &id),
+        wish(1).plainly(&server, &secret, &id),
+    );
+    let told = first.send(&server).await.expect(201);
+    let plainly = second.send(&server).await.expect(201);
+    for (asked, answer, its) in [
+        (&first, &told, true),
+        (&second, &plainly, true),
+        (&second, &told, false),
+        (&first, &plainly, false),
+    ] {
+        assert_eq!(
+            asked.is_answered_by(&server, answer).await,
+            its,
+            "{asked:?} {answer:?}"
+        );
+    }
+    let mut forged = told.clone();
+    forged.bytes = String::from_utf8(told.bytes.clone())
+        .unwrap()
+        .replace("posted", "failed")
+        .into_bytes();
+    assert!(!first.is_answered_by(&server, &forged).await);
+    let forged = Answer {
+        status: 200,
+        ..told.clone()
+    };
+    assert!(!first.is_answered_by(&server, &forged).await);
+    // Refusals are answers, too; whoever did not sign gets no signature, whatever they sent.
+    let dear = wish(999_999).by(&server, &key, &id);
+    let refused = dear.send(&server).await;
+    assert_eq!(refused.code(), "insufficient_funds");
+    assert!(dear.is_answered_by(&server, &refused).await, "{refused:?}");
+    let reading = Signed::new(Method::GET, "/api/v1/accounts?limit=1", None, &id).by(&server, &key, &id);
+    let listed = reading.send(&server).await.expect(200);
+    assert!(reading.is_answered_by(&server, &listed).await, "{listed:?}");
+    let mut changed = wish(1).by(&server, &key, &id);
+    changed.path = "/api/v1/transfers/batch".to_owned();
+    for unsigned in [
+        changed.send(&server).await,
+        alice.client.get("/api/v1/accounts").await,
+    ] {
+        assert_eq!(unsigned.header("signature"), None, "{unsigned:?}");
+    }
+}
+
+mod nodes {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn on_postgres_a_signed_request_counts_once_on_all_nodes_together() {
+        let Some(first) = Server::start(Engine::Postgres).await else {
+            return;
+        };
+        let second = first.start_behind_the_same_name().await;
+        let (alice, from, to, made) = customer(&first, json!({})).await;
+        let (id, key) = (
+            made.text("id"),
+            SigningKey::Shared(shared(&made.text("signing_secret"))),
+        );
+        let wish = |path: &str, named: &Server| {
+            let body = transfer_body(&from, &to, 100);
+            let batch = json!({"mode": "independent", "transfers": [body]});
+            let body = if path == TRANSFERS { body } else { batch };
+            Signed::new(Method::POST, path, Some(&body), &id).by(named, &key, &id)
+        };
+        // Either node knows the key and takes the request; the other then refuses it.
+        for (here, there) in [(&first, &second), (&second, &first)] {
+            let signed = wish(TRANSFERS, &first);
+            signed.send(here).await.expect(201);
+            signed.send(there).await.refused(401, "signature_replayed");
+            let reading = Signed::new(Method::GET, "/api/v1/accounts", None, &id).by(&first, &key, &id);
+            reading.send(here).await.expect(200);
+            reading.send(there).await.refused(401, "signature_replayed");
+        }
+        let mut booked = 200;
+        let nodes = Arc::new([first, second]);
+        for path in [TRANSFERS, "/api/v1/transfers/batch"] {
+            for _ in 0..5 {
+                let signed = wish(path, &nodes[0]);
+                let (start, mut tasks) = (Arc::new(Barrier::new(6)), JoinSet::new());
+                for copy in 0..6 {
+                    let (nodes, signed, start) = (nodes.clone(), signed.clone(), start.clone());
+                    tasks.spawn(async move {
+                        start.wait().await;
+                        signed.send(&nodes[copy % 2]).await
+                    });
+                }
+                let answers = tasks.join_all().await;
+                let done = answers.iter().filter(|answer| answer.status < 300).count();
+                assert_eq!(done, 1, "{path}: {answers:?}");
+                for answer in answers.into_iter().filter(|answer| answer.status >= 300) {
+                    answer.refused(401, "signature_replayed");
+                }
+                booked += 100;
+                assert_eq!(alice.posted(&to).await, booked);
+            }
+        }
+        // Gone here is gone there, with the next request.
+        let path = format!("{KEYS}/{id}");
+        alice
+            .client
+            .send(alice.client.request(Method::DELETE, &path))
+            .await
+            .expect(204);
+        let late = wish(TRANSFERS, &nodes[0]);
+        late.send(&nodes[1]).await.refused(401, "signature_invalid");
+    }
 }

@@ -3,6 +3,8 @@
 //! `Authorization: Bearer` with an access token (RFC 6750), or `X-API-Key` with the key of an integration: exactly
 //! one of them, once. Everything else about it is decided in one place, the application's `authenticate`.
 
+use std::sync::Arc;
+
 use axum::extract::{FromRef, FromRequestParts, MatchedPath};
 use http::{HeaderName, StatusCode, header, request::Parts};
 use strongroom_api::codes;
@@ -16,7 +18,7 @@ use strongroom_domain::{
 
 use crate::{
     Problem,
-    layers::{Record, RequestId, SIGNED, Scope, SentBody},
+    layers::{Proved, Record, RequestId, SIGNED, Scope, SentBody, fields},
     state::AppState,
 };
 
@@ -58,7 +60,7 @@ where
 }
 
 /// Whoever the credential says, counted against the limits.
-async fn enter(parts: &Parts, bank: &Bank) -> Result<Cx, Problem> {
+async fn enter(parts: &Parts, bank: &Arc<Bank>) -> Result<Cx, Problem> {
     let record = Record::of(&parts.extensions);
     let request = record.map_or_else(RequestId::next, Record::id);
     let request = id::RequestId::from_bytes(request.bytes());
@@ -70,6 +72,9 @@ async fn enter(parts: &Parts, bank: &Bank) -> Result<Cx, Problem> {
         (outcome, _) => outcome?,
     };
     if let Some(record) = record {
+        if cx.is_signed() {
+            record.set_proved(Proved::new(bank, parts));
+        }
         record.limits().principal(record, &parts.method, &cx)?;
         record.set_principal(match cx.caller.principal {
             Principal::User(id) => id.to_string(),
@@ -85,11 +90,7 @@ async fn enter(parts: &Parts, bank: &Bank) -> Result<Cx, Problem> {
 
 /// Whoever the credential says, if they may use this listener.
 async fn established(parts: &Parts, bank: &Bank, request: id::RequestId) -> Result<Cx, Problem> {
-    let headers: Vec<(&str, &[u8])> = parts
-        .headers
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.as_bytes()))
-        .collect();
+    let headers = fields(&parts.headers);
     let credential = credential(parts, &headers)?;
     let kind = match credential {
         Credential::Bearer(_) | Credential::Browser(_) => SecurityEventKind::TokenRefused,

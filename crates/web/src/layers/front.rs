@@ -201,6 +201,9 @@ impl Front {
         }
         let mut response = inner.finish(response, &record);
         inner.settings.origins.add(origin, response.headers_mut());
+        if let Some(proved) = record.proved() {
+            response = proved.sign(response).await;
+        }
         line.end(response.status());
         response
     }

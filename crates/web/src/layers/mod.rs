@@ -22,4 +22,4 @@ pub use record::{ClientAddress, Record};
 pub use request_id::{NotARequestId, RequestId};
 pub use route::{BodyLimitLayer, BodyLimitService, RouteLayer, RouteService, body_limit};
 pub use security_headers::{API_CSP, Hsts};
-pub(crate) use signed::{SIGNED, SentBody, keep_body};
+pub(crate) use signed::{Proved, SIGNED, SentBody, fields, keep_body};

@@ -15,7 +15,7 @@ use std::{
 use axum::extract::FromRequestParts;
 use http::{Extensions, request::Parts};
 
-use super::{RequestId, route::RouteStats};
+use super::{Proved, RequestId, route::RouteStats};
 use crate::{
     BODY_BYTES_MAX, Problem,
     limits::{Charge, Limits, Traffic},
@@ -39,6 +39,7 @@ struct Inner {
     body_bytes_max: AtomicUsize,
     route: OnceLock<Arc<RouteStats>>,
     principal: OnceLock<Box<str>>,
+    proved: OnceLock<Box<Proved>>,
 }
 
 impl Record {
@@ -53,6 +54,7 @@ impl Record {
             body_bytes_max: AtomicUsize::new(BODY_BYTES_MAX),
             route: OnceLock::new(),
             principal: OnceLock::new(),
+            proved: OnceLock::new(),
         }))
     }
 
@@ -75,6 +77,16 @@ impl Record {
     /// authenticator calls this once; later calls change nothing.
     pub fn set_principal(&self, id: impl Into<Box<str>>) {
         let _ = self.0.principal.set(id.into());
+    }
+
+    /// Remembers that the request was signed by a key that counts: so is its answer.
+    pub(crate) fn set_proved(&self, proved: Proved) {
+        let _ = self.0.proved.set(Box::new(proved));
+    }
+
+    /// What the answer has to be bound to, where the request was signed.
+    pub(crate) fn proved(&self) -> Option<&Proved> {
+        self.0.proved.get().map(|proved| &**proved)
     }
 
     /// The principal, once known.

@@ -12,7 +12,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     BATCH_BODY_BYTES_MAX, Problem,
-    extract::{Auth, JsonBody},
+    extract::{JsonBody, MoneyAuth},
     layers::{Record, RequestId, body_limit},
     state::AppState,
     v1::{
@@ -37,7 +37,7 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
     responses((status = 200, description = "Decided: a result for each transfer.", body = wire::Batch)))]
 async fn create(
     State(state): State<AppState>,
-    Auth(cx): Auth,
+    MoneyAuth(cx): MoneyAuth,
     Extension(record): Extension<Record>,
     IdempotencyKey(key): IdempotencyKey,
     JsonBody(body): JsonBody<wire::CreateBatch>,

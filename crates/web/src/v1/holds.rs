@@ -22,7 +22,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     Problem,
-    extract::{Auth, JsonBody, OptionalJsonBody, QueryParams},
+    extract::{Auth, JsonBody, MoneyAuth, OptionalJsonBody, QueryParams},
     state::AppState,
     v1::{
         check::{Check, path_id},
@@ -48,7 +48,7 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
     responses((status = 201, description = "Reserved.", body = wire::Hold)))]
 async fn place(
     State(state): State<AppState>,
-    Auth(cx): Auth,
+    MoneyAuth(cx): MoneyAuth,
     IdempotencyKey(key): IdempotencyKey,
     JsonBody(body): JsonBody<wire::PlaceHold>,
 ) -> Result<Response, Problem> {
@@ -138,7 +138,7 @@ async fn read(
     responses((status = 200, description = "Paid; the hold as it was left.", body = wire::Hold)))]
 async fn capture(
     State(state): State<AppState>,
-    Auth(cx): Auth,
+    MoneyAuth(cx): MoneyAuth,
     Path(id): Path<String>,
     IdempotencyKey(key): IdempotencyKey,
     OptionalJsonBody(body): OptionalJsonBody<wire::CaptureHold>,
@@ -167,7 +167,7 @@ async fn capture(
     responses((status = 200, description = "Given back.", body = wire::Hold)))]
 async fn void(
     State(state): State<AppState>,
-    Auth(cx): Auth,
+    MoneyAuth(cx): MoneyAuth,
     Path(id): Path<String>,
     IdempotencyKey(key): IdempotencyKey,
 ) -> Result<Response, Problem> {

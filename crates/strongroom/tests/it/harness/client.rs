@@ -14,6 +14,8 @@ pub(crate) struct Answer {
     pub(crate) headers: reqwest::header::HeaderMap,
     /// Body as JSON; `null` where there is none.
     pub(crate) body: Value,
+    /// Body as it was sent.
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl Answer {
@@ -109,6 +111,7 @@ impl Client {
             status,
             headers,
             body: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+            bytes: bytes.to_vec(),
         })
     }
 

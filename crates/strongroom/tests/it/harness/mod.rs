@@ -10,6 +10,7 @@ pub(crate) mod people;
 mod place;
 pub(crate) mod problem;
 mod server;
+pub(crate) mod signed;
 
 pub(crate) use client::{Answer, Client};
 pub(crate) use people::Person;

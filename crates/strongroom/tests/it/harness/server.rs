@@ -67,11 +67,26 @@ impl Server {
         server
     }
 
+    /// The same, known to clients by the same address, as nodes behind one balancer are; asked at its own.
+    pub(crate) async fn start_behind_the_same_name(&self) -> Self {
+        // Whoever takes the port in between makes the start fail, and nothing else.
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = free.local_addr().unwrap();
+        drop(free);
+        let named = ("STRONGROOM_SERVER__PUBLIC_URL".to_owned(), self.url.clone());
+        self.start_with_more(Some(named), &address.to_string()).await
+    }
+
     /// Starts one more on the same PostgreSQL database: own data directory, same keyring.
     pub(crate) async fn start_beside(&self) -> Self {
+        self.start_with_more(None, "127.0.0.1:0").await
+    }
+
+    async fn start_with_more(&self, setting: Option<(String, String)>, listen: &str) -> Self {
         let database = self.database.clone();
         assert!(database.is_some(), "one process owns an embedded database");
         let mut settings = self.settings.clone();
+        settings.extend(setting);
         let keyring = self.data().join("keys").join("keyring");
         settings.push(("STRONGROOM_KEYS__FILE".to_owned(), keyring.display().to_string()));
         let mut server = Self {
@@ -81,7 +96,7 @@ impl Server {
             settings,
             child: None,
             url: String::new(),
-            listen: "127.0.0.1:0".to_owned(),
+            listen: listen.to_owned(),
         };
         server.resume().await;
         server
@@ -123,8 +138,16 @@ impl Server {
         self.url = url
             .expect("the server starts in time")
             .unwrap_or_else(|_| panic!("no start:\n{}", self.logged()));
-        if let Some((_, port)) = self.url.rsplit_once(':') {
-            self.listen = format!("127.0.0.1:{}", port.trim_end_matches('/'));
+        // A node behind a shared name prints that name: it is asked where it listens.
+        match self.listen.strip_suffix(":0") {
+            Some(host) => {
+                let (_, port) = self.url.rsplit_once(':').expect("a free port was named");
+                self.listen = format!("{host}:{}", port.trim_end_matches('/'));
+            }
+            None => {
+                let (_, port) = self.listen.rsplit_once(':').expect("an address has a port");
+                self.url = format!("https://localhost:{port}");
+            }
         }
         let ready = self.client().get("/readyz").await;
         assert_eq!(ready.status, 200, "{ready:?}");

@@ -38,7 +38,7 @@ static FRESH: AtomicU32 = AtomicU32::new(0);
 pub(crate) enum Credential {
     None,
     Bearer(String),
-    Key(String),
+    Key { id: String, key: String, secret: String },
 }
 
 impl Credential {
@@ -304,7 +304,12 @@ fn api_key(server: &Server, role: &str, scopes: &str) -> Credential {
     let (ok, out, err) = server.cli(&arguments);
     assert!(ok, "{out}{err}");
     let made: Value = serde_json::from_str(&out).unwrap();
-    Credential::Key(made["key"].as_str().unwrap().to_owned())
+    let text = |name: &str| made[name].as_str().unwrap().to_owned();
+    Credential::Key {
+        id: text("id"),
+        key: text("key"),
+        secret: text("signing_secret"),
+    }
 }
 
 /// A transfer of one unit between two accounts.

@@ -17,12 +17,17 @@ use std::{
 
 use reqwest::Method;
 use serde_json::Value;
+use strongroom_crypto::http_signature::SigningKey;
 
 use self::{
     cast::{Cast, Credential, Member},
     table::Row,
 };
-use crate::harness::{Answer, BUSY, Engine, Person, Server, stories};
+use crate::harness::{
+    Answer, BUSY, Engine, Person, Server,
+    signed::{Signed, shared},
+    stories,
+};
 
 /// Longest wait until the log holds everything that happened.
 const SEALED_WITHIN: Duration = Duration::from_secs(10);
@@ -239,12 +244,22 @@ async fn everybody_is_answered_as_the_table_says(server: Server) {
 
 async fn send(server: &Server, operation: &Operation, member: &Member, ask: Ask) -> Answer {
     let credential = ask.credential.as_ref().unwrap_or(&member.credential);
+    if let Credential::Key { id, secret, .. } = credential
+        && recipes::SIGNED_BY_KEYS.contains(&operation.name.as_str())
+    {
+        let mut signed = Signed::new(operation.method.clone(), &ask.path, ask.body.as_ref(), id);
+        signed
+            .headers
+            .retain(|(name, _)| ask.once || name != "idempotency-key");
+        let key = SigningKey::Shared(shared(secret));
+        return signed.by(server, &key, id).send(server).await;
+    }
     let client = server.client();
     let mut request = client.request(operation.method.clone(), &ask.path);
     request = match credential {
         Credential::None => request,
         Credential::Bearer(token) => request.bearer_auth(token),
-        Credential::Key(key) => request.header("X-API-Key", key),
+        Credential::Key { key, .. } => request.header("X-API-Key", key),
     };
     if ask.once {
         request = request.header("Idempotency-Key", crate::harness::people::new_key());

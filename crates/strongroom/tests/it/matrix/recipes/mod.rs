@@ -34,6 +34,17 @@ pub(crate) const ABOUT_OBJECTS: &[&str] = &[
     "POST /api/v1/admin/accounts",
 ];
 
+/// Operations that move money: keys sign them, so that the table shows what their scopes allow.
+pub(crate) const SIGNED_BY_KEYS: &[&str] = &[
+    "POST /api/v1/transfers",
+    "POST /api/v1/transfers/batch",
+    "POST /api/v1/holds",
+    "POST /api/v1/holds/{id}/capture",
+    "POST /api/v1/holds/{id}/void",
+    "POST /api/v1/deposits",
+    "POST /api/v1/withdrawals",
+];
+
 impl Ask {
     /// Asks for a path.
     fn to(path: impl Into<String>) -> Self {
