@@ -37,6 +37,7 @@ pub mod outbox;
 pub mod passkeys;
 pub mod people;
 pub mod personal;
+pub mod policy;
 pub mod receipts;
 pub mod record;
 pub mod refresh;
