@@ -8,6 +8,7 @@ use strongroom_domain::{
     action::Action,
     id::UserId,
     ledger::{Authority, Owned},
+    money::{Amount, Currency},
     principal::{Assurance, Principal, Role},
 };
 
@@ -17,8 +18,21 @@ use crate::{
     policy::{self, Facts, Kind},
 };
 
-/// Version of the built-in policies, as audit records name it.
-pub const POLICY_VERSION: i32 = 1;
+/// What a decision may depend on besides who asks for what.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct About {
+    /// How much would move, of which currency.
+    pub money: Option<(Amount, Currency)>,
+}
+
+impl About {
+    /// So much would move.
+    pub const fn money(amount: Amount, currency: Currency) -> Self {
+        Self {
+            money: Some((amount, currency)),
+        }
+    }
+}
 
 /// What an action is about, with what the decision needs of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,16 +62,27 @@ impl Permit {
 /// `unauthenticated` for nobody; `not_found` where somebody else's thing must look like no thing; `forbidden`
 /// otherwise.
 pub fn authorize(cx: &Cx, action: Action, resource: Resource) -> Result<Permit, Error> {
+    authorize_about(cx, action, resource, About::default())
+}
+
+/// Allows or refuses, with what the decision may depend on besides.
+///
+/// # Errors
+/// As [`authorize`].
+pub fn authorize_about(cx: &Cx, action: Action, resource: Resource, about: About) -> Result<Permit, Error> {
     if cx.caller.principal == Principal::Anonymous {
         return Err(Error::unauthenticated());
     }
-    let scope = decide(cx, action, resource).ok_or_else(|| refusal(cx, resource))?;
+    let scope = decide(cx, action, resource, about).ok_or_else(|| refusal(cx, resource))?;
     Ok(Permit {
         authority: Authority {
             caller: cx.caller,
             action,
             scope,
-            policy: POLICY_VERSION,
+            policy: cx
+                .in_force
+                .as_ref()
+                .map_or(policy::BUILT_IN_VERSION, |in_force| in_force.version),
             epoch: cx.epoch,
         },
     })
@@ -83,7 +108,7 @@ fn refusal(cx: &Cx, resource: Resource) -> Error {
 
 /// Asks the policies, and bounds what they may give away: who does not work for the bank never gets a permit beyond
 /// the own things, whatever a policy says.
-fn decide(cx: &Cx, action: Action, resource: Resource) -> Option<Owned> {
+fn decide(cx: &Cx, action: Action, resource: Resource, about: About) -> Option<Owned> {
     let kind = match cx.caller.principal {
         Principal::Anonymous => return None,
         Principal::User(_) => Kind::User,
@@ -105,10 +130,17 @@ fn decide(cx: &Cx, action: Action, resource: Resource) -> Option<Owned> {
             Assurance::Aal2 => 2,
         },
         origin: cx.caller.origin.name(),
+        zone: cx.in_force.as_ref().map(|in_force| &in_force.zone),
         scopes: cx.rights.scopes.as_deref(),
+        address: cx.address,
+        amount: about.money.map(|(amount, _)| amount.minor()),
+        currency: about.money.as_ref().map(|(_, currency)| currency.code()),
         ..Facts::new(kind, &cx.rights.roles, action, cx.now())
     };
-    let policies = policy::built_in().ok()?;
+    let policies = match &cx.in_force {
+        Some(in_force) => &in_force.policies,
+        None => policy::built_in().ok()?,
+    };
     if !policies.decide(&facts).allowed {
         return None;
     }

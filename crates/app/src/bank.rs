@@ -21,6 +21,7 @@ use crate::{
     ledger_check::LedgerCheck,
     ledger_writer::{LedgerWriter, WriterSettings},
     people::People,
+    policy::Book,
     record::RecordSigner,
     sealer::LogKeeper,
 };
@@ -61,6 +62,8 @@ pub struct Bank {
     /// Nor does the account behind a number.
     pub(crate) numbers: Cache<Iban, AccountId>,
     pub(crate) identity: Identity,
+    /// What every decision about people and integrations is taken under.
+    pub(crate) policies: Book,
     pub(crate) checkpoints: Arc<Checkpoints>,
     pub(crate) check: LedgerCheck,
     _keeper: LogKeeper,
@@ -105,6 +108,7 @@ impl Bank {
             people: People::new(store.clone(), ring.clone()),
             owners: Cache::new(FACTS_CACHED_MAX),
             numbers: Cache::new(FACTS_CACHED_MAX),
+            policies: Book::new(zone.clone()).map_err(Error::internal)?,
             keyed: ring.idempotency(),
             identity: Identity::new(&ring, &settings.identity)?,
             store,

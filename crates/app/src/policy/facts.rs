@@ -1,13 +1,13 @@
 //! What a decision is about, and the form in which the evaluator takes it.
 
+use std::net::IpAddr;
+
 use cedar_policy::{Context, EntityId, EntityTypeName, EntityUid, Request, RestrictedExpression};
+use jiff::tz::TimeZone;
+use serde_json::{Value, json};
 use strongroom_domain::{action::Action, principal::Role, time::Timestamp};
 
 use super::PolicyError;
-
-const SECONDS_PER_DAY: i64 = 24 * 60 * 60;
-/// 1 January 1970 was a Thursday, the fourth day of the week.
-const WEEKDAY_OF_EPOCH: i64 = 3;
 
 /// What kind of principal asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,6 +20,25 @@ pub enum Kind {
     Job,
     /// Whoever holds the data directory.
     Cli,
+}
+
+impl Kind {
+    const ALL: [Self; 4] = [Self::User, Self::ApiKey, Self::Job, Self::Cli];
+
+    /// The stable name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::ApiKey => "api_key",
+            Self::Job => "job",
+            Self::Cli => "cli",
+        }
+    }
+
+    /// Reads the stable name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
 }
 
 /// The facts of one decision. What is absent matches no condition.
@@ -41,14 +60,16 @@ pub struct Facts<'a> {
     pub origin: &'a str,
     /// When the request arrived.
     pub now: Timestamp,
+    /// Where days begin; UTC when absent.
+    pub zone: Option<&'a TimeZone>,
     /// The scopes of a key.
     pub scopes: Option<&'a [String]>,
     /// Where the operator works.
     pub department: Option<&'a str>,
     /// Which department the thing belongs to.
     pub resource_department: Option<&'a str>,
-    /// Where the request came from: an address in text form.
-    pub address: Option<&'a str>,
+    /// Where the request came from.
+    pub address: Option<IpAddr>,
     /// How much would move, in minor units of the currency.
     pub amount: Option<i64>,
     /// Of which currency.
@@ -69,6 +90,7 @@ impl<'a> Facts<'a> {
             assurance: 0,
             origin: "api",
             now,
+            zone: None,
             scopes: None,
             department: None,
             resource_department: None,
@@ -191,25 +213,60 @@ impl Names {
     }
 }
 
+/// Day of the week (1 is Monday) and minute of the day, where the bank is.
+fn local(facts: &Facts<'_>) -> Option<(i64, i64)> {
+    let at = jiff::Timestamp::from_microsecond(facts.now.micros()).ok()?;
+    let zoned = at.to_zoned(facts.zone.cloned().unwrap_or(TimeZone::UTC));
+    let minute = i64::from(zoned.hour()) * 60 + i64::from(zoned.minute());
+    Some((i64::from(zoned.weekday().to_monday_one_offset()), minute))
+}
+
+/// Addresses that mean the same are the same: IPv4 in IPv6 is IPv4.
+fn address(facts: &Facts<'_>) -> Option<String> {
+    Some(facts.address?.to_canonical().to_string())
+}
+
 fn value(facts: &Facts<'_>, attribute: Attribute) -> Option<RestrictedExpression> {
     let text = |text: &str| RestrictedExpression::new_string(text.to_owned());
-    let seconds = facts.now.seconds();
     Some(match attribute {
         Attribute::Own => RestrictedExpression::new_bool(facts.own),
         Attribute::Assurance => RestrictedExpression::new_long(facts.assurance),
         Attribute::Origin => text(facts.origin),
-        Attribute::Now => RestrictedExpression::new_long(seconds),
-        Attribute::Weekday => {
-            let days = seconds.div_euclid(SECONDS_PER_DAY);
-            RestrictedExpression::new_long(days.saturating_add(WEEKDAY_OF_EPOCH).rem_euclid(7) + 1)
-        }
-        Attribute::Minute => RestrictedExpression::new_long(seconds.rem_euclid(SECONDS_PER_DAY) / 60),
+        Attribute::Now => RestrictedExpression::new_long(facts.now.seconds()),
+        Attribute::Weekday => RestrictedExpression::new_long(local(facts)?.0),
+        Attribute::Minute => RestrictedExpression::new_long(local(facts)?.1),
         Attribute::Scopes => RestrictedExpression::new_set(facts.scopes?.iter().map(|scope| text(scope))),
         Attribute::Department => text(facts.department?),
         Attribute::ResourceDepartment => text(facts.resource_department?),
-        Attribute::Address => RestrictedExpression::new_ip(facts.address?),
+        Attribute::Address => RestrictedExpression::new_ip(address(facts)?),
         Attribute::Amount => RestrictedExpression::new_long(facts.amount?),
         Attribute::Currency => text(facts.currency?),
         Attribute::AccountState => text(facts.account_state?),
     })
+}
+
+/// The facts that somebody wants, as people read them; those that are absent are not there.
+pub(super) fn told(facts: &Facts<'_>, wanted: Wanted) -> serde_json::Map<String, Value> {
+    let one = |attribute: Attribute| -> Option<Value> {
+        Some(match attribute {
+            Attribute::Own => json!(facts.own),
+            Attribute::Assurance => json!(facts.assurance),
+            Attribute::Origin => json!(facts.origin),
+            Attribute::Now => json!(facts.now.seconds()),
+            Attribute::Weekday => json!(local(facts)?.0),
+            Attribute::Minute => json!(local(facts)?.1),
+            Attribute::Scopes => json!(facts.scopes?),
+            Attribute::Department => json!(facts.department?),
+            Attribute::ResourceDepartment => json!(facts.resource_department?),
+            Attribute::Address => json!(address(facts)?),
+            Attribute::Amount => json!(facts.amount?),
+            Attribute::Currency => json!(facts.currency?),
+            Attribute::AccountState => json!(facts.account_state?),
+        })
+    };
+    Attribute::ALL
+        .iter()
+        .filter(|attribute| wanted.has(**attribute))
+        .filter_map(|attribute| Some((attribute.name().to_owned(), one(*attribute)?)))
+        .collect()
 }

@@ -10,21 +10,32 @@
 //! evaluation that fails decides no, whichever policy it was.
 
 mod facts;
+mod force;
+mod question;
+mod rails;
 mod schema;
 mod slice;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{Arc, LazyLock, PoisonError, RwLock},
 };
 
 use cedar_policy::{Authorizer, Decision, Entities, PolicySet, ValidationMode, Validator};
 use strongroom_domain::action::Action;
 
-pub use self::facts::{Facts, Kind};
 use self::{
     facts::Names,
     slice::{Holder, Parsed, Slice},
+};
+pub use self::{
+    facts::{Facts, Kind},
+    force::InForce,
+    question::{Asker, Case, Circumstances, Question, Thing},
+};
+pub(crate) use self::{
+    force::{BUILT_IN_VERSION, Book},
+    rails::broken_rail,
 };
 
 const GUARDRAILS: &str = include_str!("../../policies/guardrails.cedar");
@@ -57,6 +68,17 @@ pub struct Verdict {
     pub failed: bool,
 }
 
+/// A decision with everything that went into it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Explanation {
+    /// What it came to.
+    pub verdict: Verdict,
+    /// The policies that could apply, by name and effect (`permit`, `forbid`).
+    pub applicable: Vec<(String, &'static str)>,
+    /// The facts that these ask for; an absent one is not there.
+    pub facts: serde_json::Map<String, serde_json::Value>,
+}
+
 /// A set of policies, ready to decide.
 #[derive(Debug)]
 pub struct Policies {
@@ -66,26 +88,50 @@ pub struct Policies {
     slices: RwLock<HashMap<(Holder, Action), Arc<Slice>>>,
 }
 
-static BUILT_IN: LazyLock<Result<Policies, PolicyError>> = LazyLock::new(|| Policies::parse(&[]));
+static BUILT_IN: LazyLock<Result<Arc<Policies>, PolicyError>> =
+    LazyLock::new(|| Policies::of(&[]).map(Arc::new));
 
 /// The policies that the program brings along.
 ///
 /// # Errors
 /// Never in a build whose tests passed.
-pub fn built_in() -> Result<&'static Policies, PolicyError> {
+pub fn built_in() -> Result<&'static Arc<Policies>, PolicyError> {
     BUILT_IN.as_ref().map_err(Clone::clone)
 }
 
+/// Digest of the policies that the program brings along.
+pub(crate) fn built_in_digest() -> [u8; 32] {
+    strongroom_crypto::token::fingerprint(&[GUARDRAILS, BUILTIN].concat())
+}
+
 impl Policies {
-    /// The built-in policies and more texts. The guardrails are always among them.
+    /// The built-in policies and more texts, numbered.
+    ///
+    /// # Errors
+    /// As [`Self::of`].
+    pub fn parse(more: &[&str]) -> Result<Self, PolicyError> {
+        let labels: Vec<String> = (1..=more.len()).map(|number| number.to_string()).collect();
+        let more: Vec<_> = labels
+            .iter()
+            .map(String::as_str)
+            .zip(more.iter().copied())
+            .collect();
+        Self::of(&more)
+    }
+
+    /// The built-in policies and an author's texts, each with a label that goes in front of the names of its policies.
+    /// The guardrails are always among them.
     ///
     /// # Errors
     /// [`PolicyError`], for the first text that does not fit.
-    pub fn parse(more: &[&str]) -> Result<Self, PolicyError> {
+    pub fn of(more: &[(&str, &str)]) -> Result<Self, PolicyError> {
         let schema = schema::schema()?;
         let validator = Validator::new(schema);
         let mut parsed = Vec::new();
-        for (number, text) in [GUARDRAILS, BUILTIN].iter().chain(more).enumerate() {
+        let mut names = BTreeSet::new();
+        let own = [GUARDRAILS, BUILTIN].map(|text| (None, text));
+        let authors = more.iter().map(|(label, text)| (Some(*label), *text));
+        for (label, text) in own.into_iter().chain(authors) {
             let set: PolicySet = text
                 .parse()
                 .map_err(|error: cedar_policy::ParseErrors| PolicyError::Syntax(error.to_string()))?;
@@ -94,7 +140,13 @@ impl Policies {
                 return Err(PolicyError::Schema(error.to_string()));
             }
             for policy in set.policies() {
-                parsed.push(Parsed::read(policy, number)?);
+                let policy = Parsed::read(policy, label)?;
+                // Two of one name could not be in one slice.
+                if !names.insert(policy.name().to_owned()) {
+                    let name = policy.name().to_owned();
+                    return Err(PolicyError::Shape(name, "two policies have this name"));
+                }
+                parsed.push(policy);
             }
         }
         Ok(Self {
@@ -137,6 +189,24 @@ impl Policies {
             allowed: response.decision() == Decision::Allow,
             reasons,
             failed: false,
+        }
+    }
+
+    /// Decides, and tells everything that went into it.
+    pub fn explain(&self, facts: &Facts<'_>) -> Explanation {
+        let holder = Holder::of(facts);
+        Explanation {
+            verdict: self.decide(facts),
+            applicable: self
+                .parsed
+                .iter()
+                .filter(|policy| policy.applies(holder, facts.action))
+                .map(|policy| (policy.name().to_owned(), policy.effect()))
+                .collect(),
+            facts: self
+                .slice(facts)
+                .map(|slice| facts::told(facts, slice.wanted))
+                .unwrap_or_default(),
         }
     }
 

@@ -37,6 +37,7 @@ pub(super) const GROUPS: &[&str] = &[
     OWN_LOGIN,
     MONEY,
     NOT_MONEY,
+    CHANGES,
     UNSCOPED,
     "accounts:read",
     "accounts:write",
@@ -47,6 +48,7 @@ pub(super) const GROUPS: &[&str] = &[
 const OWN_LOGIN: &str = "own-login";
 const MONEY: &str = "money";
 const NOT_MONEY: &str = "not-money";
+const CHANGES: &str = "changes";
 const UNSCOPED: &str = "unscoped";
 
 pub(super) fn schema() -> Result<Schema, PolicyError> {
@@ -78,9 +80,35 @@ pub(super) fn groups(action: Action) -> impl Iterator<Item = &'static str> {
         None => Some(UNSCOPED),
         scope => scope,
     };
-    [is_own_login(action).then_some(OWN_LOGIN), Some(money), scope]
-        .into_iter()
-        .flatten()
+    [
+        is_own_login(action).then_some(OWN_LOGIN),
+        Some(money),
+        (!reads(action)).then_some(CHANGES),
+        scope,
+    ]
+    .into_iter()
+    .flatten()
+}
+
+/// What leaves everything as it is. Whatever is added to the actions is a change until it is named here.
+pub(super) const fn reads(action: Action) -> bool {
+    matches!(
+        action,
+        Action::AccountRead
+            | Action::AccountList
+            | Action::TransferRead
+            | Action::HoldRead
+            | Action::LedgerInspect
+            | Action::AuditRead
+            | Action::SecurityEventRead
+            | Action::BlockRead
+            | Action::DeskEnter
+            | Action::UserRead
+            | Action::SessionRead
+            | Action::ApiKeyRead
+            | Action::ApprovalRead
+            | Action::PolicyRead
+    )
 }
 
 const fn scope_of(action: Action) -> Option<&'static str> {
@@ -96,7 +124,7 @@ const fn scope_of(action: Action) -> Option<&'static str> {
     }
 }
 
-const fn moves_money(action: Action) -> bool {
+pub(super) const fn moves_money(action: Action) -> bool {
     matches!(
         action,
         Action::TransferCreate

@@ -65,11 +65,12 @@ pub(super) struct Parsed {
 }
 
 impl Parsed {
-    /// Takes a policy of a text apart. The number of the text keeps names of different texts apart.
-    pub(super) fn read(policy: &Policy, number: usize) -> Result<Self, PolicyError> {
-        let name = policy
+    /// Takes a policy of a text apart. Policies of an author carry the label of their text in front of their own name.
+    pub(super) fn read(policy: &Policy, label: Option<&str>) -> Result<Self, PolicyError> {
+        let own = policy
             .annotation("id")
-            .map_or_else(|| format!("{number}.{}", policy.id()), str::to_owned);
+            .map_or_else(|| policy.id().to_string(), str::to_owned);
+        let name = label.map_or_else(|| own.clone(), |label| format!("{label}/{own}"));
         let refuse = |why| PolicyError::Shape(name.clone(), why);
         let mut json = policy
             .to_json()
@@ -77,6 +78,9 @@ impl Parsed {
         let conditions = json["conditions"].clone();
         check_conditions(&conditions).map_err(refuse)?;
         let who = who(&policy.principal_constraint()).map_err(refuse)?;
+        if label.is_some() && matches!(who.kind, Some(Kind::Job | Kind::Cli)) {
+            return Err(refuse("an author's policies are about people and integrations"));
+        }
         let actions = match policy.action_constraint() {
             ActionConstraint::Any => None,
             ActionConstraint::Eq(action) => Some(vec![id(&action)]),
@@ -103,7 +107,19 @@ impl Parsed {
         })
     }
 
-    fn applies(&self, holder: Holder, action: Action) -> bool {
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// `permit` or `forbid`.
+    pub(super) const fn effect(&self) -> &'static str {
+        match self.effect {
+            Effect::Permit => "permit",
+            Effect::Forbid => "forbid",
+        }
+    }
+
+    pub(super) fn applies(&self, holder: Holder, action: Action) -> bool {
         let named = |name: &String| name == action.name() || groups(action).any(|group| group == name);
         self.who.kind.is_none_or(|kind| kind == holder.kind)
             && self.who.role.as_ref().is_none_or(|role| holder.holds(role))

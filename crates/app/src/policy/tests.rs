@@ -3,7 +3,11 @@
 use proptest::prelude::*;
 use strongroom_domain::principal::Role;
 
-use super::{facts::Attribute, schema::GROUPS, *};
+use super::{
+    facts::Attribute,
+    schema::{GROUPS, reads},
+    *,
+};
 
 const NOW: strongroom_domain::time::Timestamp =
     strongroom_domain::time::Timestamp::from_micros(1_795_000_000_000_000);
@@ -29,21 +33,36 @@ mod by_hand {
         if facts.kind == Kind::User && facts.action == Action::AccountOpenFor && facts.own {
             return false;
         }
+        let (auditor, admin) = (
+            facts.roles.contains(&Role::Auditor),
+            facts.roles.contains(&Role::Admin),
+        );
+        let holds_roles = matches!(facts.kind, Kind::User | Kind::ApiKey);
+        if holds_roles
+            && !facts.own
+            && (auditor && !reads(facts.action) || admin && moves_money(facts.action))
+        {
+            return false;
+        }
         if facts.kind == Kind::ApiKey && !scope_allows(facts) {
             return false;
         }
         match facts.kind {
-            Kind::Job | Kind::Cli => !matches!(
-                facts.action,
-                Action::TransferCreate
-                    | Action::DepositCreate
-                    | Action::WithdrawalCreate
-                    | Action::HoldPlace
-                    | Action::HoldCapture
-                    | Action::HoldVoid
-            ),
+            Kind::Job | Kind::Cli => !moves_money(facts.action),
             Kind::User | Kind::ApiKey => facts.roles.iter().any(|role| role_allows(*role, facts)),
         }
+    }
+
+    fn moves_money(action: Action) -> bool {
+        matches!(
+            action,
+            Action::TransferCreate
+                | Action::DepositCreate
+                | Action::WithdrawalCreate
+                | Action::HoldPlace
+                | Action::HoldCapture
+                | Action::HoldVoid
+        )
     }
 
     fn scope_allows(facts: &Facts<'_>) -> bool {
@@ -118,7 +137,7 @@ mod by_hand {
             ),
             Role::Auditor => matches!(
                 action,
-                LedgerInspect | AuditRead | SecurityEventRead | BlockRead | ApprovalRead
+                LedgerInspect | AuditRead | SecurityEventRead | BlockRead | ApprovalRead | PolicyRead
             ),
             Role::Admin => matches!(
                 action,
@@ -137,6 +156,9 @@ mod by_hand {
                     | ApprovalRequest
                     | ApprovalDecide
                     | ApprovalRead
+                    | PolicyRead
+                    | PolicyWrite
+                    | PolicyActivate
                     | KeyManage
             ),
             Role::Customer | Role::Support => false,
@@ -214,7 +236,7 @@ fn a_forbid_wins_over_every_permit_whatever_their_order() {
     assert!(teller(&[permit], |_| ()).allowed);
     for order in [[forbid, permit], [permit, forbid]] {
         let verdict = teller(&order, |_| ());
-        assert_eq!((verdict.allowed, verdict.reasons), (false, vec!["no".to_owned()]));
+        assert_eq!((verdict.allowed, verdict.reasons.len()), (false, 1));
     }
 }
 
@@ -290,8 +312,11 @@ fn conditions_by_department_time_network_amount_and_state_hold_at_their_bounds()
 
     let network = r#"forbid (principal in Role::"operator", action, resource) unless {
         context has address && (context.address.isInRange(ip("10.1.0.0/16")) || context.address.isInRange(ip("fd00::/8"))) };"#;
-    let from = |address| teller(&[network], |facts| facts.address = address).allowed;
-    assert!(from(Some("10.1.255.255")) && from(Some("fd12::1")));
+    let from = |address: Option<&str>| {
+        let address = address.map(|text| text.parse().unwrap());
+        teller(&[network], |facts| facts.address = address).allowed
+    };
+    assert!(from(Some("10.1.255.255")) && from(Some("::ffff:10.1.2.3")) && from(Some("fd12::1")));
     assert!(!from(Some("10.2.0.0")) && !from(Some("2001:db8::1")) && !from(None));
 
     let amount = r#"forbid (principal in Role::"teller", action, resource) unless {

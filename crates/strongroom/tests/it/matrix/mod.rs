@@ -52,6 +52,8 @@ const WITHOUT_A_RECORD: &[(&str, &str)] = &[
         "POST /api/v1/me/mfa/totp",
         "a secret that counts for nothing until it is confirmed",
     ),
+    ("POST /api/v1/admin/policies/validate", "told, and nothing kept"),
+    ("POST /api/v1/admin/policies/simulate", "told, and nothing kept"),
     ("POST /api/v1/auth/password/strength", "told, and nothing kept"),
     ("POST /api/v1/auth/password/generate", "told, and nothing kept"),
 ];
