@@ -370,19 +370,23 @@ mod on_two_nodes {
         };
         let second = first.start_beside().await;
         let desk = Desk::of(&first).await;
-        let (mut teller, _, account) = counter(&first).await;
-        for _ in 0..3 {
-            let there = teller.clone();
-            teller.client = second.client().with_token(there.client.token());
-            freeze(&there, &account).await.expect(200);
-            freeze(&teller, &account).await.expect(200);
-            let id = desk.put_in_force(NO_FREEZE).await;
-            freeze(&teller, &account).await.refused(403, "forbidden");
-            freeze(&there, &account).await.refused(403, "forbidden");
-            let asked = desk.ask(&id, "deactivate", json!({})).await.expect(202);
+        let here = first.customer("alice").await;
+        let id = here.account("Main").await["id"].as_str().unwrap().to_owned();
+        let there = second.login(&here.email, &here.password).await;
+        let rename = |person: &Person| {
+            let (client, path) = (person.client.clone(), format!("/api/v1/accounts/{id}"));
+            async move { client.patch(&path, json!({"name": "Renamed"})).await }
+        };
+        let text = r#"forbid (principal in Role::"customer", action == Action::"account.rename", resource);"#;
+        for _ in 0..5 {
+            rename(&here).await.expect(200);
+            rename(&there).await.expect(200);
+            let policy = desk.put_in_force(text).await;
+            rename(&there).await.refused(404, "account_not_found");
+            rename(&here).await.refused(404, "account_not_found");
+            let asked = desk.ask(&policy, "deactivate", json!({})).await.expect(202);
             desk.approve(&asked).await.expect(200);
-            freeze(&teller, &account).await.expect(200);
-            teller = there;
+            rename(&there).await.expect(200);
         }
     }
 }
