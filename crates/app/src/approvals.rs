@@ -29,7 +29,7 @@ use crate::{
     cx::Cx,
     error::{Error, Kind},
     operators::{NewOperator, OperatorAdded},
-    policies::{POLICIES_MOVED, PreparedChange},
+    policy_changes::{POLICIES_MOVED, PreparedChange},
     record::Entry,
     step_up::require_recent_login,
 };

@@ -442,7 +442,7 @@ impl Bank {
         Ok(
             Cx::new(caller, rights, live.assurance, arrival.request, now, epoch)
                 .with_proofs(live.proofs)
-                .from_address(arrival.address)
+                .at_address(arrival.address)
                 .under(self.policies.current()),
         )
     }
@@ -554,5 +554,5 @@ fn key_cx(key: ApiKeyId, live: &LiveKey, arrival: Arrival, now: Timestamp, epoch
     let rights = live.rights.clone();
     Cx::new(caller, rights, Assurance::Aal2, arrival.request, now, epoch)
         .with_bounds(live.bounds.clone())
-        .from_address(arrival.address)
+        .at_address(arrival.address)
 }

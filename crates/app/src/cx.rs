@@ -109,7 +109,7 @@ impl Cx {
 
     /// The same call from this address.
     #[must_use]
-    pub(crate) const fn from_address(mut self, address: Option<IpAddr>) -> Self {
+    pub(crate) const fn at_address(mut self, address: Option<IpAddr>) -> Self {
         self.address = address;
         self
     }

@@ -48,6 +48,7 @@ pub mod people;
 pub mod personal;
 pub mod policies;
 pub mod policy;
+pub mod policy_changes;
 pub mod receipts;
 pub mod record;
 pub mod refresh;

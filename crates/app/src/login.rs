@@ -294,7 +294,7 @@ impl Bank {
         let rights = Arc::new(Rights { roles, scopes: None });
         let epoch = self.caught_up().await?;
         Ok(Cx::new(caller, rights, assurance, cx.request, cx.now(), epoch)
-            .from_address(cx.address)
+            .at_address(cx.address)
             .under(self.policies.current()))
     }
 

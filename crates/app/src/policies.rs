@@ -1,9 +1,9 @@
 //! Policies of the bank's own: written as drafts, checked, put in force by one administrator and another.
 //!
 //! A text never changes; a new one is a revision, and going back is putting an earlier revision in force. What comes in
-//! force is a whole set: it is parsed together, its stored test cases are asked, the guardrails are looked for over the whole
-//! grid, and whoever approves must still be able to take it back. All of it before the commit that moves the epoch, from
-//! which on every node decides under it.
+//! force is a whole set: it is parsed together, its stored test cases are asked, the guardrails are looked for over the
+//! whole grid, and whoever approves must still be able to take it back. All of it before the commit that moves the
+//! epoch, from which on every node decides under it.
 
 use std::sync::Arc;
 
@@ -11,12 +11,12 @@ use strongroom_crypto::token::fingerprint;
 use strongroom_domain::{
     action::Action,
     audit::{Details, Object},
-    id::{ApprovalId, PolicyId},
+    id::PolicyId,
     time::Timestamp,
 };
 pub use strongroom_store::identity::{PolicyRow, RevisionRow};
 use strongroom_store::{
-    Revoked, Scope, StoreError, WriteTx,
+    Scope, StoreError,
     identity::{MembersRow, NewRevision, POLICIES_MAX},
 };
 
@@ -25,7 +25,7 @@ use crate::{
     bank::Bank,
     cx::Cx,
     error::{Error, Kind},
-    policy::{Case, Explanation, InForce, Policies, Question, broken_rail, built_in_digest},
+    policy::{Case, Explanation, InForce, Policies, Question, broken_rail},
     record::Entry,
     step_up::require_recent_login,
 };
@@ -38,18 +38,6 @@ pub const CASES_MAX: usize = 200;
 pub const NAME_BYTES_MAX: usize = 64;
 /// Revisions that are listed with a policy.
 const REVISIONS_SHOWN_MAX: u32 = 50;
-/// What a person must still be able to do to take a set of policies back.
-const TO_TAKE_BACK: [Action; 6] = [
-    Action::DeskEnter,
-    Action::PolicyRead,
-    Action::PolicyActivate,
-    Action::ApprovalRequest,
-    Action::ApprovalRead,
-    Action::ApprovalDecide,
-];
-/// Other policies came in force while these were looked at.
-pub(crate) const POLICIES_MOVED: &str = "policies_moved";
-
 /// A text that is not in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Draft {
@@ -88,28 +76,6 @@ pub struct Simulated {
     pub explanation: Explanation,
 }
 
-/// What somebody asks to be put in force or out of it.
-#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
-struct ChangeRequest {
-    change: String,
-    policy: String,
-    name: String,
-    revision: i64,
-    digest: String,
-}
-
-const ACTIVATE: &str = "activate";
-const DEACTIVATE: &str = "deactivate";
-
-/// A set of policies that was found good.
-pub(crate) struct PreparedChange {
-    base: i64,
-    members: Vec<(PolicyId, i64)>,
-    policy: PolicyId,
-    revision: i64,
-    activates: bool,
-}
-
 fn name_taken() -> Error {
     Error::new(
         Kind::Conflict,
@@ -122,19 +88,11 @@ fn is_active() -> Error {
     Error::new(Kind::Conflict, "policy_active", "The policy is in force.")
 }
 
-fn moved() -> Error {
-    Error::new(
-        Kind::Conflict,
-        POLICIES_MOVED,
-        "Other policies came in force meanwhile.",
-    )
-}
-
-fn refused(code: &'static str, detail: String) -> Error {
+pub(crate) fn refused(code: &'static str, detail: String) -> Error {
     Error::new(Kind::Rejected, code, detail)
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -143,11 +101,11 @@ fn is_name(text: &str) -> bool {
     (1..=NAME_BYTES_MAX).contains(&text.len()) && text.bytes().all(known)
 }
 
-fn cases_of(revision: &RevisionRow) -> Result<Vec<Case>, Error> {
+pub(crate) fn cases_of(revision: &RevisionRow) -> Result<Vec<Case>, Error> {
     serde_json::from_str(&revision.tests).map_err(Error::internal)
 }
 
-fn labelled(members: &[RevisionRow]) -> Vec<(&str, &str)> {
+pub(crate) fn labelled(members: &[RevisionRow]) -> Vec<(&str, &str)> {
     members
         .iter()
         .map(|member| (member.name.as_str(), member.text.as_str()))
@@ -155,7 +113,11 @@ fn labelled(members: &[RevisionRow]) -> Vec<(&str, &str)> {
 }
 
 /// The cases that do not come out as written.
-fn failing<'a>(in_force: &InForce, cases: &'a [Case], now: Timestamp) -> impl Iterator<Item = &'a Case> {
+pub(crate) fn failing<'a>(
+    in_force: &InForce,
+    cases: &'a [Case],
+    now: Timestamp,
+) -> impl Iterator<Item = &'a Case> {
     let outcomes: Vec<bool> = cases
         .iter()
         .map(|case| {
@@ -170,35 +132,6 @@ fn failing<'a>(in_force: &InForce, cases: &'a [Case], now: Timestamp) -> impl It
         .zip(outcomes)
         .filter(|(_, passed)| !passed)
         .map(|(case, _)| case)
-}
-
-/// Whether these may be in force: the guardrails hold, every stored case comes out as written, and the caller can take
-/// them back.
-fn check_set(cx: &Cx, in_force: &Arc<InForce>, members: &[RevisionRow]) -> Result<(), Error> {
-    if let Some(found) = broken_rail(&in_force.policies, cx.now()) {
-        let detail = format!("The policies would decide what a guardrail forbids: {found}.");
-        return Err(refused("policy_breaks_guardrail", detail));
-    }
-    for member in members {
-        let cases = cases_of(member)?;
-        if let Some(case) = failing(in_force, &cases, cx.now()).next() {
-            let detail = format!(
-                "A test case of the policy {} does not come out as written: {}.",
-                member.name, case.name
-            );
-            return Err(refused("policy_tests_failed", detail));
-        }
-    }
-    let then = cx.clone().under(in_force.clone());
-    let locked_out = TO_TAKE_BACK
-        .iter()
-        .any(|action| authorize(&then, *action, Resource::Bank).is_err());
-    // The host is bound by no author's policies, and can always take them back.
-    if locked_out && cx.in_force.is_some() {
-        let detail = "Under these policies you could not take them back.";
-        return Err(refused("policy_locks_out", detail.to_owned()));
-    }
-    Ok(())
 }
 
 impl Bank {
@@ -444,138 +377,6 @@ impl Bank {
             explanation: in_force.policies.explain(&known.facts(&in_force.zone)),
         })
     }
-
-    /// Asks for a policy to be put in force, with its newest text or an earlier one, or to be put out of force. Another
-    /// administrator decides.
-    ///
-    /// # Errors
-    /// `not_found`; what an activation is refused for: `policy_tests_failed`, `policy_breaks_guardrail`,
-    /// `policy_locks_out`; `policy_not_active`; `forbidden`; `step_up_required` without a fresh login.
-    pub async fn ask_for_policy_change(
-        self: &Arc<Self>,
-        cx: &Cx,
-        policy: PolicyId,
-        activates: bool,
-        revision: Option<i64>,
-    ) -> Result<ApprovalId, Error> {
-        let cx = cx.clone();
-        self.detached(move |bank| async move {
-            authorize(&cx, Action::PolicyActivate, Resource::Bank)?;
-            require_recent_login(&cx)?;
-            let row = bank.store.policy(policy).await?.filter(|row| !row.deleted);
-            let row = row.ok_or_else(Error::not_found)?;
-            let number = if activates {
-                revision.unwrap_or(row.newest)
-            } else {
-                row.active.ok_or_else(not_active)?
-            };
-            let found = bank.revision(policy, number).await?;
-            let request = ChangeRequest {
-                change: (if activates { ACTIVATE } else { DEACTIVATE }).to_owned(),
-                policy: policy.to_string(),
-                name: row.name,
-                revision: number,
-                digest: hex(&found.digest),
-            };
-            let text = serde_json::to_vec(&request).map_err(Error::internal)?;
-            // Whoever asks hears at once what would be refused later.
-            bank.prepare_change(&cx, &text).await?;
-            let details = Details::json(&format!(
-                r#"{{"change":"{}","policy":"{policy}","revision":{number}}}"#,
-                request.change
-            ));
-            bank.request_approval(&cx, Action::PolicyActivate, &text, details)
-                .await
-        })
-        .await
-    }
-
-    async fn revision(&self, policy: PolicyId, number: i64) -> Result<RevisionRow, Error> {
-        let read = self.store.policy_revision(policy, number).await?;
-        read.ok_or_else(|| Error::field("/revision", "not_found", "is no revision of this policy"))
-    }
-
-    /// The set of policies that a request asks for, found good.
-    pub(crate) async fn prepare_change(&self, cx: &Cx, text: &[u8]) -> Result<PreparedChange, Error> {
-        let request: ChangeRequest = serde_json::from_slice(text).map_err(Error::internal)?;
-        let policy = PolicyId::parse(&request.policy).map_err(Error::internal)?;
-        let found = self.revision(policy, request.revision).await?;
-        if hex(&found.digest) != request.digest {
-            return Err(Error::broken("a text that is not the one of its digest"));
-        }
-        let activates = request.change == ACTIVATE;
-        let mut set = self.store.policy_set(None).await?;
-        let base = set.version;
-        set.members.retain(|member| member.policy != policy);
-        if activates {
-            set.members.push(found);
-        }
-        set.members.sort_by_key(|member| member.policy);
-        let members = set
-            .members
-            .iter()
-            .map(|member| (member.policy, member.number))
-            .collect();
-        let (bank_zone, cx) = (self.zone.clone(), cx.clone());
-        // Thousands of decisions: not in the way of other requests.
-        tokio::task::spawn_blocking(move || {
-            let policies = Policies::of(&labelled(&set.members))
-                .map_err(|error| refused("policy_invalid", format!("The policies do not fit: {error}")))?;
-            let in_force = Arc::new(InForce {
-                version: 0,
-                policies: Arc::new(policies),
-                zone: bank_zone,
-            });
-            check_set(&cx, &in_force, &set.members)
-        })
-        .await
-        .map_err(Error::internal)??;
-        Ok(PreparedChange {
-            base,
-            members,
-            policy,
-            revision: request.revision,
-            activates,
-        })
-    }
-
-    /// Puts a set in force inside the transaction that approves the request. From its commit on every request on every
-    /// node is decided under it.
-    pub(crate) async fn put_in_force(
-        &self,
-        tx: &mut WriteTx,
-        cx: &Cx,
-        prepared: &PreparedChange,
-        approval: ApprovalId,
-    ) -> Result<(), Error> {
-        let permit = authorize(cx, Action::PolicyActivate, Resource::Bank)?;
-        // First: whoever revokes is alone, so that the set read next is the newest until the commit.
-        tx.revoke(Revoked::Policies).await?;
-        let row = tx.lock_policy(prepared.policy).await?;
-        if row.is_none_or(|row| row.deleted) {
-            return Err(Error::not_found());
-        }
-        if tx.policy_set().await?.version != prepared.base {
-            return Err(moved());
-        }
-        let version = prepared.base.saturating_add(1);
-        tx.insert_policy_set(version, &built_in_digest(), &prepared.members, cx.now())
-            .await?;
-        let change = if prepared.activates { ACTIVATE } else { DEACTIVATE };
-        let entry = Entry {
-            object: Object::Other("policy", *prepared.policy.as_bytes()),
-            outcome: "ok",
-            details: Details::json(&format!(
-                r#"{{"approval":"{approval}","change":"{change}","revision":{},"set":{version}}}"#,
-                prepared.revision
-            )),
-        };
-        self.recorder.append(tx, cx, &permit, entry).await
-    }
-}
-
-fn not_active() -> Error {
-    Error::new(Kind::Conflict, "policy_not_active", "The policy is not in force.")
 }
 
 fn version_of(set: &MembersRow) -> Result<i32, Error> {
