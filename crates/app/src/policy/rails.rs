@@ -1,7 +1,7 @@
 //! What must hold of every set of policies, asked over the whole grid before the set may be in force.
 //!
-//! The guardrails are policies and forbid by themselves. This is the same once more, in other words and by another hand:
-//! a set is only let in force when nobody finds a way past them.
+//! The guardrails are policies and forbid by themselves. This is the same once more, in other words and by another
+//! hand: a set is only let in force when nobody finds a way past them.
 
 use strongroom_domain::{action::Action, principal::Role, time::Timestamp};
 

@@ -133,7 +133,8 @@ async fn delete(
 /// Ask for a policy to be in force.
 ///
 /// Its test cases have to come out as written, guardrails have to hold, and it must be possible to take it back.
-/// Another administrator decides at `/admin/approvals`; from then on the next request on every node is decided under it.
+/// Another administrator decides at `/admin/approvals`; from then on the next request on every node is decided under
+/// it.
 #[utoipa::path(post, path = "/api/v1/admin/policies/{id}/activate", tag = "policies", request_body = wire::Activation,
     params(("id" = String, Path, description = "The policy.")),
     responses((status = 202, description = "Asked for.", body = ApprovalRequested)))]
