@@ -7,6 +7,7 @@ use strongroom_app::{
     Clock, Cx, Rights, SystemClock,
     authorize::{Resource, authorize},
     idempotency::IdempotencyKey,
+    policy::{Facts, Kind, Policies},
     record::RecordSigner,
 };
 use strongroom_crypto::{
@@ -178,6 +179,49 @@ fn rights(bench: &mut Bench<'_>, user: UserId) -> Outcome<()> {
     authorize(&cx, Action::TransferCreate, Resource::OwnedBy(user))?;
     bench.time("authorize", || {
         authorize(&cx, Action::TransferCreate, Resource::OwnedBy(user)).is_ok()
+    });
+    for count in [20, 500] {
+        decisions(bench, count)?;
+    }
+    Ok(())
+}
+
+/// A transfer decided with so many policies besides the built-in ones: an author's, over all roles and actions, of
+/// which every fiftieth is about the transfer that is measured.
+fn decisions(bench: &mut Bench<'_>, count: usize) -> Outcome<()> {
+    let more: Vec<String> = (0..count)
+        .map(|number| {
+            let role = Role::ALL[number % Role::ALL.len()].name();
+            let action = Action::ALL[number % Action::ALL.len()].name();
+            let (role, action) = if number % 50 == 0 {
+                ("customer", "transfer.create")
+            } else {
+                (role, action)
+            };
+            format!(
+                "forbid (principal in Role::\"{role}\", action == Action::\"{action}\", resource) \
+                 when {{ context.assurance < 1 && context.minute == {number} }};"
+            )
+        })
+        .collect();
+    let more: Vec<&str> = more.iter().map(String::as_str).collect();
+    let policies = Policies::parse(&more)?;
+    let facts = Facts {
+        is_somebodys: true,
+        own: true,
+        assurance: 1,
+        ..Facts::new(
+            Kind::User,
+            &[Role::Customer],
+            Action::TransferCreate,
+            SystemClock.now(),
+        )
+    };
+    if !policies.decide(&facts).allowed {
+        return Err("a decision that should allow".into());
+    }
+    bench.time(&format!("decision: built-in policies and {count} more"), || {
+        policies.decide(&facts).allowed
     });
     Ok(())
 }

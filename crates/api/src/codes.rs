@@ -152,6 +152,12 @@ codes! {
         "Read the user; only some changes fit each state.";
     APPROVAL_CLOSED = "approval_closed", Conflict, "The approval is decided or expired",
         "Read the approval.";
+    POLICY_NAME_TAKEN = "policy_name_taken", Conflict, "There is a policy of this name",
+        "Choose another name, or write a further text of that policy.";
+    POLICY_ACTIVE = "policy_active", Conflict, "The policy is in force",
+        "Put it out of force before it is deleted.";
+    POLICY_NOT_ACTIVE = "policy_not_active", Conflict, "The policy is not in force",
+        "Read the policy.";
 
     BODY_TOO_LARGE = "body_too_large", TooLarge, "The body is too large",
         "Send less: 64 KiB, for batches 512 KiB.";
@@ -162,6 +168,16 @@ codes! {
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type", UnsupportedMedia, "The body is in an unknown form",
         "Send JSON with `Content-Type: application/json` and no content encoding.";
 
+    POLICY_INVALID = "policy_invalid", Rejected, "The policies do not fit together",
+        "Validate the text; the answer tells why.";
+    POLICY_TESTS_FAILED = "policy_tests_failed", Rejected, "A test case does not come out as written",
+        "Correct the policy or its test case.";
+    POLICY_BREAKS_GUARDRAIL = "policy_breaks_guardrail", Rejected, "A guardrail would not hold",
+        "Narrow what the policy permits.";
+    POLICY_LOCKS_OUT = "policy_locks_out", Rejected, "The policies could not be taken back",
+        "Leave administrators the right to administer policies.";
+    TOO_MANY_POLICIES = "too_many_policies", Rejected, "There are as many policies as there may be",
+        "Delete what is not needed any more.";
     INSUFFICIENT_FUNDS = "insufficient_funds", Rejected, "The available balance does not suffice",
         "Tell the customer.";
     EXCEEDS_HOLD = "exceeds_hold", Rejected, "The hold reserves less",

@@ -18,6 +18,7 @@ pub mod me;
 pub mod money;
 pub mod passkeys;
 pub mod passwords;
+pub mod policies;
 mod problem;
 pub mod receipts;
 pub mod security;

@@ -29,12 +29,15 @@ use crate::{
     cx::Cx,
     error::{Error, Kind},
     operators::{NewOperator, OperatorAdded},
+    policy_changes::{POLICIES_MOVED, PreparedChange},
     record::Entry,
     step_up::require_recent_login,
 };
 
 /// How long a request may be decided, in seconds.
 pub const REQUEST_SECS: i64 = 7 * 24 * 60 * 60;
+/// How often a decision is begun again because other policies came in force meanwhile.
+const MOVED_ATTEMPTS_MAX: usize = 8;
 /// Bytes of the salt in front of what is sealed.
 const SALT_BYTES: usize = 16;
 
@@ -86,6 +89,7 @@ pub struct Approved {
 /// What an approval is about to do.
 enum Deed {
     Operator(Box<NewOperator>),
+    Policy(Box<PreparedChange>),
 }
 
 /// A decision that was found to be allowed.
@@ -212,8 +216,16 @@ impl Bank {
         decision: Decision,
     ) -> Result<Approved, Error> {
         let cx = cx.clone();
-        self.detached(move |bank| async move { bank.carry_out(&cx, approval, &decision).await })
-            .await
+        self.detached(move |bank| async move {
+            for _ in 0..MOVED_ATTEMPTS_MAX {
+                match bank.carry_out(&cx, approval, &decision).await {
+                    Err(error) if error.code == POLICIES_MOVED => {}
+                    outcome => return outcome,
+                }
+            }
+            Err(Error::overloaded())
+        })
+        .await
     }
 
     /// Refuses what somebody else asked for.
@@ -244,6 +256,9 @@ impl Bank {
             action if action == Action::UserCreate.name() => {
                 Deed::Operator(Box::new(self.prepare_requested(cx, &checked.text).await?))
             }
+            action if action == Action::PolicyActivate.name() => {
+                Deed::Policy(Box::new(self.prepare_change(cx, &checked.text).await?))
+            }
             _ => return Err(Error::broken("a request for what nobody can do")),
         };
         let mut tx = self.store.write(Scope::Operator).await?;
@@ -257,12 +272,14 @@ impl Bank {
             .await?;
         match &deed {
             Deed::Operator(prepared) => self.insert_requested(&mut tx, cx, prepared, approval).await?,
+            Deed::Policy(prepared) => self.put_in_force(&mut tx, cx, prepared, approval).await?,
         }
         tx.commit().await?;
         Ok(Approved {
             approval: self.decided(cx, approval).await?,
             operator: match deed {
                 Deed::Operator(prepared) => Some(prepared.ready()),
+                Deed::Policy(_) => None,
             },
         })
     }

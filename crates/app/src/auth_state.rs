@@ -197,6 +197,8 @@ impl AuthState {
             Revoked::ApiKey(id) => {
                 self.keys.remove(&id);
             }
+            // What is remembered of people and keys does not depend on policies.
+            Revoked::Policies => {}
         }
     }
 
@@ -301,15 +303,15 @@ impl Bank {
     /// # Errors
     /// `token_invalid`, `token_expired`; `unavailable` when it cannot be asked what was revoked.
     pub async fn authenticate(&self, credential: Credential<'_>, arrival: Arrival) -> Result<Cx, Error> {
-        let (now, Arrival { request, origin, .. }) = (self.clock.now(), arrival);
+        let now = self.clock.now();
         match credential {
             Credential::Bearer(text) => {
                 let session = self.verified_session(text, now)?;
-                self.enter_session(session, request, origin, now).await
+                self.enter_session(session, arrival, now).await
             }
             Credential::Browser(text) => {
                 let session = self.store.browser_session(&fingerprint(text)).await?;
-                self.enter_session(session.ok_or_else(refused)?, request, origin, now)
+                self.enter_session(session.ok_or_else(refused)?, arrival, now)
                     .await
             }
             Credential::ApiKey(text) => {
@@ -335,7 +337,7 @@ impl Bank {
             return Err(refused());
         }
         key.seen.at.fetch_max(now.micros(), Ordering::Relaxed);
-        Ok(key_cx(id, &key, arrival.request, arrival.origin, now, epoch))
+        Ok(key_cx(id, &key, arrival, now, epoch).under(self.policies.current()))
     }
 
     pub(crate) async fn enter_by_signature(
@@ -353,7 +355,7 @@ impl Bank {
             return Err(invalid());
         }
         key.seen.at.fetch_max(now.micros(), Ordering::Relaxed);
-        Ok(key_cx(id, &key, arrival.request, arrival.origin, now, epoch))
+        Ok(key_cx(id, &key, arrival, now, epoch).under(self.policies.current()))
     }
 
     /// The same call under the rights that are in force now.
@@ -361,14 +363,16 @@ impl Bank {
     /// # Errors
     /// `token_invalid` when the session or the key is gone.
     pub async fn renew(&self, cx: &Cx) -> Result<Cx, Error> {
-        let origin = cx.caller.origin;
+        let arrival = Arrival {
+            request: cx.request,
+            origin: cx.caller.origin,
+            address: cx.address,
+        };
         match (cx.caller.principal, cx.caller.session) {
-            (Principal::User(_), Some(session)) => {
-                self.enter_session(session, cx.request, origin, cx.now()).await
-            }
+            (Principal::User(_), Some(session)) => self.enter_session(session, arrival, cx.now()).await,
             (Principal::ApiKey { key, .. }, _) => {
                 let (epoch, live) = self.live_key(key, cx.now()).await?;
-                Ok(key_cx(key, &live, cx.request, origin, cx.now(), epoch))
+                Ok(key_cx(key, &live, arrival, cx.now(), epoch).under(self.policies.current()))
             }
             (Principal::Job | Principal::Cli(_), _) => Ok(cx.at_epoch(self.store.epoch().await?)),
             (Principal::User(_) | Principal::Anonymous, _) => Err(Error::unauthenticated()),
@@ -409,13 +413,7 @@ impl Bank {
         Ok(session)
     }
 
-    async fn enter_session(
-        &self,
-        session: SessionId,
-        request: RequestId,
-        origin: Origin,
-        now: Timestamp,
-    ) -> Result<Cx, Error> {
+    async fn enter_session(&self, session: SessionId, arrival: Arrival, now: Timestamp) -> Result<Cx, Error> {
         let epoch = self.caught_up().await?;
         let state = &self.identity.state;
         let live = match state.sessions.get(&session) {
@@ -438,11 +436,14 @@ impl Bank {
         let caller = Caller {
             principal: Principal::User(live.person),
             session: Some(live.id),
-            origin,
+            origin: arrival.origin,
         };
+        let rights = live.rights.clone();
         Ok(
-            Cx::new(caller, live.rights.clone(), live.assurance, request, now, epoch)
-                .with_proofs(live.proofs),
+            Cx::new(caller, rights, live.assurance, arrival.request, now, epoch)
+                .with_proofs(live.proofs)
+                .at_address(arrival.address)
+                .under(self.policies.current()),
         )
     }
 
@@ -476,12 +477,16 @@ impl Bank {
     }
 
     /// The epoch now in force, with everything forgotten that was revoked up to it.
-    async fn caught_up(&self) -> Result<i64, Error> {
+    pub(crate) async fn caught_up(&self) -> Result<i64, Error> {
         let epoch = self.store.epoch().await?;
         let state = &self.identity.state;
         let from = state.forgotten.load(Ordering::Acquire);
         if from < epoch {
             let delta = self.store.revocations(from, epoch).await?;
+            // Before anybody is told that this epoch is reached: from then on these policies decide.
+            if delta.touches_policies() {
+                self.read_policies().await?;
+            }
             state.forget(from, epoch, &delta);
         }
         Ok(epoch)
@@ -537,22 +542,17 @@ impl LiveKey {
 }
 
 /// A key was made by somebody with two factors and is bounded by its scopes: it counts as sure as that.
-fn key_cx(
-    key: ApiKeyId,
-    live: &LiveKey,
-    request: RequestId,
-    origin: Origin,
-    now: Timestamp,
-    epoch: i64,
-) -> Cx {
+fn key_cx(key: ApiKeyId, live: &LiveKey, arrival: Arrival, now: Timestamp, epoch: i64) -> Cx {
     let caller = Caller {
         principal: Principal::ApiKey {
             key,
             owner: live.owner,
         },
         session: None,
-        origin,
+        origin: arrival.origin,
     };
-    Cx::new(caller, live.rights.clone(), Assurance::Aal2, request, now, epoch)
+    let rights = live.rights.clone();
+    Cx::new(caller, rights, Assurance::Aal2, arrival.request, now, epoch)
         .with_bounds(live.bounds.clone())
+        .at_address(arrival.address)
 }

@@ -1,20 +1,38 @@
 //! The one place where it is decided who may do what.
 //!
 //! [`authorize`] sees a principal with roles and assurance, an [`Action`], a [`Resource`] with its owner, and the
-//! origin: the inputs that a policy engine gets. The default is no. A [`Permit`] comes out and can come from nowhere
+//! origin, and asks the [policies](crate::policy). The default is no. A [`Permit`] comes out and can come from nowhere
 //! else; the books check the permit's scope and epoch again when they commit.
 
 use strongroom_domain::{
     action::Action,
     id::UserId,
     ledger::{Authority, Owned},
+    money::{Amount, Currency},
     principal::{Assurance, Principal, Role},
 };
 
-use crate::{cx::Cx, error::Error};
+use crate::{
+    cx::Cx,
+    error::Error,
+    policy::{self, Facts, Kind},
+};
 
-/// Version of the built-in rules, as audit records name it.
-pub const POLICY_VERSION: i32 = 1;
+/// What a decision may depend on besides who asks for what.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct About {
+    /// How much would move, of which currency.
+    pub money: Option<(Amount, Currency)>,
+}
+
+impl About {
+    /// So much would move.
+    pub const fn money(amount: Amount, currency: Currency) -> Self {
+        Self {
+            money: Some((amount, currency)),
+        }
+    }
+}
 
 /// What an action is about, with what the decision needs of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,16 +62,27 @@ impl Permit {
 /// `unauthenticated` for nobody; `not_found` where somebody else's thing must look like no thing; `forbidden`
 /// otherwise.
 pub fn authorize(cx: &Cx, action: Action, resource: Resource) -> Result<Permit, Error> {
+    authorize_about(cx, action, resource, About::default())
+}
+
+/// Allows or refuses, with what the decision may depend on besides.
+///
+/// # Errors
+/// As [`authorize`].
+pub fn authorize_about(cx: &Cx, action: Action, resource: Resource, about: About) -> Result<Permit, Error> {
     if cx.caller.principal == Principal::Anonymous {
         return Err(Error::unauthenticated());
     }
-    let scope = decide(cx, action, resource).ok_or_else(|| refusal(cx, resource))?;
+    let scope = decide(cx, action, resource, about).ok_or_else(|| refusal(cx, resource))?;
     Ok(Permit {
         authority: Authority {
             caller: cx.caller,
             action,
             scope,
-            policy: POLICY_VERSION,
+            policy: cx
+                .in_force
+                .as_ref()
+                .map_or(policy::BUILT_IN_VERSION, |in_force| in_force.version),
             epoch: cx.epoch,
         },
     })
@@ -77,187 +106,58 @@ fn refusal(cx: &Cx, resource: Resource) -> Error {
     }
 }
 
-fn decide(cx: &Cx, action: Action, resource: Resource) -> Option<Owned> {
-    if !scope_allows(cx, action) {
+/// Asks the policies, and bounds what they may give away: who does not work for the bank never gets a permit beyond
+/// the own things, whatever a policy says.
+fn decide(cx: &Cx, action: Action, resource: Resource, about: About) -> Option<Owned> {
+    let kind = match cx.caller.principal {
+        Principal::Anonymous => return None,
+        Principal::User(_) => Kind::User,
+        Principal::ApiKey { .. } => Kind::ApiKey,
+        Principal::Job => Kind::Job,
+        Principal::Cli(_) => Kind::Cli,
+    };
+    let me = cx.caller.principal.owner();
+    let owner = match resource {
+        Resource::OwnedBy(owner) => Some(owner),
+        Resource::Bank => None,
+    };
+    let facts = Facts {
+        is_somebodys: owner.is_some(),
+        own: owner.is_some() && owner == me,
+        assurance: match cx.assurance {
+            Assurance::None => 0,
+            Assurance::Aal1 => 1,
+            Assurance::Aal2 => 2,
+        },
+        origin: cx.caller.origin.name(),
+        zone: cx.in_force.as_ref().map(|in_force| &in_force.zone),
+        scopes: cx.rights.scopes.as_deref(),
+        address: cx.address,
+        amount: about.money.map(|(amount, _)| amount.minor()),
+        currency: about.money.as_ref().map(|(_, currency)| currency.code()),
+        ..Facts::new(kind, &cx.rights.roles, action, cx.now())
+    };
+    let policies = match &cx.in_force {
+        Some(in_force) => &in_force.policies,
+        None => policy::built_in().ok()?,
+    };
+    if !policies.decide(&facts).allowed {
         return None;
     }
-    match cx.caller.principal {
-        Principal::Anonymous => None,
-        // Whoever holds the data directory holds the bank; jobs are the server itself. Neither moves customers' money.
-        Principal::Job | Principal::Cli(_) => (!moves_money(action)).then_some(Owned::ByAnyone),
-        // Who works for the bank is no customer of the own desk.
-        Principal::User(me) if action == Action::AccountOpenFor && resource == Resource::OwnedBy(me) => None,
-        Principal::User(me) | Principal::ApiKey { owner: me, .. } => cx
+    scope_of(cx, &facts, me)
+}
+
+/// What the books let the permit touch. A customer's permit covers the customer's own accounts only, also when the
+/// books look again.
+fn scope_of(cx: &Cx, facts: &Facts<'_>, me: Option<UserId>) -> Option<Owned> {
+    match (facts.kind, me) {
+        (Kind::Job | Kind::Cli, _) => Some(Owned::ByAnyone),
+        (_, Some(me)) if facts.own && cx.rights.has(Role::Customer) => Some(Owned::By(me)),
+        _ => cx
             .rights
             .roles
             .iter()
-            .find_map(|role| role_allows(*role, cx.assurance, action, resource, me)),
+            .any(|role| role.is_operator())
+            .then_some(Owned::ByAnyone),
     }
-}
-
-/// A key without the scope may not, whatever its owner may.
-fn scope_allows(cx: &Cx, action: Action) -> bool {
-    if action == Action::DeskEnter {
-        return true;
-    }
-    match &cx.rights.scopes {
-        None => !matches!(cx.caller.principal, Principal::ApiKey { .. }),
-        Some(scopes) => scope_of(action).is_some_and(|needed| scopes.iter().any(|scope| scope == needed)),
-    }
-}
-
-const fn scope_of(action: Action) -> Option<&'static str> {
-    match action {
-        Action::AccountRead | Action::AccountList | Action::LimitsRead => Some("accounts:read"),
-        Action::AccountOpen | Action::AccountOpenFor => Some("accounts:write"),
-        Action::TransferCreate | Action::HoldPlace | Action::HoldCapture | Action::HoldVoid => {
-            Some("transfers:write")
-        }
-        Action::TransferRead | Action::HoldRead => Some("transfers:read"),
-        Action::DepositCreate | Action::WithdrawalCreate => Some("deposits:write"),
-        // A key makes no keys and changes no rights.
-        _ => None,
-    }
-}
-
-const fn moves_money(action: Action) -> bool {
-    matches!(
-        action,
-        Action::TransferCreate
-            | Action::DepositCreate
-            | Action::WithdrawalCreate
-            | Action::HoldPlace
-            | Action::HoldCapture
-            | Action::HoldVoid
-    )
-}
-
-fn role_allows(
-    role: Role,
-    assurance: Assurance,
-    action: Action,
-    resource: Resource,
-    me: UserId,
-) -> Option<Owned> {
-    if role.is_operator() && assurance < Assurance::Aal2 {
-        return None;
-    }
-    let own = resource == Resource::OwnedBy(me);
-    let allowed = match role {
-        Role::Customer => own && customer_may(action),
-        Role::Teller => teller_may(action) || (own && may_for_oneself(action)),
-        Role::Support => support_may(action) || (own && may_for_oneself(action)),
-        Role::Auditor => auditor_may(action) || (own && may_for_oneself(action)),
-        Role::Admin => admin_may(action) || (own && may_for_oneself(action)),
-    };
-    // A customer's permit covers the customer's own accounts only, also when the books look again.
-    let scope = if role == Role::Customer {
-        Owned::By(me)
-    } else {
-        Owned::ByAnyone
-    };
-    allowed.then_some(scope)
-}
-
-/// What everybody with a login does with their own login.
-const fn may_for_oneself(action: Action) -> bool {
-    matches!(
-        action,
-        Action::UserRead
-            | Action::UserRename
-            | Action::SessionCreate
-            | Action::SessionRead
-            | Action::SessionEnd
-            | Action::SessionRefresh
-            | Action::StepUp
-            | Action::CredentialChange
-            | Action::CredentialRecover
-    )
-}
-
-const fn customer_may(action: Action) -> bool {
-    may_for_oneself(action)
-        || matches!(
-            action,
-            Action::UserRegister
-                | Action::AccountOpen
-                | Action::AccountRead
-                | Action::AccountList
-                | Action::AccountRename
-                | Action::AccountFreeze
-                | Action::AccountUnfreeze
-                | Action::AccountClose
-                | Action::TransferCreate
-                | Action::TransferRead
-                | Action::HoldPlace
-                | Action::HoldCapture
-                | Action::HoldVoid
-                | Action::HoldRead
-                | Action::LimitsRead
-                | Action::LimitsChange
-                | Action::ApiKeyCreate
-                | Action::ApiKeyRead
-                | Action::ApiKeyRotate
-                | Action::ApiKeyRevoke
-        )
-}
-
-const fn support_may(action: Action) -> bool {
-    matches!(
-        action,
-        Action::DeskEnter
-            | Action::AccountRead
-            | Action::AccountList
-            | Action::TransferRead
-            | Action::HoldRead
-            | Action::UserRead
-    )
-}
-
-const fn teller_may(action: Action) -> bool {
-    support_may(action)
-        || matches!(
-            action,
-            Action::AccountOpenFor
-                | Action::AccountFreeze
-                | Action::AccountUnfreeze
-                | Action::DepositCreate
-                | Action::WithdrawalCreate
-                | Action::HoldVoid
-        )
-}
-
-const fn auditor_may(action: Action) -> bool {
-    support_may(action)
-        || matches!(
-            action,
-            Action::LedgerInspect
-                | Action::AuditRead
-                | Action::SecurityEventRead
-                | Action::BlockRead
-                | Action::ApprovalRead
-        )
-}
-
-const fn admin_may(action: Action) -> bool {
-    support_may(action)
-        || matches!(
-            action,
-            Action::AccountFreeze
-                | Action::AccountUnfreeze
-                | Action::LedgerInspect
-                | Action::AuditRead
-                | Action::SecurityEventRead
-                | Action::BlockRead
-                | Action::BlockLift
-                | Action::UserCreate
-                | Action::UserLock
-                | Action::GrantCreate
-                | Action::ApiKeyCreate
-                | Action::ApiKeyRevoke
-                | Action::ApprovalRead
-                | Action::ApprovalRequest
-                | Action::ApprovalDecide
-                | Action::KeyManage
-        )
 }

@@ -22,6 +22,7 @@ use crate::{
     ledger_check::LedgerCheck,
     ledger_writer::{LedgerWriter, WriterSettings},
     people::People,
+    policy::Book,
     record::RecordSigner,
     sealer::LogKeeper,
 };
@@ -65,6 +66,8 @@ pub struct Bank {
     /// Nor does the account behind a number.
     pub(crate) numbers: Cache<Iban, AccountId>,
     pub(crate) identity: Identity,
+    /// What every decision about people and integrations is taken under.
+    pub(crate) policies: Book,
     pub(crate) checkpoints: Arc<Checkpoints>,
     pub(crate) check: LedgerCheck,
     _keeper: LogKeeper,
@@ -112,6 +115,7 @@ impl Bank {
             people: People::new(store.clone(), ring.clone()),
             owners: Cache::new(FACTS_CACHED_MAX),
             numbers: Cache::new(FACTS_CACHED_MAX),
+            policies: Book::new(zone.clone()).map_err(Error::internal)?,
             keyed: ring.idempotency(),
             identity: Identity::new(&ring, &settings.identity)?,
             store,

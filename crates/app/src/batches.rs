@@ -11,7 +11,7 @@ use strongroom_domain::{
 
 use crate::{
     accounts::{refused, replayed},
-    authorize::{Resource, authorize},
+    authorize::{About, Resource, authorize, authorize_about},
     bank::Bank,
     cx::Cx,
     error::Error,
@@ -109,11 +109,12 @@ impl Bank {
         let nonce = cx.nonce.as_deref();
         let answers = self
             .submit_order(cx, |cx| {
-                let authority = authorize(cx, Action::TransferCreate, resource)?.authority();
                 let mut commands = Vec::with_capacity(postings.len());
                 for (posting, key) in postings.iter().zip(&keys) {
+                    let about = About::money(posting.amount, posting.currency);
+                    let permit = authorize_about(cx, Action::TransferCreate, resource, about)?;
                     commands.push(Command {
-                        authority,
+                        authority: permit.authority(),
                         request: cx.request,
                         idempotency: Some(key.clone()),
                         dry_run: false,

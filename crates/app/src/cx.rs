@@ -1,4 +1,6 @@
-//! The context of a call: who, with which rights, in which request, when.
+//! The context of a call: who, with which rights, in which request, when, and under which policies.
+
+use std::net::IpAddr;
 
 use strongroom_crypto::random;
 use strongroom_domain::{
@@ -8,7 +10,7 @@ use strongroom_domain::{
     time::Timestamp,
 };
 
-use crate::{error::Error, signatures::OpenNonce};
+use crate::{error::Error, policy::InForce, signatures::OpenNonce};
 
 /// What a principal holds: the input of every decision.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -52,6 +54,11 @@ pub struct Cx {
     pub(crate) epoch: i64,
     /// How fresh the proofs are.
     pub(crate) proofs: Proofs,
+    /// Where the request came from, where that is known.
+    pub(crate) address: Option<IpAddr>,
+    /// The policies that decide. `None` for the host and for jobs: an author's policies are about people and
+    /// integrations, so that a wrong one can be taken back.
+    pub(crate) in_force: Option<std::sync::Arc<InForce>>,
     /// What the integration's key may move, for an integration.
     pub(crate) bounds: Option<std::sync::Arc<KeyBounds>>,
     /// What makes the request good once, where it was signed.
@@ -79,6 +86,8 @@ impl Cx {
                 login_at: None,
                 proved_at: None,
             },
+            address: None,
+            in_force: None,
             bounds: None,
             nonce: None,
         }
@@ -88,6 +97,20 @@ impl Cx {
     #[must_use]
     pub const fn with_proofs(mut self, proofs: Proofs) -> Self {
         self.proofs = proofs;
+        self
+    }
+
+    /// The same call, decided under these policies.
+    #[must_use]
+    pub(crate) fn under(mut self, policies: std::sync::Arc<InForce>) -> Self {
+        self.in_force = Some(policies);
+        self
+    }
+
+    /// The same call from this address.
+    #[must_use]
+    pub(crate) const fn at_address(mut self, address: Option<IpAddr>) -> Self {
+        self.address = address;
         self
     }
 

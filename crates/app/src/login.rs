@@ -296,8 +296,10 @@ impl Bank {
             origin: cx.caller.origin,
         };
         let rights = Arc::new(Rights { roles, scopes: None });
-        let epoch = self.store.epoch().await?;
-        Ok(Cx::new(caller, rights, assurance, cx.request, cx.now(), epoch))
+        let epoch = self.caught_up().await?;
+        Ok(Cx::new(caller, rights, assurance, cx.request, cx.now(), epoch)
+            .at_address(cx.address)
+            .under(self.policies.current()))
     }
 
     /// Prepares a session: everything that can be done before the transaction.

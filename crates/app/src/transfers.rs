@@ -14,7 +14,7 @@ use strongroom_store::ledger::TransactionView;
 
 use crate::{
     accounts::{Once, refused},
-    authorize::{Resource, authorize},
+    authorize::{About, Resource, authorize, authorize_about},
     bank::Bank,
     cx::Cx,
     error::{Error, Kind},
@@ -223,7 +223,8 @@ impl Bank {
         let nonce = cx.nonce.as_deref();
         let answer = self
             .submit(cx, |cx| {
-                let permit = authorize(cx, asked.action, asked.resource)?;
+                let about = About::money(posting.amount, posting.currency);
+                let permit = authorize_about(cx, asked.action, asked.resource, about)?;
                 Ok(Command {
                     authority: permit.authority(),
                     request: cx.request,

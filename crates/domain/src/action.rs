@@ -109,6 +109,12 @@ actions! {
     ApprovalRead = "approval.read",
     /// Ask for an approval.
     ApprovalRequest = "approval.request",
+    /// Read policies, check texts and ask what would be decided.
+    PolicyRead = "policy.read",
+    /// Write a draft of a policy, or take one out of sight.
+    PolicyWrite = "policy.write",
+    /// Put a policy in force or out of it.
+    PolicyActivate = "policy.activate",
     /// Generate, rotate or export keys.
     KeyManage = "key.manage",
     /// Start a log or continue it from another.

@@ -46,6 +46,8 @@ pub enum Revoked {
     User(UserId),
     /// An integration's key.
     ApiKey(ApiKeyId),
+    /// Policies: everybody's rights may be others than before.
+    Policies,
 }
 
 impl Revoked {
@@ -54,6 +56,7 @@ impl Revoked {
             Self::Session(id) => ("session", *id.as_bytes()),
             Self::User(id) => ("user", *id.as_bytes()),
             Self::ApiKey(id) => ("api_key", *id.as_bytes()),
+            Self::Policies => ("policies", [0; 16]),
         }
     }
 
@@ -62,6 +65,7 @@ impl Revoked {
             "session" => Some(Self::Session(SessionId::from_bytes(id))),
             "user" => Some(Self::User(UserId::from_bytes(id))),
             "api_key" => Some(Self::ApiKey(ApiKeyId::from_bytes(id))),
+            "policies" => Some(Self::Policies),
             _ => None,
         }
     }
@@ -74,6 +78,16 @@ pub enum Delta {
     Revoked(Vec<Revoked>),
     /// Too much, or something that this version does not know: trust nothing remembered.
     Everything,
+}
+
+impl Delta {
+    /// Whether other policies may be in force than before.
+    pub fn touches_policies(&self) -> bool {
+        match self {
+            Self::Revoked(revoked) => revoked.contains(&Revoked::Policies),
+            Self::Everything => true,
+        }
+    }
 }
 
 #[derive(sea_orm::FromQueryResult)]

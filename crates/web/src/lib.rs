@@ -29,3 +29,5 @@ pub use site::{Site, SiteSettings, document, metrics_site, site};
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
 /// The largest body of a batch route, in bytes; mount with [`layers::body_limit`].
 pub const BATCH_BODY_BYTES_MAX: usize = 512 * 1024;
+/// Largest body of the routes of policies, in bytes.
+pub const POLICY_BODY_BYTES_MAX: usize = 256 * 1024;

@@ -27,6 +27,7 @@ mod matrix;
 mod pages;
 mod passkeys;
 mod passwords;
+mod policies;
 mod process;
 mod races;
 mod secrets;

@@ -6,6 +6,7 @@ mod admin_approvals;
 mod admin_audit;
 mod admin_blocks;
 mod admin_ledger;
+mod admin_policies;
 mod admin_security;
 mod admin_users;
 mod api_keys;
@@ -58,5 +59,6 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .merge(admin_blocks::routes())
         .merge(admin_security::routes())
         .merge(admin_approvals::routes())
+        .merge(admin_policies::routes())
         .layer(axum::middleware::from_fn(keep_body))
 }

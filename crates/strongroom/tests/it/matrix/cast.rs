@@ -9,6 +9,7 @@ use strongroom_crypto::{
     keyring::{FileProvider, KeyProvider},
 };
 use strongroom_domain::id::SessionId;
+use tokio::sync::OnceCell;
 
 use super::{Object, Operation, recipes::bind_passkey};
 use crate::harness::{
@@ -100,6 +101,8 @@ pub(crate) struct Cast {
     pub(crate) passkey_of_bob: String,
     /// The id of a key that Bob made for a program of his.
     pub(crate) key_of_bob: String,
+    /// The id of a policy in force, once somebody needs one.
+    pub(crate) policy_in_force: OnceCell<String>,
     members: Vec<Member>,
 }
 
@@ -181,6 +184,7 @@ impl Cast {
             transfers: transfers.try_into().unwrap(),
             key_of_bob,
             passkey_of_bob: listed.body["data"][0]["id"].as_str().unwrap().to_owned(),
+            policy_in_force: OnceCell::new(),
             members,
         };
         (server, cast)

@@ -5,6 +5,7 @@ mod keys;
 mod logins;
 mod money;
 mod oneself;
+mod policies;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -88,6 +89,9 @@ pub(crate) async fn ask(operation: &str, scene: &Scene<'_>) -> Option<Ask> {
         return Some(ask);
     }
     if let Some(ask) = keys::ask(operation, scene).await {
+        return Some(ask);
+    }
+    if let Some(ask) = policies::ask(operation, scene).await {
         return Some(ask);
     }
     let (_, path) = operation.split_once(' ')?;

@@ -1,0 +1,55 @@
+//! The policies in force: what every decision is taken under, on every node, from the request after the change.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use jiff::tz::TimeZone;
+
+use super::{Policies, PolicyError, built_in};
+
+/// Version of the set that holds the program's own policies alone.
+pub(crate) const BUILT_IN_VERSION: i32 = 1;
+
+/// A set of policies with its version, as audit records name it.
+#[derive(Debug)]
+pub struct InForce {
+    /// Of the set.
+    pub version: i32,
+    /// What decides.
+    pub policies: Arc<Policies>,
+    /// Where days begin.
+    pub(crate) zone: TimeZone,
+}
+
+/// The newest set that this process has read.
+#[derive(Debug)]
+pub(crate) struct Book(RwLock<Arc<InForce>>);
+
+impl Book {
+    /// A book that knows the program's own policies.
+    pub(crate) fn new(zone: TimeZone) -> Result<Self, PolicyError> {
+        let first = InForce {
+            version: BUILT_IN_VERSION,
+            policies: built_in()?.clone(),
+            zone,
+        };
+        Ok(Self(RwLock::new(Arc::new(first))))
+    }
+
+    /// What is in force.
+    pub(crate) fn current(&self) -> Arc<InForce> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes a set in, unless a newer one is here already: versions only grow.
+    pub(crate) fn put(&self, version: i32, policies: Policies) {
+        let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if version > current.version {
+            let zone = current.zone.clone();
+            *current = Arc::new(InForce {
+                version,
+                policies: Arc::new(policies),
+                zone,
+            });
+        }
+    }
+}
