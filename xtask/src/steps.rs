@@ -230,7 +230,8 @@ fn tests(plan: &Plan) -> Outcome<Done> {
     if !plan.filters.is_empty() {
         command.arg("--").args(&plan.filters);
     }
-    // The stories that talk to others' programs are in one package: whoever runs others needs neither Node.js nor Python.
+    // The stories that talk to others' programs are in one package: whoever runs others needs neither Node.js nor
+    // Python.
     if plan.packages.is_empty() || plan.packages.iter().any(|package| package == "strongroom") {
         for peer in &peers::PEERS {
             command.env(peer.variable, peer.find_or_install()?);

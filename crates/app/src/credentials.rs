@@ -180,6 +180,8 @@ impl Bank {
             }
             bank.write_password(&mut tx, &me, &permit, ticket.person, &password, None)
                 .await?;
+            // Whoever reads the mails of a person may have done so.
+            tx.hold_to_floor(ticket.person, cx.now()).await?;
             Ok(tx.commit().await?)
         })
         .await

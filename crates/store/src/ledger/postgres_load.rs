@@ -217,8 +217,8 @@ impl Loaded {
             }
         }
         drop(stream);
-        // One answer per statement, and the empty one behind the last: begin, the advisory locks, accounts, limits, what few
-        // batches have, the read.
+        // One answer per statement, and the empty one behind the last: begin, the advisory locks, accounts, limits,
+        // what few batches have, the read.
         let [_, _, accounts, limits, few @ .., read, _] = answers.as_slice() else {
             return Err(StoreError::Corrupt("no answer to the batch's beginning"));
         };

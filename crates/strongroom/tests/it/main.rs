@@ -24,6 +24,7 @@ mod import;
 mod limits;
 mod mails;
 mod matrix;
+mod money_limits;
 mod pages;
 mod passkeys;
 mod passwords;

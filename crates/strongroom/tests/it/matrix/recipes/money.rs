@@ -19,6 +19,11 @@ pub(super) async fn ask(operation: &str, scene: &Scene<'_>) -> Option<Ask> {
                 .with(json!({"mode": "atomic", "transfers": [item]}))
                 .once()
         }
+        "GET /api/v1/limits" => Ask::to(path),
+        "PUT /api/v1/limits" => {
+            drop(account(scene));
+            Ask::to(path).with(json!({"daily": {"amount": 4_000_000, "currency": "EUR"}}))
+        }
         "GET /api/v1/holds" => Ask::to(format!("{path}?account_id={}", account(scene))),
         "POST /api/v1/holds" => Ask::to(path).with(body(scene, &account(scene))).once(),
         "GET /api/v1/holds/{id}" => Ask::to(format!("/api/v1/holds/{}", hold(scene).await)),
