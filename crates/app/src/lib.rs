@@ -22,6 +22,8 @@ pub mod counter;
 pub mod credentials;
 pub mod customers;
 pub mod cx;
+mod decision_log;
+pub mod decisions;
 pub mod email;
 pub mod error;
 pub mod external;
