@@ -15,7 +15,7 @@ use strongroom_domain::{
 use crate::{
     cx::Cx,
     error::Error,
-    policy::{self, Facts, Kind},
+    policy::{self, Facts, Kind, Policies},
 };
 
 /// What a decision may depend on besides who asks for what.
@@ -73,7 +73,11 @@ pub fn authorize_about(cx: &Cx, action: Action, resource: Resource, about: About
     if cx.caller.principal == Principal::Anonymous {
         return Err(Error::unauthenticated());
     }
-    let scope = decide(cx, action, resource, about).ok_or_else(|| refusal(cx, resource))?;
+    let scope = decide(cx, action, resource, about);
+    if let Some(log) = cx.in_force.as_ref().and_then(|in_force| in_force.log.as_ref()) {
+        log.note(cx, action, resource, about, scope.is_some())?;
+    }
+    let scope = scope.ok_or_else(|| refusal(cx, resource))?;
     Ok(Permit {
         authority: Authority {
             caller: cx.caller,
@@ -141,23 +145,27 @@ fn decide(cx: &Cx, action: Action, resource: Resource, about: About) -> Option<O
         Some(in_force) => &in_force.policies,
         None => policy::built_in().ok()?,
     };
-    if !policies.decide(&facts).allowed {
+    if !is_allowed(policies, &facts) {
         return None;
     }
-    scope_of(cx, &facts, me)
+    // What the books let the permit touch: a customer's covers the customer's own, also when they look again.
+    match (facts.kind, me) {
+        (Kind::User | Kind::ApiKey, Some(me)) if facts.own && cx.rights.has(Role::Customer) => {
+            Some(Owned::By(me))
+        }
+        _ => Some(Owned::ByAnyone),
+    }
 }
 
-/// What the books let the permit touch. A customer's permit covers the customer's own accounts only, also when the
-/// books look again.
-fn scope_of(cx: &Cx, facts: &Facts<'_>, me: Option<UserId>) -> Option<Owned> {
-    match (facts.kind, me) {
-        (Kind::Job | Kind::Cli, _) => Some(Owned::ByAnyone),
-        (_, Some(me)) if facts.own && cx.rights.has(Role::Customer) => Some(Owned::By(me)),
-        _ => cx
-            .rights
-            .roles
-            .iter()
-            .any(|role| role.is_operator())
-            .then_some(Owned::ByAnyone),
-    }
+/// What policies allow, and no more than there can be a permit for: who holds no role of the bank gets one for own
+/// things only.
+pub(crate) fn is_allowed(policies: &Policies, facts: &Facts<'_>) -> bool {
+    policies.decide(facts).allowed
+        && match facts.kind {
+            Kind::Job | Kind::Cli => true,
+            Kind::User | Kind::ApiKey => {
+                (facts.own && facts.roles.contains(&Role::Customer))
+                    || facts.roles.iter().any(|role| role.is_operator())
+            }
+        }
 }

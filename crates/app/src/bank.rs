@@ -17,6 +17,7 @@ use crate::{
     audit_log::{Checkpoints, prove_continues},
     clock::{BankClock, Clock},
     cx::Cx,
+    decision_log::DecisionLog,
     error::Error,
     identity::{Identity, IdentitySettings},
     ledger_check::LedgerCheck,
@@ -66,6 +67,8 @@ pub struct Bank {
     /// Nor does the account behind a number.
     pub(crate) numbers: Cache<Iban, AccountId>,
     pub(crate) identity: Identity,
+    /// Decisions on their way to the database.
+    pub(crate) decisions: Arc<DecisionLog>,
     /// What every decision about people and integrations is taken under.
     pub(crate) policies: Book,
     pub(crate) checkpoints: Arc<Checkpoints>,
@@ -115,6 +118,7 @@ impl Bank {
             people: People::new(store.clone(), ring.clone()),
             owners: Cache::new(FACTS_CACHED_MAX),
             numbers: Cache::new(FACTS_CACHED_MAX),
+            decisions: Arc::default(),
             policies: Book::new(zone.clone()).map_err(Error::internal)?,
             keyed: ring.idempotency(),
             identity: Identity::new(&ring, &settings.identity)?,

@@ -11,6 +11,10 @@ const MAIL_WAIT: Duration = Duration::from_secs(5);
 /// How long what ended is kept for its owner to see, in seconds.
 const ENDED_KEPT_SECS: i64 = 30 * 24 * 60 * 60;
 
+/// Between two portions of decisions: the right to write is the books' meanwhile.
+const DECISIONS_PAUSE: Duration = Duration::from_millis(250);
+/// Until decisions that could not be written are tried again.
+const DECISIONS_RETRY: Duration = Duration::from_secs(1);
 /// Most portions that one run forgets.
 const SWEEP_PORTIONS_MAX: usize = 20;
 /// Most steps of the store's own upkeep in one run: more keys than a minute of full load leaves behind.
@@ -19,7 +23,12 @@ const UPKEEP_STEPS_MAX: usize = 10_000;
 impl Bank {
     /// Runs the jobs until the task is dropped. One per process.
     pub async fn run_jobs(self: Arc<Self>) {
-        tokio::join!(self.run_mail(), self.run_security_events(), self.run_upkeep());
+        tokio::join!(
+            self.run_mail(),
+            self.run_security_events(),
+            self.run_decisions(),
+            self.run_upkeep()
+        );
     }
 
     async fn run_mail(&self) {
@@ -35,6 +44,17 @@ impl Bank {
         loop {
             tick.tick().await;
             report("security events", self.write_security_events().await.map(drop));
+        }
+    }
+
+    async fn run_decisions(&self) {
+        loop {
+            self.decisions.wait().await;
+            let outcome = self.write_decisions().await;
+            let failed = outcome.is_err();
+            report("decisions", outcome.map(drop));
+            // What could not be written is still there: another try soon, and meanwhile room gets scarce.
+            tokio::time::sleep(if failed { DECISIONS_RETRY } else { DECISIONS_PAUSE }).await;
         }
     }
 

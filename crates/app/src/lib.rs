@@ -23,6 +23,8 @@ pub mod credentials;
 pub mod customer_limits;
 pub mod customers;
 pub mod cx;
+mod decision_log;
+pub mod decisions;
 pub mod email;
 pub mod error;
 pub mod external;

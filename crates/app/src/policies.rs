@@ -298,7 +298,7 @@ impl Bank {
     pub async fn validate_policy(&self, cx: &Cx, draft: &Draft) -> Result<Validation, Error> {
         authorize(cx, Action::PolicyRead, Resource::Bank)?;
         check_form(draft, cx.now())?;
-        let (then, _) = match self.set_with(cx, draft).await? {
+        let then = match self.set_with(draft).await? {
             Ok(found) => found,
             Err(error) => {
                 return Ok(Validation {
@@ -321,26 +321,36 @@ impl Bank {
     }
 
     /// What would be in force if a draft was; or, for its author, why it cannot be.
-    async fn set_with(
-        &self,
-        cx: &Cx,
-        draft: &Draft,
-    ) -> Result<Result<(Arc<InForce>, MembersRow), String>, Error> {
+    async fn set_with(&self, draft: &Draft) -> Result<Result<Arc<InForce>, String>, Error> {
         let set = self.store.policy_set(None).await?;
         let mut texts: Vec<(&str, &str)> = labelled(&set.members);
         texts.retain(|(name, _)| *name != draft.name);
         texts.push((&draft.name, &draft.text));
         Ok(match Policies::of(&texts) {
-            Ok(policies) => Ok((self.in_force_with(cx, policies), set)),
+            Ok(policies) => Ok(self.tried(Arc::new(policies))),
             Err(error) => Err(error.to_string()),
         })
     }
 
-    fn in_force_with(&self, cx: &Cx, policies: Policies) -> Arc<InForce> {
+    /// Policies that are only tried.
+    pub(crate) fn tried(&self, policies: Arc<Policies>) -> Arc<InForce> {
         Arc::new(InForce {
-            version: cx.in_force.as_ref().map_or(0, |in_force| in_force.version),
-            policies: Arc::new(policies),
+            version: self.policies.current().version,
+            policies,
             zone: self.zone.clone(),
+            log: None,
+        })
+    }
+
+    /// What would be in force if a draft was.
+    pub(crate) async fn with_draft(&self, cx: &Cx, draft: &Draft) -> Result<Arc<InForce>, Error> {
+        check_form(draft, cx.now())?;
+        self.set_with(draft).await?.map_err(|_| {
+            Error::field(
+                "/text",
+                "policy_invalid",
+                "is not a policy; validating it tells why",
+            )
         })
     }
 
@@ -357,19 +367,7 @@ impl Bank {
         authorize(cx, Action::PolicyRead, Resource::Bank)?;
         let known = question.read("", cx.now())?;
         let in_force = match draft {
-            Some(draft) => {
-                check_form(draft, cx.now())?;
-                let found = self.set_with(cx, draft).await?;
-                found
-                    .map_err(|_| {
-                        Error::field(
-                            "/text",
-                            "policy_invalid",
-                            "is not a policy; validating it tells why",
-                        )
-                    })?
-                    .0
-            }
+            Some(draft) => self.with_draft(cx, draft).await?,
             None => self.policies.current(),
         };
         Ok(Simulated {

@@ -40,6 +40,9 @@ struct ChangeRequest {
     name: String,
     revision: i64,
     digest: String,
+    /// Of the newest recorded decisions: how many were looked at, and how many would come out in another way.
+    examined: usize,
+    changed: usize,
 }
 
 const ACTIVATE: &str = "activate";
@@ -52,6 +55,7 @@ pub(crate) struct PreparedChange {
     policy: PolicyId,
     revision: i64,
     activates: bool,
+    in_force: Arc<InForce>,
 }
 
 fn moved() -> Error {
@@ -121,16 +125,22 @@ impl Bank {
                 row.active.ok_or_else(not_active)?
             };
             let found = bank.revision(policy, number).await?;
-            let request = ChangeRequest {
+            let mut request = ChangeRequest {
                 change: (if activates { ACTIVATE } else { DEACTIVATE }).to_owned(),
                 policy: policy.to_string(),
                 name: row.name,
                 revision: number,
                 digest: hex(&found.digest),
+                examined: 0,
+                changed: 0,
             };
             let text = serde_json::to_vec(&request).map_err(Error::internal)?;
             // Whoever asks hears at once what would be refused later.
-            bank.prepare_change(&cx, &text).await?;
+            let prepared = bank.prepare_change(&cx, &text).await?;
+            // Nobody approves without being told what would have been decided in another way.
+            let difference = bank.compare(prepared.in_force).await?;
+            (request.examined, request.changed) = (difference.examined, difference.changed.len());
+            let text = serde_json::to_vec(&request).map_err(Error::internal)?;
             let details = Details::json(&format!(
                 r#"{{"change":"{}","policy":"{policy}","revision":{number}}}"#,
                 request.change
@@ -169,15 +179,17 @@ impl Bank {
             .collect();
         let (bank_zone, cx) = (self.zone.clone(), cx.clone());
         // Thousands of decisions: not in the way of other requests.
-        tokio::task::spawn_blocking(move || {
+        let in_force = tokio::task::spawn_blocking(move || {
             let policies = Policies::of(&labelled(&set.members))
                 .map_err(|error| refused("policy_invalid", format!("The policies do not fit: {error}")))?;
             let in_force = Arc::new(InForce {
                 version: 0,
                 policies: Arc::new(policies),
                 zone: bank_zone,
+                log: None,
             });
-            check_set(&cx, &in_force, &set.members)
+            check_set(&cx, &in_force, &set.members)?;
+            Ok::<_, Error>(in_force)
         })
         .await
         .map_err(Error::internal)??;
@@ -187,6 +199,7 @@ impl Bank {
             policy,
             revision: request.revision,
             activates,
+            in_force,
         })
     }
 

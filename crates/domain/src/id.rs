@@ -179,6 +179,8 @@ kinds! {
     ApprovalKind, ApprovalId, "appr";
     /// A role given to a principal.
     GrantKind, GrantId, "grant";
+    /// A decision about a request.
+    DecisionKind, DecisionId, "dec";
     /// A policy of the bank's own.
     PolicyKind, PolicyId, "pol";
     /// A fresh proof of a factor that approves one request.

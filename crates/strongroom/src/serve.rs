@@ -107,6 +107,7 @@ async fn compose(parts: Parts<'_>) -> Result<Composed, Box<dyn std::error::Error
     );
     let bank = compose::bank(config, public_url, data).await?;
     bank.send_mail_by(mail_sink(config, data, public_url)?);
+    bank.record_decisions();
     let jobs = tokio::spawn(Arc::clone(&bank).run_jobs());
     let control = Control::listen(data.path(), Arc::clone(&bank))?;
     let database = {
@@ -128,6 +129,9 @@ async fn compose(parts: Parts<'_>) -> Result<Composed, Box<dyn std::error::Error
             jobs.abort();
             if let Err(error) = bank.write_security_events().await {
                 tracing::warn!(target: "strongroom", %error, "the last failures counted were not written");
+            }
+            if let Err(error) = bank.write_decisions().await {
+                tracing::warn!(target: "strongroom", %error, "the last decisions were not written");
             }
             // When sessions were last used is written once a minute, and now for the last time.
             if let Err(error) = bank.write_last_seen().await {

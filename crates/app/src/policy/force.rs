@@ -4,6 +4,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use jiff::tz::TimeZone;
 
+use crate::decision_log::DecisionLog;
+
 use super::{Policies, PolicyError, built_in};
 
 /// Version of the set that holds the program's own policies alone.
@@ -18,6 +20,8 @@ pub struct InForce {
     pub policies: Arc<Policies>,
     /// Where days begin.
     pub(crate) zone: TimeZone,
+    /// Where decisions are noted; nowhere for what is only tried.
+    pub(crate) log: Option<Arc<DecisionLog>>,
 }
 
 /// The newest set that this process has read.
@@ -31,6 +35,7 @@ impl Book {
             version: BUILT_IN_VERSION,
             policies: built_in()?.clone(),
             zone,
+            log: None,
         };
         Ok(Self(RwLock::new(Arc::new(first))))
     }
@@ -44,12 +49,24 @@ impl Book {
     pub(crate) fn put(&self, version: i32, policies: Policies) {
         let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if version > current.version {
-            let zone = current.zone.clone();
+            let (zone, log) = (current.zone.clone(), current.log.clone());
             *current = Arc::new(InForce {
                 version,
                 policies: Arc::new(policies),
                 zone,
+                log,
             });
         }
+    }
+
+    /// From now on decisions are noted there.
+    pub(crate) fn note_in(&self, log: Arc<DecisionLog>) {
+        let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        *current = Arc::new(InForce {
+            version: current.version,
+            policies: current.policies.clone(),
+            zone: current.zone.clone(),
+            log: Some(log),
+        });
     }
 }

@@ -36,6 +36,7 @@ pub use self::{
 pub(crate) use self::{
     force::{BUILT_IN_VERSION, Book},
     rails::broken_rail,
+    schema::reads as is_read,
 };
 
 const GUARDRAILS: &str = include_str!("../../policies/guardrails.cedar");

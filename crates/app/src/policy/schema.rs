@@ -91,7 +91,7 @@ pub(super) fn groups(action: Action) -> impl Iterator<Item = &'static str> {
 }
 
 /// What leaves everything as it is. Whatever is added to the actions is a change until it is named here.
-pub(super) const fn reads(action: Action) -> bool {
+pub(crate) const fn reads(action: Action) -> bool {
     matches!(
         action,
         Action::AccountRead

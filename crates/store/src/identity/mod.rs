@@ -6,6 +6,7 @@
 
 mod api_keys;
 mod approvals;
+mod decisions;
 mod external;
 mod factors;
 mod mails;
@@ -22,6 +23,7 @@ mod users;
 
 pub use api_keys::{ApiKeyRow, KeySigning, NewApiKey};
 pub use approvals::{ApprovalDecision, ApprovalRow, ApprovalState, NewApproval, SWEEP_ROWS_MAX};
+pub use decisions::DecisionRow;
 pub use external::{EXTERNAL_LOGINS_MAX, ExternalLoginRow, ExternalStart};
 pub use factors::{DEVICES_MAX, FactorId, FactorKind, FactorState, TotpRow};
 pub use mails::{MailCounts, MailRow, OverMail};

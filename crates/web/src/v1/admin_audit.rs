@@ -145,7 +145,7 @@ async fn proof(
 }
 
 /// The bytes of an id of any kind that the log names.
-fn any_id(check: &mut Check, pointer: &str, text: &str) -> Option<[u8; 16]> {
+pub(super) fn any_id(check: &mut Check, pointer: &str, text: &str) -> Option<[u8; 16]> {
     macro_rules! first_of {
         ($($kind:ident),*) => { $(if let Ok(id) = $kind::parse(text) { return Some(*id.as_bytes()); })* };
     }

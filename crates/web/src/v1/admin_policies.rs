@@ -231,7 +231,7 @@ async fn simulate(
     }))
 }
 
-fn draft(body: wire::NewPolicy) -> Draft {
+pub(super) fn draft(body: wire::NewPolicy) -> Draft {
     Draft {
         name: body.name,
         text: body.text,

@@ -58,6 +58,11 @@ const WITHOUT_A_RECORD: &[(&str, &str)] = &[
         "a secret that counts for nothing until it is confirmed",
     ),
     ("POST /api/v1/admin/policies/validate", "told, and nothing kept"),
+    ("POST /api/v1/admin/policies/diff", "told, and nothing kept"),
+    (
+        "POST /api/v1/admin/decisions/{id}/evaluate",
+        "told, and nothing kept",
+    ),
     ("POST /api/v1/admin/policies/simulate", "told, and nothing kept"),
     ("POST /api/v1/auth/password/strength", "told, and nothing kept"),
     ("POST /api/v1/auth/password/generate", "told, and nothing kept"),

@@ -1,7 +1,7 @@
 //! Operations about policies of the bank's own: drafts of the second administrator's, and one that is in force.
 
 use serde_json::{Value, json};
-use strongroom_domain::id::PolicyKind;
+use strongroom_domain::id::{DecisionKind, PolicyKind};
 
 use super::{Ask, Scene, absent};
 use crate::{harness::people::new_key, matrix::Object};
@@ -12,11 +12,17 @@ const HARMLESS: &str = r#"forbid (principal in Role::"support", action == Action
 
 pub(super) async fn ask(operation: &str, scene: &Scene<'_>) -> Option<Ask> {
     let (verb, path) = operation.split_once(' ')?;
+    if operation == "GET /api/v1/admin/decisions" {
+        return Some(Ask::to(path));
+    }
+    if operation == "POST /api/v1/admin/decisions/{id}/evaluate" {
+        return Some(Ask::to(path.replace("{id}", &decided(scene).await)));
+    }
     let rest = path.strip_prefix(POLICIES)?;
     let named = |id: String| Ask::to(path.replace("{id}", &id));
     Some(match (verb, rest) {
         ("GET", "") => Ask::to(path),
-        ("POST", "" | "/validate") => Ask::to(path).with(draft()),
+        ("POST", "" | "/validate" | "/diff") => Ask::to(path).with(draft()),
         ("POST", "/simulate") => Ask::to(path)
             .with(json!({"principal": {"kind": "user", "roles": ["teller"]},
             "action": "account.freeze", "resource": {"owner": "anothers"}, "context": {"assurance": 2}})),
@@ -26,6 +32,25 @@ pub(super) async fn ask(operation: &str, scene: &Scene<'_>) -> Option<Ask> {
         ("POST", "/{id}/deactivate") => named(in_force(scene).await),
         _ => return None,
     })
+}
+
+/// The newest decision that is written.
+async fn decided(scene: &Scene<'_>) -> String {
+    if scene.object == Object::Absent {
+        return absent::<DecisionKind>();
+    }
+    loop {
+        let page = scene
+            .cast
+            .auditor
+            .client
+            .get("/api/v1/admin/decisions?limit=1")
+            .await
+            .expect(200);
+        if let Some(id) = page.body["data"][0]["id"].as_str() {
+            return id.to_owned();
+        }
+    }
 }
 
 fn draft() -> Value {
