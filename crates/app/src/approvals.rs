@@ -28,6 +28,7 @@ use crate::{
     bank::Bank,
     cx::Cx,
     error::{Error, Kind},
+    factor_reset::FactorReset,
     operators::{NewOperator, OperatorAdded},
     record::Entry,
     step_up::require_recent_login,
@@ -79,13 +80,24 @@ pub struct Decision {
 pub struct Approved {
     /// The request.
     pub approval: Approval,
-    /// A new operator's secrets, shown once.
+    /// The secrets of an operator who is new or was given a new factor, shown once.
     pub operator: Option<OperatorAdded>,
 }
 
 /// What an approval is about to do.
 enum Deed {
     Operator(Box<NewOperator>),
+    Reset(Box<FactorReset>),
+}
+
+impl Deed {
+    /// Whom it is about, where that is somebody who is there already.
+    fn about(&self) -> Option<UserId> {
+        match self {
+            Self::Operator(_) => None,
+            Self::Reset(reset) => Some(reset.person),
+        }
+    }
 }
 
 /// A decision that was found to be allowed.
@@ -244,10 +256,13 @@ impl Bank {
             action if action == Action::UserCreate.name() => {
                 Deed::Operator(Box::new(self.prepare_requested(cx, &checked.text).await?))
             }
+            action if action == Action::FactorReset.name() => {
+                Deed::Reset(Box::new(self.prepare_reset(cx, &checked.text).await?))
+            }
             _ => return Err(Error::broken("a request for what nobody can do")),
         };
         let mut tx = self.store.write(Scope::Operator).await?;
-        if !self.maker_may_ask(&tx, &checked).await? {
+        if !self.maker_may_ask(&tx, &checked, deed.about()).await? {
             self.close(&mut tx, cx, &checked, ApprovalState::Expired, decision)
                 .await?;
             tx.commit().await?;
@@ -257,12 +272,15 @@ impl Bank {
             .await?;
         match &deed {
             Deed::Operator(prepared) => self.insert_requested(&mut tx, cx, prepared, approval).await?,
+            Deed::Reset(reset) => self.reset_factors(&mut tx, cx, reset, approval).await?,
         }
         tx.commit().await?;
+        self.identity.mail_waits.notify_one();
         Ok(Approved {
             approval: self.decided(cx, approval).await?,
             operator: match deed {
                 Deed::Operator(prepared) => Some(prepared.ready()),
+                Deed::Reset(reset) => reset.ready(),
             },
         })
     }
@@ -329,13 +347,24 @@ impl Bank {
         Ok(text.to_vec())
     }
 
-    /// Inside the transaction: whether both still hold what they need. Both are locked, in one order.
-    async fn maker_may_ask(&self, tx: &WriteTx, checked: &Checked) -> Result<bool, Error> {
+    /// Inside the transaction: whether both still hold what they need. They and whom it is about are locked, in one
+    /// order.
+    async fn maker_may_ask(
+        &self,
+        tx: &WriteTx,
+        checked: &Checked,
+        about: Option<UserId>,
+    ) -> Result<bool, Error> {
         let maker = user_maker(&checked.row);
-        let mut people: Vec<UserId> = maker.into_iter().chain([checked.me]).collect();
+        let mut people: Vec<UserId> = maker.into_iter().chain([checked.me]).chain(about).collect();
         people.sort_unstable();
+        people.dedup();
         let mut maker_may = true;
         for person in people {
+            if person != checked.me && Some(person) != maker {
+                tx.lock_user(person).await?;
+                continue;
+            }
             let active = tx
                 .lock_user(person)
                 .await?

@@ -180,6 +180,8 @@ const fn customer_may(action: Action) -> bool {
         || matches!(
             action,
             Action::UserRegister
+                | Action::EmailChange
+                | Action::UserClose
                 | Action::AccountOpen
                 | Action::AccountRead
                 | Action::AccountList
@@ -250,6 +252,7 @@ const fn admin_may(action: Action) -> bool {
                 | Action::BlockLift
                 | Action::UserCreate
                 | Action::UserLock
+                | Action::FactorReset
                 | Action::GrantCreate
                 | Action::ApiKeyCreate
                 | Action::ApiKeyRevoke

@@ -19,6 +19,7 @@ mod history;
 mod holds;
 mod idempotency;
 mod me;
+mod me_login;
 mod passkeys;
 mod passwords;
 mod receipts;
@@ -41,6 +42,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .merge(passwords::routes())
         .merge(external::routes())
         .merge(me::routes())
+        .merge(me_login::routes())
         .merge(api_keys::routes())
         .merge(accounts::routes())
         .merge(history::routes())
