@@ -77,11 +77,11 @@ pub struct Approved {
     /// The request as it is now.
     #[serde(flatten)]
     pub approval: Approval,
-    /// For a new operator: what has to be handed over. Shown once, good for 24 hours.
+    /// For an operator who is new or lost a factor: what has to be handed over. Shown once, good for 24 hours.
     pub operator: Option<PrintedSecrets>,
 }
 
-/// What a new operator logs in with for the first time.
+/// What an operator logs in with for the first time, or for the first time again.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct PrintedSecrets {
     /// The operator.

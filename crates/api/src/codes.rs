@@ -148,6 +148,8 @@ codes! {
         "Read the hold.";
     ALREADY_REVERSED = "already_reversed", Conflict, "It was reversed before",
         "Read the transfer.";
+    ACCOUNTS_OPEN = "accounts_open", Conflict, "There are accounts that are not closed",
+        "Move the money away and close each account first.";
     USER_STATE = "user_state", Conflict, "The login is in another state",
         "Read the user; only some changes fit each state.";
     APPROVAL_CLOSED = "approval_closed", Conflict, "The approval is decided or expired",

@@ -56,6 +56,46 @@ pub struct ChangeMe {
     pub full_name: String,
 }
 
+/// Body of `POST /me/email`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"new_email": "alice@example.net"}))]
+pub struct NewEmail {
+    /// The address that is wanted.
+    pub new_email: String,
+}
+
+/// What everybody who wants another address is told, whether or not it is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case", tag = "status")]
+pub enum EmailAsked {
+    /// Mails are on their way to both addresses.
+    ConfirmationSent,
+}
+
+/// Body of `POST /auth/email/confirm` and `/auth/email/stop`.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"token": "kP0c…"}))]
+pub struct EmailToken {
+    /// The token of the mail.
+    pub token: crate::auth::SecretText,
+}
+
+/// What a proof of an address led to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case", tag = "status")]
+#[schema(example = json!({"status": "waiting", "effective_at": "2026-11-21T11:00:00.000000Z"}))]
+pub enum EmailProved {
+    /// The login has the new address; all sessions have ended.
+    Changed,
+    /// The other address has not said anything yet.
+    Waiting {
+        /// From when on it need not, RFC 3339; none while the new address is not confirmed.
+        effective_at: Option<String>,
+    },
+}
+
 /// A session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(example = json!({"id": "sess_01jd3vw4ezfkx8y0q4sfcmj2t9", "current": true, "assurance": "aal1",

@@ -28,6 +28,7 @@ use crate::{
     bank::Bank,
     cx::Cx,
     error::{Error, Kind},
+    factor_reset::FactorReset,
     operators::{NewOperator, OperatorAdded},
     policy_changes::{POLICIES_MOVED, PreparedChange},
     record::Entry,
@@ -82,7 +83,7 @@ pub struct Decision {
 pub struct Approved {
     /// The request.
     pub approval: Approval,
-    /// A new operator's secrets, shown once.
+    /// The secrets of an operator who is new or was given a new factor, shown once.
     pub operator: Option<OperatorAdded>,
 }
 
@@ -90,6 +91,17 @@ pub struct Approved {
 enum Deed {
     Operator(Box<NewOperator>),
     Policy(Box<PreparedChange>),
+    Reset(Box<FactorReset>),
+}
+
+impl Deed {
+    /// Whom it is about, where that is somebody who is there already.
+    fn about(&self) -> Option<UserId> {
+        match self {
+            Self::Operator(_) | Self::Policy(_) => None,
+            Self::Reset(reset) => Some(reset.person),
+        }
+    }
 }
 
 /// A decision that was found to be allowed.
@@ -259,10 +271,13 @@ impl Bank {
             action if action == Action::PolicyActivate.name() => {
                 Deed::Policy(Box::new(self.prepare_change(cx, &checked.text).await?))
             }
+            action if action == Action::FactorReset.name() => {
+                Deed::Reset(Box::new(self.prepare_reset(cx, &checked.text).await?))
+            }
             _ => return Err(Error::broken("a request for what nobody can do")),
         };
         let mut tx = self.store.write(Scope::Operator).await?;
-        if !self.maker_may_ask(&tx, &checked).await? {
+        if !self.maker_may_ask(&tx, &checked, deed.about()).await? {
             self.close(&mut tx, cx, &checked, ApprovalState::Expired, decision)
                 .await?;
             tx.commit().await?;
@@ -273,13 +288,16 @@ impl Bank {
         match &deed {
             Deed::Operator(prepared) => self.insert_requested(&mut tx, cx, prepared, approval).await?,
             Deed::Policy(prepared) => self.put_in_force(&mut tx, cx, prepared, approval).await?,
+            Deed::Reset(reset) => self.reset_factors(&mut tx, cx, reset, approval).await?,
         }
         tx.commit().await?;
+        self.identity.mail_waits.notify_one();
         Ok(Approved {
             approval: self.decided(cx, approval).await?,
             operator: match deed {
                 Deed::Operator(prepared) => Some(prepared.ready()),
                 Deed::Policy(_) => None,
+                Deed::Reset(reset) => reset.ready(),
             },
         })
     }
@@ -346,13 +364,24 @@ impl Bank {
         Ok(text.to_vec())
     }
 
-    /// Inside the transaction: whether both still hold what they need. Both are locked, in one order.
-    async fn maker_may_ask(&self, tx: &WriteTx, checked: &Checked) -> Result<bool, Error> {
+    /// Inside the transaction: whether both still hold what they need. They and whom it is about are locked, in one
+    /// order.
+    async fn maker_may_ask(
+        &self,
+        tx: &WriteTx,
+        checked: &Checked,
+        about: Option<UserId>,
+    ) -> Result<bool, Error> {
         let maker = user_maker(&checked.row);
-        let mut people: Vec<UserId> = maker.into_iter().chain([checked.me]).collect();
+        let mut people: Vec<UserId> = maker.into_iter().chain([checked.me]).chain(about).collect();
         people.sort_unstable();
+        people.dedup();
         let mut maker_may = true;
         for person in people {
+            if person != checked.me && Some(person) != maker {
+                tx.lock_user(person).await?;
+                continue;
+            }
             let active = tx
                 .lock_user(person)
                 .await?

@@ -488,6 +488,14 @@ impl Bank {
                 self.read_policies().await?;
             }
             state.forget(from, epoch, &delta);
+            if let Delta::Revoked(revoked) = &delta {
+                for what in revoked {
+                    if let Revoked::User(person) = what {
+                        // On another node the person may have been erased, the key with everything.
+                        self.people.forget(*person);
+                    }
+                }
+            }
         }
         Ok(epoch)
     }

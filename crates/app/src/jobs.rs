@@ -64,6 +64,7 @@ impl Bank {
         loop {
             tick.tick().await;
             report("last seen", self.write_last_seen().await.map(drop));
+            report("addresses", self.change_due_emails().await.map(drop));
             report("sweep", self.sweep_identity().await);
             report("upkeep", self.keep_store().await.map(drop));
         }

@@ -73,6 +73,10 @@ actions! {
     UserRead = "user.read",
     /// Change an own name.
     UserRename = "user.rename",
+    /// Change an own address.
+    EmailChange = "user.change_email",
+    /// Close an own login for good.
+    UserClose = "user.close",
     /// Make a user.
     UserCreate = "user.create",
     /// Lock, unlock, disable or enable a user.
@@ -93,6 +97,8 @@ actions! {
     CredentialChange = "credential.change",
     /// Use a recovery code in place of a factor.
     CredentialRecover = "credential.recover",
+    /// Take somebody's factors away, for a person who lost them.
+    FactorReset = "credential.reset",
     /// Give a role.
     GrantCreate = "grant.create",
     /// Make a key for an integration.

@@ -35,6 +35,14 @@ kinds! {
     PasswordReset = "password_reset",
     /// Your password was changed.
     PasswordChanged = "password_changed",
+    /// Prove that this is to be your address.
+    EmailProof = "email_proof",
+    /// Somebody wants another address for your login: agree, or stop it.
+    EmailWish = "email_wish",
+    /// Your login has another address.
+    EmailChanged = "email_changed",
+    /// Your login is closed.
+    LoginClosed = "login_closed",
     /// Somebody logged in on a device that was not seen before.
     NewDevice = "new_device",
     /// A session was ended because its token was used twice.
@@ -43,6 +51,8 @@ kinds! {
     StepUpFailures = "step_up_failures",
     /// A second factor or the recovery codes were changed.
     FactorChanged = "factor_changed",
+    /// Two people of the bank took the second factors away.
+    FactorReset = "factor_reset",
     /// A recovery code was used in place of a factor.
     RecoveryUsed = "recovery_used",
     /// A key for an integration was made.
@@ -84,7 +94,11 @@ impl MailKind {
     pub(super) const fn is_security_notice(self) -> bool {
         !matches!(
             self,
-            Self::Verification | Self::AddressTaken | Self::ResetWish | Self::PasswordReset
+            Self::Verification
+                | Self::AddressTaken
+                | Self::ResetWish
+                | Self::PasswordReset
+                | Self::EmailProof
         )
     }
 
@@ -96,13 +110,14 @@ impl MailKind {
 
     /// Goes to an address that is nobody's yet: whoever typed the name could speak through us to a stranger.
     pub(super) const fn is_to_a_stranger(self) -> bool {
-        matches!(self, Self::Verification)
+        matches!(self, Self::Verification | Self::EmailProof)
     }
 
     pub(super) const fn useful_secs(self) -> i64 {
         match self {
             Self::Verification => crate::registration::REGISTRATION_SECS,
             Self::PasswordReset | Self::ResetWish => crate::credentials::RESET_SECS,
+            Self::EmailProof | Self::EmailWish => crate::email_change::EMAIL_CHANGE_SECS,
             _ => NOTICE_SECS,
         }
     }
@@ -114,9 +129,14 @@ impl MailKind {
             Self::AddressTaken => "Somebody tried to register your address",
             Self::PasswordReset | Self::ResetWish => "Reset your password",
             Self::PasswordChanged => "Your password was changed",
+            Self::EmailProof => "Confirm your new e-mail address",
+            Self::EmailWish => "Another e-mail address for your login",
+            Self::EmailChanged => "Your e-mail address was changed",
+            Self::LoginClosed => "Your login is closed",
             Self::NewDevice => "A login from a new device",
             Self::SessionStolen | Self::StepUpFailures => "A session of yours was ended",
             Self::FactorChanged => "How you prove who you are was changed",
+            Self::FactorReset => "Your second factor was reset",
             Self::RecoveryUsed => "A recovery code was used",
             Self::ApiKeyMade => "A key for a program was made in your name",
             Self::BreakGlass => "An operator was added without approval",
@@ -147,6 +167,27 @@ impl MailKind {
                 "your password was changed and all other sessions were ended. If that was not you, reset your \
                  password at once and tell us.",
             ),
+            Self::EmailProof => Words {
+                before: "somebody wants this address for a login with us.".to_owned(),
+                link: Some(("Confirm the address", format!("/email-change#token={token}"))),
+                after: "It is good for three days. If you did not ask for it, ignore this mail: nothing happens.",
+            },
+            Self::EmailWish => Words {
+                before: "somebody with your password and your second factor wants another e-mail address for your \
+                         login. If that was you, agree, and it is done as soon as the new address is confirmed; \
+                         otherwise it is done a day after that."
+                    .to_owned(),
+                link: Some(("Agree, or stop it", format!("/email-change#token={token}"))),
+                after: "If it was not you, stop it at once, change your password and tell us.",
+            },
+            Self::EmailChanged => say(
+                "the e-mail address of your login was changed, and all sessions were ended. From now on we write to \
+                 the new address only. If that was not you, tell us at once.",
+            ),
+            Self::LoginClosed => say(
+                "your login is closed, as you wished, and what we knew of you is erased, except for what the law asks \
+                 us to keep of the accounts: numbers, amounts and days. If that was not you, tell us at once.",
+            ),
             Self::NewDevice => Words {
                 before: format!(
                     "somebody logged in as you on a device that we had not seen before: {detail}. If that was you, \
@@ -166,6 +207,10 @@ impl MailKind {
             Self::FactorChanged => say(
                 "the second factor of your login, or the codes for the day it is lost, were changed just now. For a \
                  day a new factor approves no large payment. If that was not you, tell us at once.",
+            ),
+            Self::FactorReset => say(
+                "the bank took away the second factors of your login, as somebody who said to be you wished, and ended \
+                 all sessions. Log in and bind a new one. If that was not you, tell us at once.",
             ),
             Self::RecoveryUsed => say(
                 "one of your recovery codes was used in place of your second factor. It lets somebody bind a new \

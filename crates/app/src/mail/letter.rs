@@ -92,10 +92,11 @@ impl Mail {
         let name: String = self.from_name.chars().filter(|c| !c.is_control()).collect();
         let part = |media: ContentType, text: &str| {
             let body = match encoding {
-                Encoding::Plain => {
-                    Body::new_with_encoding(text.to_owned(), ContentTransferEncoding::EightBit)
-                        .unwrap_or_else(|_| Body::new(text.to_owned()))
-                }
+                // No line is long enough for a server to mind, and there is none.
+                Encoding::Plain => Body::dangerous_pre_encoded(
+                    text.replace('\n', "\r\n").into_bytes(),
+                    ContentTransferEncoding::EightBit,
+                ),
                 Encoding::Safe => Body::new(text.to_owned()),
             };
             SinglePart::builder().header(media).body(body)
@@ -227,5 +228,13 @@ mod tests {
         };
         assert_eq!(id(Encoding::Safe), id(Encoding::Safe));
         assert!(id(Encoding::Plain).ends_with("@bank.example>"));
+    }
+
+    #[test]
+    fn a_file_holds_the_mail_as_it_is_read() {
+        let text = format!("Hëllo\n\nhttps://bank.example/x#token={}\n", "a".repeat(90));
+        let made = mail("alice@example.com", "Bank", &text).message("no-reply@bank.example", Encoding::Plain);
+        let file = String::from_utf8(made.unwrap().formatted()).unwrap();
+        assert!(file.contains(&text.replace('\n', "\r\n")), "{file}");
     }
 }

@@ -110,6 +110,8 @@ mod by_hand {
                     | AccountList
                     | LimitsRead
                     | LimitsChange
+                    | EmailChange
+                    | UserClose
                     | AccountRename
                     | AccountFreeze
                     | AccountUnfreeze
@@ -152,6 +154,7 @@ mod by_hand {
                     | BlockLift
                     | UserCreate
                     | UserLock
+                    | FactorReset
                     | GrantCreate
                     | ApiKeyCreate
                     | ApiKeyRevoke

@@ -337,6 +337,7 @@ impl WriteTx {
             (sweep!("step_ups", "id", "expires_at"), now),
             (sweep!("passkey_ceremonies", "hash", "expires_at"), now),
             (sweep!("external_starts", "hash", "expires_at"), now),
+            (sweep!("email_changes", "person", "expires_at"), now),
             (sweep!("guesses", "subject", "expires_at"), now),
             (sweep!("sessions", "id", "expires_at"), ended),
         ] {

@@ -154,6 +154,16 @@ impl Store {
 }
 
 impl WriteTx {
+    /// Takes all of a person's passkeys away.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database does not answer.
+    pub async fn delete_passkeys(&self, person: UserId) -> Result<(), StoreError> {
+        let sql = "DELETE FROM passkeys WHERE person = $1";
+        self.execute(sql, vec![uuid(person).into()]).await?;
+        Ok(())
+    }
+
     /// Adds a passkey; false when somebody has it already.
     ///
     /// # Errors

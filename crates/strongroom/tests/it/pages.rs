@@ -32,16 +32,18 @@ const FORMS: &[Sent] = &[
     ("/verify-email", &[("token", "x"), ("password", "x")]),
     ("/forgot-password", &[("email", "x")]),
     ("/reset-password", &[("token", "x"), ("new_password", "x")]),
+    ("/email-change", &[("token", "x"), ("answer", "confirm")]),
     ("/step-up", &[("method", "totp"), ("code", "000000")]),
     ("/session/stay", &[]),
     ("/logout", &[]),
 ];
-const PAGES: [&str; 7] = [
+const PAGES: [&str; 8] = [
     "/login",
     "/register",
     "/verify-email",
     "/forgot-password",
     "/reset-password",
+    "/email-change",
     "/login/rebind",
     "/",
 ];

@@ -40,6 +40,8 @@ pub(crate) const OPEN: &[(Method, &str, Traffic)] = &[
     (Method::POST, "/api/v1/auth/password/generate", Traffic::Anonymous),
     (Method::POST, "/api/v1/auth/password/reset", Traffic::Guess),
     (Method::POST, "/api/v1/auth/password/change", Traffic::Guess),
+    (Method::POST, "/api/v1/auth/email/confirm", Traffic::Guess),
+    (Method::POST, "/api/v1/auth/email/stop", Traffic::Guess),
     (Method::POST, "/api/v1/auth/passkey/options", Traffic::Session),
     (Method::POST, "/api/v1/auth/passkey", Traffic::Guess),
     (
@@ -74,6 +76,7 @@ const OUTSIDE: &[(&str, Traffic)] = &[
     ("/login/rebind/confirm", Traffic::Guess),
     ("/register", Traffic::Anonymous),
     ("/verify-email", Traffic::Guess),
+    ("/email-change", Traffic::Guess),
     ("/forgot-password", Traffic::Anonymous),
     ("/reset-password", Traffic::Guess),
     ("/step-up", Traffic::Session),

@@ -1,4 +1,4 @@
-//! `/register`, `/verify-email`, `/forgot-password`, `/reset-password`.
+//! `/register`, `/verify-email`, `/forgot-password`, `/reset-password`, `/email-change`.
 //!
 //! The links of mails hold their token behind `#`, which no browser sends: the page's script puts it into the form, and
 //! without the script a person copies it. Only the form's `POST` spends it.
@@ -7,7 +7,7 @@ use askama::Template;
 use axum::{extract::State, response::Response};
 use http::StatusCode;
 use serde::Deserialize;
-use strongroom_app::{Error, Kind, SecretString, registration::Register};
+use strongroom_app::{Error, Kind, SecretString, email_change::EmailProved, registration::Register};
 
 use super::{
     form::Form,
@@ -40,6 +40,13 @@ struct VerifyPage<'a> {
 }
 
 #[derive(Template)]
+#[template(path = "email_change.html")]
+struct EmailChangePage<'a> {
+    csrf: String,
+    refused: &'a str,
+}
+
+#[derive(Template)]
 #[template(path = "forgot.html")]
 struct ForgotPage {
     csrf: String,
@@ -66,6 +73,21 @@ pub(super) struct NewLogin {
 pub(super) struct Proof {
     token: String,
     password: String,
+}
+
+/// Which button was pressed.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Agreed {
+    Confirm,
+    Stop,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EmailAnswer {
+    token: String,
+    answer: Agreed,
 }
 
 #[derive(Deserialize)]
@@ -162,6 +184,63 @@ pub(super) async fn verify(State(state): State<AppState>, Form(visitor, form): F
         }
         Err(error) => Err(error.into()),
     }
+}
+
+pub(super) async fn show_email_change(State(state): State<AppState>, visitor: Visitor) -> Response {
+    email_change_page(&state, &visitor, StatusCode::OK, "")
+}
+
+fn email_change_page(state: &AppState, visitor: &Visitor, status: StatusCode, refused: &str) -> Response {
+    let template = EmailChangePage {
+        csrf: visitor.token(&state.bank),
+        refused,
+    };
+    page(visitor, status, &template)
+}
+
+pub(super) async fn email_change(
+    State(state): State<AppState>,
+    Form(visitor, form): Form<EmailAnswer>,
+) -> Answer {
+    let token = SecretString::from(form.token.trim());
+    let answered = match form.answer {
+        Agreed::Confirm => state.bank.prove_email(&visitor.cx, token).await.map(Some),
+        Agreed::Stop => state
+            .bank
+            .stop_email_change(&visitor.cx, token)
+            .await
+            .map(|()| None),
+    };
+    let (title, text) = match answered {
+        Ok(Some(EmailProved::Changed)) => (
+            "The address is changed",
+            "All sessions have ended. Log in with the new address.",
+        ),
+        Ok(Some(EmailProved::Waiting {
+            effective_at: Some(_),
+        })) => (
+            "The address is confirmed",
+            "The change is done as soon as the present address agrees, at the latest in a day.",
+        ),
+        Ok(Some(EmailProved::Waiting { effective_at: None })) => (
+            "Thank you",
+            "The change is done as soon as the new address is confirmed.",
+        ),
+        Ok(None) => (
+            "The change is stopped",
+            "If you did not ask for it, change your password now and tell us.",
+        ),
+        Err(error) if error.kind == Kind::Unauthenticated => {
+            return Ok(email_change_page(
+                &state,
+                &visitor,
+                StatusCode::UNAUTHORIZED,
+                WRONG,
+            ));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    Ok(message(StatusCode::OK, title, text))
 }
 
 pub(super) async fn show_forgot(State(state): State<AppState>, visitor: Visitor) -> Response {

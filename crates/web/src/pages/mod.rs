@@ -46,6 +46,10 @@ pub fn routes() -> OpenApiRouter<AppState> {
             get(credentials::show_verify).post(credentials::verify),
         )
         .route(
+            "/email-change",
+            get(credentials::show_email_change).post(credentials::email_change),
+        )
+        .route(
             "/forgot-password",
             get(credentials::show_forgot).post(credentials::forgot),
         )

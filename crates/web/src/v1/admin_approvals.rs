@@ -110,8 +110,8 @@ async fn list(
 
 /// Do what somebody else asked for.
 ///
-/// Needs a fresh login or step-up. Never by whoever asked, by a key, or by an operator of less than a day. A new
-/// operator's secrets are in the answer, once.
+/// Needs a fresh login or step-up. Never by whoever asked, by a key, or by an operator of less than a day. The secrets
+/// of an operator who is new or lost a factor are in the answer, once.
 #[utoipa::path(post, path = "/api/v1/admin/approvals/{id}/approve", tag = "operators", request_body = wire::Decision,
     params(("id" = String, Path, description = "The request.")),
     responses((status = 200, description = "Done.", body = wire::Approved)))]

@@ -4,8 +4,9 @@ use axum::{
     Json,
     extract::{Path, State},
 };
+use http::StatusCode;
 use serde::Deserialize;
-use strongroom_api::{me as wire, money::Page};
+use strongroom_api::{approvals::ApprovalRequested, me as wire, money::Page};
 use strongroom_app::{Cx, users::LoginChange};
 use strongroom_domain::id::{UserId, UserKind};
 use utoipa::IntoParams;
@@ -28,6 +29,7 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(unlock))
         .routes(routes!(disable))
         .routes(routes!(enable))
+        .routes(routes!(reset_mfa))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -122,6 +124,25 @@ async fn enable(
     JsonBody(body): JsonBody<wire::Reason>,
 ) -> Result<Json<wire::User>, Problem> {
     change(&state, &cx, &id, LoginChange::Enable, &body).await
+}
+
+/// Ask for all second factors of somebody who lost them to be taken away. Another administrator decides; an operator
+/// then begins anew with printed secrets, which the decision answers with.
+#[utoipa::path(post, path = "/api/v1/admin/users/{id}/reset-mfa", tag = "operators", request_body = wire::Reason,
+    params(("id" = String, Path, description = "The user.")),
+    responses((status = 202, description = "Somebody else decides.", body = ApprovalRequested)))]
+async fn reset_mfa(
+    State(state): State<AppState>,
+    Auth(cx): Auth,
+    Path(id): Path<String>,
+    JsonBody(body): JsonBody<wire::Reason>,
+) -> Result<(StatusCode, Json<ApprovalRequested>), Problem> {
+    let id: UserId = path_id::<UserKind>(&id)?;
+    let approval = state.bank.ask_for_factor_reset(&cx, id, &body.reason).await?;
+    let asked = ApprovalRequested {
+        approval_id: approval.to_string(),
+    };
+    Ok((StatusCode::ACCEPTED, Json(asked)))
 }
 
 async fn change(

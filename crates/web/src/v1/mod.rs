@@ -22,6 +22,7 @@ mod holds;
 mod idempotency;
 mod limits;
 mod me;
+mod me_login;
 mod passkeys;
 mod passwords;
 mod receipts;
@@ -44,6 +45,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .merge(passwords::routes())
         .merge(external::routes())
         .merge(me::routes())
+        .merge(me_login::routes())
         .merge(api_keys::routes())
         .merge(accounts::routes())
         .merge(history::routes())

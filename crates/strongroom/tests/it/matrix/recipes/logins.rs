@@ -2,13 +2,14 @@
 
 use serde_json::{Value, json};
 
-use super::oneself::bind_passkey;
+use super::oneself::{bind_passkey, proved};
 use super::{Ask, Scene};
 use crate::harness::authenticator::Spoil;
 use crate::harness::{
     Person,
     people::{code_of, new_key, next_code_of},
 };
+use crate::matrix::cast::Credential;
 
 pub(super) async fn ask(operation: &str, scene: &Scene<'_>) -> Option<Ask> {
     let (_, path) = operation.split_once(' ')?;
@@ -72,6 +73,21 @@ pub(super) async fn ask(operation: &str, scene: &Scene<'_>) -> Option<Ask> {
                 tokio::time::sleep(std::time::Duration::from_millis(20)).await;
             }
             ask.with(json!({"token": token, "new_password": password}))
+        }
+        "POST /api/v1/auth/email/confirm" | "POST /api/v1/auth/email/stop" => {
+            let person = somebody(scene).await;
+            let (Credential::Bearer(token), _) = proved(server, &person).await else {
+                panic!("no proof")
+            };
+            let wish = json!({"new_email": format!("{}@example.com", new_key())});
+            let client = server.client().with_token(&token);
+            client.post("/api/v1/me/email", wish).await.expect(202);
+            let mail = server.mail_with(&person.email, "/email-change#token=").await;
+            let token = mail
+                .split("Token: ")
+                .nth(1)
+                .and_then(|rest| rest.split(' ').next());
+            ask.with(json!({"token": token}))
         }
         "POST /api/v1/auth/passkey" => {
             let person = somebody(scene).await;

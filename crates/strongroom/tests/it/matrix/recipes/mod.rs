@@ -197,6 +197,10 @@ pub(crate) async fn ask(operation: &str, scene: &Scene<'_>) -> Option<Ask> {
             prepare(scene, None).await;
             Ask::to(fill(&victim_id(scene))).with(reason)
         }
+        "POST /api/v1/admin/users/{id}/reset-mfa" => {
+            prepare(scene, None).await;
+            Ask::to(fill(&victim_id(scene))).with(reason)
+        }
         "POST /api/v1/admin/users/{id}/unlock" => {
             prepare(scene, Some("lock")).await;
             Ask::to(fill(&victim_id(scene))).with(reason)

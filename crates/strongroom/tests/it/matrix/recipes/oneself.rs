@@ -9,7 +9,7 @@ use crate::{
     harness::{
         Client, Person, Server,
         authenticator::{Authenticator, Spoil},
-        people::code_of,
+        people::{code_of, new_key},
     },
     matrix::{Object, cast::Credential},
 };
@@ -32,6 +32,9 @@ pub(crate) fn costs_the_caller(operation: &str, object: Object) -> bool {
         | "POST /api/v1/me/passkeys/options"
         | "POST /api/v1/me/passkeys"
         | "DELETE /api/v1/me/passkeys/{id}"
+        | "POST /api/v1/me/email"
+        | "DELETE /api/v1/me/email"
+        | "DELETE /api/v1/me"
         | "POST /api/v1/api-keys"
         | "POST /api/v1/api-keys/{id}/rotate"
         | "DELETE /api/v1/api-keys/{id}" => true,
@@ -60,6 +63,22 @@ pub(super) async fn ask(operation: &str, scene: &Scene<'_>) -> Option<Ask> {
                 Object::Absent => absent::<SessionKind>(),
             }
         )),
+        "POST /api/v1/me/email" | "DELETE /api/v1/me/email" | "DELETE /api/v1/me" => {
+            let credential = match me {
+                Some(me) => proved(server, me).await.0,
+                None => scene.caller.credential.clone(),
+            };
+            let wish = json!({"new_email": format!("{}@example.com", new_key())});
+            if let (true, Credential::Bearer(token)) = (operation == "DELETE /api/v1/me/email", &credential) {
+                let client = server.client().with_token(token);
+                // Whose address is the bank's cannot ask.
+                drop(client.post("/api/v1/me/email", wish.clone()).await);
+            }
+            Ask {
+                credential: Some(credential),
+                ..if operation.starts_with("POST") { ask.with(wish) } else { ask }
+            }
+        }
         "POST /api/v1/auth/password/change" => ask.with(json!({
             "current_password": me.unwrap_or(&cast.alice).password, "new_password": "osprey-58-lantern-quilt-harbour"})),
         "POST /api/v1/me/mfa/totp" | "POST /api/v1/me/passkeys/options" => ask,
