@@ -91,7 +91,8 @@ impl Bank {
         // Before anything is written: a log that was cut or rewritten is not continued.
         let checkpoints = Arc::new(Checkpoints::open(&settings.checkpoints, &ring, &row.log_origin)?);
         if let Some(latest) = checkpoints.latest() {
-            let head = store.log_growth().borrow().clone();
+            // Read after the checkpoint: another node may have signed more than there was when this one began.
+            let head = store.log_head().await?;
             prove_continues(&store, &latest, &head).await?;
         }
         let recorder = RecordSigner::new(ring.audit_mac());

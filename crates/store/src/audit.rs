@@ -22,7 +22,10 @@ pub use strays::{Stray, Strays};
 use strongroom_domain::audit::CompactRange;
 use tokio::sync::watch;
 
-use crate::store::{Engines, Store};
+use crate::{
+    error::StoreError,
+    store::{Engines, Store},
+};
 
 /// The committed end of the log.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -60,6 +63,17 @@ impl Store {
         match &self.engines {
             Engines::Sqlite(engine) => engine.growth.subscribe(),
             Engines::Postgres(engine) => engine.growth.subscribe(),
+        }
+    }
+
+    /// The committed end of the log as the database has it now, which another node may have moved meanwhile.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn log_head(&self) -> Result<LogHead, StoreError> {
+        match &self.engines {
+            Engines::Sqlite(engine) => Ok(engine.growth.borrow().clone()),
+            Engines::Postgres(engine) => load_head(&mut engine.connect_ledger().await?).await,
         }
     }
 

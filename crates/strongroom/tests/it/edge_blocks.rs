@@ -1,10 +1,14 @@
 //! Addresses that behave like scanners are refused for a while, sessions go on, and operators see and lift it.
 
+use std::time::Duration;
+
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::harness::{Answer, Client, Server, stories};
 
+/// How long the log may take to be sealed.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// What is tested here is not how often somebody may ask.
 const SETTINGS: &[(&str, &str)] = &[
     ("STRONGROOM_LIMITS__ANONYMOUS", "1000000/1h"),
@@ -87,17 +91,23 @@ async fn a_scanner_is_blocked_until_an_operator_lifts_it_and_a_session_goes_on(s
     here.get("/nothing").await.refused(404, "not_found");
     here.post("/api/v1/auth/login", login).await.expect(200);
     lift(&admin.client, block).await.refused(404, "not_found");
-    let records = auditor
-        .client
-        .get("/api/v1/admin/audit/records?limit=20")
-        .await
-        .expect(200);
-    let lifted = records.body["data"].as_array().unwrap().iter();
-    assert_eq!(
-        lifted.filter(|record| record["action"] == "block.lift").count(),
-        1,
-        "{records:?}"
-    );
+    let lifts = async || {
+        let path = "/api/v1/admin/audit/records?limit=20";
+        let records = auditor.client.get(path).await.expect(200);
+        let records = records.body["data"].as_array().unwrap().clone();
+        records
+            .iter()
+            .filter(|record| record["action"] == "block.lift")
+            .count()
+    };
+    // The log is sealed in the background.
+    let sealed = async {
+        while lifts().await == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, sealed).await.unwrap();
+    assert_eq!(lifts().await, 1);
 }
 
 mod observed {

@@ -45,7 +45,7 @@ impl Server {
     /// Starts on PostgreSQL on a disk that is soon full; `None` where that cannot be had.
     pub(crate) async fn start_on_small_disk() -> Option<Self> {
         let database = Database::create_on_small_disk().await?;
-        Some(Self::start_on(Engine::Postgres, Some(database), &[]).await)
+        Some(Self::start_on(Engine::Postgres, Some(database), super::BUSY).await)
     }
 
     async fn start_on(engine: Engine, database: Option<Database>, settings: &[(&str, &str)]) -> Self {
