@@ -20,7 +20,7 @@ use strongroom_domain::{
     ledger::Signer,
     principal::{Assurance, Caller, Origin, Principal, Role},
 };
-use strongroom_guard::{Limiter, Subject};
+use strongroom_guard::{Detector, Limiter, Paranoia, Part, Subject};
 
 use crate::{outcome::Outcome, report::Report, settings::Settings};
 
@@ -64,6 +64,7 @@ pub(crate) fn run(settings: &Settings, report: &mut Report) -> Outcome<()> {
     let user: UserId = id();
     tokens(&mut bench, &ring);
     limits(&mut bench)?;
+    detection(&mut bench)?;
     rights(&mut bench, user)?;
     let keyed = ring.idempotency();
     let key = IdempotencyKey::new(*user.as_bytes(), "7f9c2ba4-e88f-827d-6160-45507605853e")
@@ -101,6 +102,23 @@ pub(crate) fn run(settings: &Settings, report: &mut Report) -> Outcome<()> {
     audit(&mut bench, &ring, user);
     bench.time("id of time order", || random::uuid_v7(1));
     bench.time("16 random bytes", random::bytes::<16>);
+    Ok(())
+}
+
+/// What is looked at of an ordinary transfer.
+fn detection(bench: &mut Bench<'_>) -> Outcome<()> {
+    let detector = Detector::new(Paranoia::One).map_err(|error| error.to_string())?;
+    let agent = b"Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
+    bench.time("detection: path, agent, ids and memo of a transfer", || {
+        let mut inspection = detector.inspect();
+        inspection.look(Part::Path, b"/api/v1/transfers");
+        inspection.look(Part::Header, agent);
+        inspection.look(Part::Body, b"acc_01kaggvh4tfs8rm9wpsh5d0a3e");
+        inspection.look(Part::Body, b"acc_01kaggvh4tfs8rm9wpsh5d0a3f");
+        inspection.look(Part::Body, b"EUR");
+        inspection.look(Part::Body, b"Rent for March");
+        inspection.recognised().is_some()
+    });
     Ok(())
 }
 

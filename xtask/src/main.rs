@@ -4,6 +4,7 @@
 //! installs by itself and says so. Nothing here ends up in the product.
 
 mod bench;
+mod detection;
 mod generate;
 mod matrix;
 mod outcome;
@@ -28,6 +29,7 @@ cargo xtask <verb>
   gen [--check]      write the generated files, or fail when they are out of date
   matrix [--accept]  ask every operation in everybody's name and compare with the table, or write the table anew
   bench [ARG...]     build for release, start a private PostgreSQL, run the benchmark with the arguments
+  detection FOLDER   detection and false alarms on public collections, as a table
   postgres           a private PostgreSQL in the foreground, as the tests use it; ends with Ctrl-C
 ";
 
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
         "gen" => generate::verb(&rest),
         "matrix" => matrix::verb(&rest),
         "bench" => bench::verb(&rest),
+        "detection" => detection::verb(&rest),
         "postgres" => postgres::verb(&rest),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");

@@ -102,6 +102,8 @@ codes! {
 
     FORBIDDEN = "forbidden", Forbidden, "Not allowed",
         "Ask an administrator for the right.";
+    ATTACK_SUSPECTED = "attack_suspected", Forbidden, "It looks like an attack",
+        "Write it differently, or tell the bank the number in `incident_id`.";
     FACTOR_TOO_NEW = "factor_too_new", Forbidden, "The factor is too new for this",
         "Use an older factor, or wait until this one is a day old.";
     CHECKER_TOO_NEW = "checker_too_new", Forbidden, "Power given lately decides nothing yet",

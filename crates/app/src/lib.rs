@@ -37,6 +37,7 @@ pub mod history;
 pub mod holds;
 pub mod idempotency;
 pub mod identity;
+pub mod incidents;
 pub mod jobs;
 mod key_bounds;
 pub mod keys;

@@ -30,6 +30,7 @@ use crate::{
     cx::Cx,
     email::Email,
     error::{Error, Kind},
+    incidents::{Incident, Incidents, Waiting},
 };
 
 /// How often counts are written, in seconds.
@@ -66,11 +67,13 @@ pub enum SecurityEventKind {
     ProofRefused,
     /// The token of a mail.
     MailTokenRefused,
+    /// A request that looked like an attack.
+    AttackRecognised,
 }
 
 impl SecurityEventKind {
     /// All kinds.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::LoginFailed,
         Self::FactorFailed,
         Self::RefreshRefused,
@@ -78,6 +81,7 @@ impl SecurityEventKind {
         Self::ApiKeyRefused,
         Self::ProofRefused,
         Self::MailTokenRefused,
+        Self::AttackRecognised,
     ];
 
     /// The stable name.
@@ -90,6 +94,7 @@ impl SecurityEventKind {
             Self::ApiKeyRefused => "api_key_refused",
             Self::ProofRefused => "proof_refused",
             Self::MailTokenRefused => "mail_token_refused",
+            Self::AttackRecognised => "attack_recognised",
         }
     }
 
@@ -123,6 +128,7 @@ pub(crate) struct Pending(Mutex<Counts>);
 struct Counts {
     counts: HashMap<Name, Count>,
     logins: HashMap<(SecurityEventKind, String), u32>,
+    incidents: Incidents,
 }
 
 impl Counts {
@@ -163,10 +169,30 @@ impl Pending {
     fn with<T>(&self, work: impl FnOnce(&mut Counts) -> T) -> T {
         work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
+
+    /// Keeps an incident for the next write; `false` where there is no room.
+    pub(crate) fn add_incident(&self, incident: Waiting) -> bool {
+        self.with(|counts| counts.incidents.add(incident))
+    }
+
+    /// Counts a failure at no login in particular.
+    pub(crate) fn count(&self, kind: SecurityEventKind, network: String, at: Timestamp) {
+        let name = Name {
+            kind,
+            network,
+            subject: None,
+        };
+        let count = Count {
+            number: 1,
+            first_at: at,
+            last_at: at,
+        };
+        self.with(|counts| counts.add(name, count));
+    }
 }
 
 /// What limits count as one place: an IPv4 address, the /64 network of an IPv6 one. Empty for what is no address.
-fn network_of(address: &str) -> String {
+pub(crate) fn network_of(address: &str) -> String {
     match address.parse::<IpAddr>().map(|address| address.to_canonical()) {
         Ok(IpAddr::V4(address)) => address.to_string(),
         Ok(IpAddr::V6(address)) => {
@@ -175,6 +201,12 @@ fn network_of(address: &str) -> String {
         }
         Err(_) => String::new(),
     }
+}
+
+/// The beginning of the span of time in which failures are one row.
+const fn window_of(at: Timestamp) -> Timestamp {
+    let window = WINDOW_SECS.saturating_mul(1_000_000);
+    Timestamp::from_micros(at.micros().div_euclid(window) * window)
 }
 
 const fn place(id: &SecurityEventId) -> Place<'_> {
@@ -211,6 +243,8 @@ pub struct SecurityEvent {
     pub address: Option<String>,
     /// Keyed digest of the login that was tried, likewise.
     pub subject: Option<[u8; 16]>,
+    /// What was recognised, where this is one request.
+    pub incident: Option<Incident>,
 }
 
 /// Which ones an operator wants; absent fields want all.
@@ -222,6 +256,8 @@ pub struct SecurityEventQuery {
     pub address: Option<String>,
     /// At the login with this address, whether or not there is one.
     pub email: Option<String>,
+    /// This one alone.
+    pub id: Option<SecurityEventId>,
 }
 
 impl Bank {
@@ -271,38 +307,36 @@ impl Bank {
     /// # Errors
     /// When the database does not answer; the next call writes the same again.
     pub async fn write_security_events(&self) -> Result<usize, Error> {
-        let mut counted: Vec<(Name, Count)> = self
-            .identity
-            .failures
-            .with(std::mem::take)
-            .counts
-            .into_iter()
-            .collect();
+        let taken = self.identity.failures.with(std::mem::take);
+        let mut counted: Vec<(Name, Count)> = taken.counts.into_iter().collect();
+        let incidents = taken.incidents.waiting;
         // In one order on every node, so that two of them never wait for each other.
         counted.sort_unstable_by(|one, other| one.0.cmp(&other.0));
-        let written = self.write_counts(&counted).await;
+        let written = self.write_counts(&counted, &incidents).await;
         if written.is_err() {
             self.identity.failures.with(|counts| {
                 for (name, count) in counted {
                     counts.add(name, count);
+                }
+                for incident in incidents {
+                    counts.incidents.add(incident);
                 }
             });
         }
         written
     }
 
-    async fn write_counts(&self, counted: &[(Name, Count)]) -> Result<usize, Error> {
-        if counted.is_empty() {
+    async fn write_counts(&self, counted: &[(Name, Count)], incidents: &[Waiting]) -> Result<usize, Error> {
+        if counted.is_empty() && incidents.is_empty() {
             return Ok(0);
         }
         let tx = self.store.write(Scope::System).await?;
         for (name, count) in counted {
             let id = Id::from_bytes(random::uuid_v7(count.first_at.micros()));
-            let window = WINDOW_SECS.saturating_mul(1_000_000);
             let known = Some(&name.network).filter(|network| !network.is_empty());
             let row = SecurityEventRow {
                 id,
-                window_at: Timestamp::from_micros(count.first_at.micros().div_euclid(window) * window),
+                window_at: window_of(count.first_at),
                 kind: name.kind.name().to_owned(),
                 source: known.map(|network| self.source_of(network)),
                 subject: name.subject,
@@ -310,11 +344,34 @@ impl Bank {
                 number: count.number,
                 first_at: count.first_at,
                 last_at: count.last_at,
+                details: None,
+            };
+            tx.add_security_event(&row).await?;
+        }
+        for Waiting {
+            id,
+            network,
+            at,
+            incident,
+        } in incidents
+        {
+            let known = Some(network).filter(|network| !network.is_empty());
+            let row = SecurityEventRow {
+                id: *id,
+                window_at: window_of(*at),
+                kind: SecurityEventKind::AttackRecognised.name().to_owned(),
+                source: known.map(|network| self.source_of(network)),
+                subject: None,
+                sealed_source: known.map(|network| self.ring.seal(place(id), network.as_bytes())),
+                number: 1,
+                first_at: *at,
+                last_at: *at,
+                details: Some(serde_json::to_string(incident).map_err(Error::internal)?),
             };
             tx.add_security_event(&row).await?;
         }
         tx.commit().await?;
-        Ok(counted.len())
+        Ok(counted.len() + incidents.len())
     }
 
     /// What was counted, newest first.
@@ -340,6 +397,7 @@ impl Bank {
                 .email
                 .as_deref()
                 .map(|email| self.subject_of(&Email::lenient(email))),
+            id: query.id,
         };
         let rows = self.store.security_events(&filter, before, limit).await?;
         rows.into_iter()
@@ -357,6 +415,11 @@ impl Bank {
                     last_at: row.last_at,
                     address: opened.map(|text| String::from_utf8_lossy(text.expose()).into_owned()),
                     subject: row.subject,
+                    incident: row
+                        .details
+                        .map(|details| serde_json::from_str(&details))
+                        .transpose()
+                        .map_err(Error::internal)?,
                 })
             })
             .collect()

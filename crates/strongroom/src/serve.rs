@@ -12,11 +12,13 @@ use std::{
 
 use strongroom_app::{
     Bank,
+    incidents::Incident,
     mail::{MailDirectory, MailSink},
 };
-use strongroom_guard::TrustedProxies;
+use strongroom_guard::{Detector, TrustedProxies};
 use strongroom_web::{
     SiteSettings,
+    detection::Detection,
     health::{Check, Readiness},
     layers::{FrontSettings, Hosts, Hsts, Origins, Scope},
     limits::Limits,
@@ -80,6 +82,8 @@ pub(crate) struct Composed {
     pub routes: OpenApiRouter,
     /// How often somebody may ask.
     pub limits: Limits,
+    /// What looks for attacks.
+    pub detection: Detection,
     /// Conditions of `/readyz`.
     pub checks: Vec<Check>,
     /// What has to end after the last request and before the process, in this order.
@@ -145,6 +149,7 @@ async fn compose(parts: Parts<'_>) -> Result<Composed, Box<dyn std::error::Error
     };
     Ok(Composed {
         limits: limits(config, &bank)?,
+        detection: detection(config, &bank)?,
         routes: v1::routes().merge(pages::routes()).with_state(AppState { bank }),
         checks: vec![database],
         finish: vec![("command line", administration), ("ledger", ledger)],
@@ -235,7 +240,7 @@ async fn serve(config: &Config, data: &DataDir, metrics: &Metrics, purpose: Purp
         composed.routes,
         readiness.clone(),
         SiteSettings {
-            front: front_settings(config, composed.limits),
+            front: front_settings(config, composed.limits, composed.detection),
             public_url: public_url.to_string(),
             docs: server.docs,
         },
@@ -331,7 +336,32 @@ fn hosts_of(config: &Config, listen: SocketAddr, url: &PublicUrl) -> Hosts {
     Hosts::only(names)
 }
 
-fn front_settings(config: &Config, limits: Limits) -> FrontSettings {
+/// What looks for attacks; what it finds is noted by the bank.
+fn detection(config: &Config, bank: &Arc<Bank>) -> Result<Detection, ConfigErrors> {
+    let detector = Detector::new(config.detection.paranoia).map_err(|error| {
+        let message = format!("has a rule that cannot be read: {error}");
+        ConfigErrors(vec![ConfigError::new(
+            "detection.paranoia",
+            Origin::Default,
+            message,
+        )])
+    })?;
+    let bank = Arc::clone(bank);
+    Ok(Detection::new(detector, config.detection.blocks, move |seen| {
+        let incident = Incident {
+            request_id: seen.request_id,
+            route: seen.route,
+            principal: seen.principal,
+            attack: seen.attack.to_owned(),
+            score: seen.score,
+            rules: seen.rules.into_iter().map(str::to_owned).collect(),
+            refused: seen.refused,
+        };
+        bank.note_incident(seen.client, incident).map(|id| id.to_string())
+    }))
+}
+
+fn front_settings(config: &Config, limits: Limits, detection: Detection) -> FrontSettings {
     FrontSettings {
         request_time_max: config.server.request_time_max,
         concurrency_max: config.server.concurrency_max,
@@ -344,6 +374,7 @@ fn front_settings(config: &Config, limits: Limits) -> FrontSettings {
         origins: Origins::new(config.server.cors_origins.clone()),
         trusted_proxies: TrustedProxies::new(config.server.trusted_proxies.clone()),
         limits,
+        detection,
         watch: Watch::new(
             config.blocks.mode,
             config.blocks.allow.clone(),
@@ -408,6 +439,7 @@ async fn metrics_server(listener: TcpListener, metrics: Metrics, stopped: Stoppe
         trusted_proxies: TrustedProxies::default(),
         limits: Limits::off(),
         watch: Watch::off(),
+        detection: Detection::off(),
     };
     let front = strongroom_web::metrics_site(move || metrics.render(), settings);
     let bounds = ServerSettings {

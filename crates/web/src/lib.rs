@@ -6,6 +6,7 @@
 //!
 //! [`site`] puts the pieces together from the routes that the caller passes in.
 
+pub mod detection;
 pub mod docs;
 pub mod extract;
 pub mod health;

@@ -179,7 +179,7 @@ impl Watch {
             has_agent: headers.has_agent,
             refused: status.is_client_error(),
             wrong_guess: record.traffic() == Some(Traffic::Guess) && status == StatusCode::UNAUTHORIZED,
-            detection: false,
+            detection: record.recognised().is_some(),
             honeypot: is_honeypot(path),
         };
         if inner
@@ -270,6 +270,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        detection::Detection,
         layers::{Front, FrontSettings, Hsts, Origins},
         limits::Limits,
     };
@@ -288,6 +289,7 @@ mod tests {
                 trusted_proxies: proxies(),
                 limits: Limits::off(),
                 watch: Watch::new(Mode::Enforce, Vec::new(), proxies()),
+                detection: Detection::off(),
             },
         )
     }

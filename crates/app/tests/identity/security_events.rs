@@ -56,6 +56,7 @@ on_both_engines! {
             kind: Some(SecurityEventKind::LoginFailed),
             address: Some("192.0.2.7".to_owned()),
             email: Some(format!(" {} ", alice.email.to_uppercase())),
+            id: None,
         };
         let found = events(&bank, &cx, &query).await.unwrap();
         assert_eq!(found.iter().map(|it| it.count).collect::<Vec<_>>(), [5]);

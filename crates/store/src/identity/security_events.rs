@@ -36,6 +36,8 @@ pub struct SecurityEventRow {
     pub first_at: Timestamp,
     /// The last.
     pub last_at: Timestamp,
+    /// What was recognised in a request, as JSON; such a row has no subject and counts one.
+    pub details: Option<String>,
 }
 
 /// Which ones a reader wants; absent fields want all.
@@ -47,6 +49,8 @@ pub struct SecurityEventFilter {
     pub source: Option<[u8; 16]>,
     /// At which login.
     pub subject: Option<[u8; 16]>,
+    /// This one alone.
+    pub id: Option<SecurityEventId>,
 }
 
 #[derive(FromQueryResult)]
@@ -60,6 +64,7 @@ struct EventSql {
     number: i64,
     first_at: i64,
     last_at: i64,
+    details: Option<String>,
 }
 
 fn place(bytes: &[u8]) -> Result<Option<[u8; 16]>, StoreError> {
@@ -75,11 +80,13 @@ impl TryFrom<EventSql> for SecurityEventRow {
             window_at: at(row.window_at),
             kind: row.kind,
             source: place(&row.source)?,
-            subject: place(&row.subject)?,
+            // An incident has its own number there, so that it is counted with no other.
+            subject: place(&row.subject)?.filter(|_| row.details.is_none()),
             sealed_source: row.sealed_source,
             number: u64::try_from(row.number).map_err(|_| StoreError::Corrupt("a number of failures"))?,
             first_at: at(row.first_at),
             last_at: at(row.last_at),
+            details: row.details,
         })
     }
 }
@@ -99,15 +106,17 @@ impl Store {
         let before = before.map_or(Uuid::max(), uuid);
         let found: Vec<EventSql> = rows(
             &read.tx,
-            "SELECT id, window_at, kind, source, subject, sealed_source, number, first_at, last_at \
+            "SELECT id, window_at, kind, source, subject, sealed_source, number, first_at, last_at, details \
              FROM security_events WHERE id < $1 AND ($2 = '' OR kind = $2) AND ($3 = $5 OR source = $3) \
-             AND ($4 = $5 OR subject = $4) ORDER BY id DESC LIMIT $6",
+             AND ($4 = $5 OR subject = $4) AND ($6 = $7 OR id = $6) ORDER BY id DESC LIMIT $8",
             vec![
                 before.into(),
                 filter.kind.unwrap_or_default().into(),
                 filter.source.unwrap_or(NOWHERE).to_vec().into(),
                 filter.subject.unwrap_or(NOWHERE).to_vec().into(),
                 NOWHERE.to_vec().into(),
+                filter.id.map_or(Uuid::nil(), uuid).into(),
+                Uuid::nil().into(),
                 i64::from(limit).into(),
             ],
         )
@@ -141,8 +150,8 @@ impl WriteTx {
         let number = i64::try_from(row.number).unwrap_or(i64::MAX);
         self.execute(
             "INSERT INTO security_events \
-             (id, window_at, kind, source, subject, sealed_source, number, first_at, last_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
+             (id, window_at, kind, source, subject, sealed_source, number, first_at, last_at, details) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
              ON CONFLICT (window_at, kind, source, subject) DO UPDATE SET \
              number = security_events.number + excluded.number, \
              last_at = CASE WHEN excluded.last_at > security_events.last_at \
@@ -152,11 +161,18 @@ impl WriteTx {
                 row.window_at.micros().into(),
                 row.kind.clone().into(),
                 row.source.unwrap_or(NOWHERE).to_vec().into(),
-                row.subject.unwrap_or(NOWHERE).to_vec().into(),
+                row.details
+                    .as_ref()
+                    .map(|_| *row.id.as_bytes())
+                    .or(row.subject)
+                    .unwrap_or(NOWHERE)
+                    .to_vec()
+                    .into(),
                 row.sealed_source.clone().into(),
                 number.into(),
                 row.first_at.micros().into(),
                 row.last_at.micros().into(),
+                row.details.clone().into(),
             ],
         )
         .await?;

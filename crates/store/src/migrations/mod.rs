@@ -68,6 +68,7 @@ impl MigratorTrait for Migrator {
             Box::new(step!("0009_mails")),
             Box::new(step!("0010_guesses")),
             Box::new(step!("0011_holds")),
+            Box::new(step!("0012_incidents")),
             Box::new(step!("0013_policies")),
             Box::new(step!("0014_decisions")),
             Box::new(step!("0015_leaving")),

@@ -24,7 +24,7 @@ use std::{
 
 use secrecy::SecretString;
 use strongroom_domain::limits::{CapsRule, LimitClass, LimitRules};
-use strongroom_guard::{Network, Quota};
+use strongroom_guard::{Network, Paranoia, Quota};
 use strongroom_web::{limits::Class, suspicion::Mode};
 
 use gather::{Gathered, Resolved};
@@ -189,6 +189,15 @@ impl LimitsConfig {
     }
 }
 
+/// What looks for attacks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DetectionConfig {
+    /// Whether what is certain is refused.
+    pub blocks: bool,
+    /// How suspicious it is.
+    pub paranoia: Paranoia,
+}
+
 /// What follows from how an address behaves.
 #[derive(Clone, Debug)]
 pub(crate) struct BlocksConfig {
@@ -252,6 +261,8 @@ pub(crate) struct Config {
     pub customer_limits: LimitRules,
     /// What follows from how an address behaves.
     pub blocks: BlocksConfig,
+    /// What looks for attacks.
+    pub detection: DetectionConfig,
     /// Whether new operators wait.
     pub approvals_bootstrap: bool,
     /// The bank.
@@ -429,6 +440,15 @@ impl<'a> Reader<'a> {
                     _ => Mode::Enforce,
                 },
                 allow: self.networks("blocks.allow").unwrap_or_default(),
+            },
+            detection: DetectionConfig {
+                blocks: self.is("detection.mode", "block"),
+                paranoia: match self.number("detection.paranoia") {
+                    Some(2) => Paranoia::Two,
+                    Some(3) => Paranoia::Three,
+                    Some(4) => Paranoia::Four,
+                    _ => Paranoia::One,
+                },
             },
             approvals_bootstrap: self.flag("approvals.bootstrap").unwrap_or_default(),
             bank: BankConfig {

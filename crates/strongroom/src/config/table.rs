@@ -38,7 +38,7 @@ pub(super) fn find(key: &str) -> Option<&'static Setting> {
 
 /// Names of the contract that this build does not know how to honour. Accepting them quietly would promise
 /// what does not happen.
-pub(super) const NOT_IN_THIS_BUILD: &[&str] = &["redis.", "detection.", "fraud.", "webhooks."];
+pub(super) const NOT_IN_THIS_BUILD: &[&str] = &["redis.", "fraud.", "webhooks."];
 
 /// Values of choices that the contract names and this build does not have.
 pub(super) const VALUES_NOT_IN_THIS_BUILD: &[(&str, &str)] =
@@ -214,6 +214,12 @@ settings! {
     "blocks.allow": Kind::Networks, Some(""),
         "Addresses and networks that are never blocked or slowed down: scanners of your own, an office. The proxies of \
          `server.trusted_proxies` never are.";
+
+    "detection.mode": Kind::Choice(&["observe", "block"]), Some("observe"),
+        "What follows when a request looks like an attack. `observe`: it is noted and makes its address suspicious. \
+         `block`: besides, it is refused where path and query leave no honest reading.";
+    "detection.paranoia": Kind::Number { min: 1, max: 4, unit: "" }, Some("1"),
+        "How suspicious detection is. Each level adds rules, and false alarms; `docs/security/edge.md` has the figures.";
 
     "oidc.providers": Kind::Secret, None,
         "Issuers that people may log in by (OpenID Connect), as TOML, best in a file of its own: a table per issuer, \

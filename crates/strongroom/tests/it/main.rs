@@ -9,6 +9,7 @@ mod bad_input_http;
 mod batches;
 mod decisions;
 mod edge_blocks;
+mod edge_detection;
 mod edge_http;
 mod edge_limits;
 mod external;

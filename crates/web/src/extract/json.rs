@@ -27,7 +27,11 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         require_json(request.headers())?;
         let bytes_max = Record::of(request.extensions()).map_or(BODY_BYTES_MAX, Record::body_bytes_max);
+        let record = Record::of(request.extensions()).cloned();
         let bytes = read(request.into_body(), bytes_max).await?;
+        if let (Some(record), Ok(text)) = (record, std::str::from_utf8(&bytes)) {
+            record.detection().look_at_json(&record, text);
+        }
         parse_json(&bytes).map(Self)
     }
 }

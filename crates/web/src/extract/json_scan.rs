@@ -121,6 +121,28 @@ fn is_key(bytes: &[u8], at: usize) -> bool {
         == Some(&b':')
 }
 
+/// Every text of a document with the name that it has, or that its array has. Names are texts as well.
+pub(crate) fn each_string(text: &str, mut see: impl FnMut(&str, &str)) {
+    let bytes = text.as_bytes();
+    let mut name = Cow::Borrowed("");
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        if byte != b'"' {
+            at += 1;
+            continue;
+        }
+        let end = string_end(bytes, at + 1);
+        let value = unescaped(&text[at + 1..end.min(text.len())]);
+        if is_key(bytes, end + 1) {
+            see("", &value);
+            name = value;
+        } else {
+            see(&name, &value);
+        }
+        at = end + 1;
+    }
+}
+
 /// `"\u0061"` and `"a"` are the same key.
 fn unescaped(raw: &str) -> Cow<'_, str> {
     if !raw.contains('\\') {

@@ -17,6 +17,7 @@ pub use client::{Anonymous, DEVICE_TOKEN};
 pub(crate) use cookie::{Cookie, Keep, read_cookie};
 pub(crate) use json::read as read_body;
 pub use json::{JSON_DEPTH_MAX, JsonBody, OptionalJsonBody, parse_json};
+pub(crate) use json_scan::each_string;
 pub use query::{QUERY_BYTES_MAX, QUERY_PARAMETERS_MAX, QueryParams};
 pub(crate) use query::{form_fields, form_pairs};
 

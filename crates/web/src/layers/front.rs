@@ -28,6 +28,7 @@ use super::{
 };
 use crate::{
     BODY_BYTES_MAX, Problem, ShownAsPage,
+    detection::Detection,
     limits::{self, Limits},
     suspicion::{Seen, Watch},
 };
@@ -58,6 +59,8 @@ pub struct FrontSettings {
     pub limits: Limits,
     /// What follows from how an address behaves.
     pub watch: Watch,
+    /// What looks for attacks.
+    pub detection: Detection,
 }
 
 /// Which part of the routes a listener serves. The rest is not there at all.
@@ -169,6 +172,7 @@ impl Front {
             client,
             inner.settings.limits.clone(),
             inner.settings.watch.clone(),
+            inner.settings.detection.clone(),
         );
         let method = request.method().clone();
         let line = Line::begin(&record, &inner.unmatched, &method);
@@ -199,6 +203,7 @@ impl Front {
         if let Err(problem) = inner.settings.watch.observe(&record, &seen, &path, &response) {
             response = problem.into_response();
         }
+        inner.settings.detection.end(&record);
         let mut response = inner.finish(response, &record);
         inner.settings.origins.add(origin, response.headers_mut());
         if let Some(proved) = record.proved() {
@@ -234,6 +239,10 @@ impl Inner {
                 Ok(()) => answer,
                 Err(problem) => problem.into_response(),
             };
+        }
+        let detection = &self.settings.detection;
+        if let Err(problem) = detection.begin(record, request.uri(), request.headers()) {
+            return problem.into_response();
         }
         if !self.scope.has(request.uri().path()) {
             return Problem::not_found().into_response();
@@ -368,6 +377,7 @@ mod tests {
             trusted_proxies: TrustedProxies::default(),
             limits: Limits::off(),
             watch: Watch::off(),
+            detection: Detection::off(),
         }
     }
 

@@ -15,9 +15,12 @@ use std::{
 use axum::extract::FromRequestParts;
 use http::{Extensions, request::Parts};
 
+use strongroom_guard::Recognised;
+
 use super::{Proved, RequestId, route::RouteStats};
 use crate::{
     BODY_BYTES_MAX, Problem,
+    detection::{self, Detection},
     limits::{Charge, Limits, Traffic},
     suspicion::Watch,
 };
@@ -34,6 +37,9 @@ struct Inner {
     client: IpAddr,
     limits: Limits,
     watch: Watch,
+    detection: Detection,
+    recognised: Mutex<Option<Recognised>>,
+    refused_as_attack: OnceLock<()>,
     blocked: OnceLock<Duration>,
     charges: Mutex<[Option<Charge>; CHARGES_MAX]>,
     body_bytes_max: AtomicUsize,
@@ -43,12 +49,21 @@ struct Inner {
 }
 
 impl Record {
-    pub(crate) fn new(id: RequestId, client: IpAddr, limits: Limits, watch: Watch) -> Self {
+    pub(crate) fn new(
+        id: RequestId,
+        client: IpAddr,
+        limits: Limits,
+        watch: Watch,
+        detection: Detection,
+    ) -> Self {
         Self(Arc::new(Inner {
             id,
             client,
             limits,
             watch,
+            detection,
+            recognised: Mutex::default(),
+            refused_as_attack: OnceLock::new(),
             blocked: OnceLock::new(),
             charges: Mutex::default(),
             body_bytes_max: AtomicUsize::new(BODY_BYTES_MAX),
@@ -112,6 +127,33 @@ impl Record {
     /// The memory of suspicion.
     pub(crate) fn watch(&self) -> &Watch {
         &self.0.watch
+    }
+
+    /// What looks for attacks.
+    pub(crate) fn detection(&self) -> &Detection {
+        &self.0.detection
+    }
+
+    /// Remembers that the request looks like an attack.
+    pub(crate) fn recognise(&self, found: Recognised) {
+        let mut known = self.0.recognised.lock().unwrap_or_else(PoisonError::into_inner);
+        detection::join(&mut known, found);
+    }
+
+    /// What was recognised in the request.
+    pub(crate) fn recognised(&self) -> Option<Recognised> {
+        let known = self.0.recognised.lock().unwrap_or_else(PoisonError::into_inner);
+        known.clone()
+    }
+
+    /// Remembers that the request is refused for what was recognised.
+    pub(crate) fn refuse_as_attack(&self) {
+        let _ = self.0.refused_as_attack.set(());
+    }
+
+    /// Whether it was.
+    pub(crate) fn is_refused_as_attack(&self) -> bool {
+        self.0.refused_as_attack.get().is_some()
     }
 
     /// Remembers that the address is blocked: only a principal that is established is served.

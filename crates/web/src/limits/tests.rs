@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 
 use super::*;
 use crate::{
+    detection::Detection,
     layers::{Front, FrontSettings, Hsts, Origins},
     suspicion::Watch,
 };
@@ -45,6 +46,7 @@ fn front(router: Router) -> Front {
             trusted_proxies: TrustedProxies::new(vec!["10.0.0.0/8".parse().unwrap()]),
             limits: Limits::new(small, mark).unwrap(),
             watch: Watch::off(),
+            detection: Detection::off(),
         },
     )
 }

@@ -18,6 +18,7 @@ use super::{
 use crate::{
     BODY_BYTES_MAX,
     extract::{form_fields, form_pairs},
+    layers::Record,
     state::AppState,
 };
 
@@ -39,6 +40,7 @@ where
     type Rejection = Refused;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Refused> {
+        let record = Record::of(request.extensions()).cloned();
         let (mut parts, body) = request.into_parts();
         let visitor = Visitor::from_request_parts(&mut parts, state).await?;
         if visitor.from == From::Elsewhere {
@@ -56,6 +58,9 @@ where
             .map_err(|_| unreadable())?;
         let text = std::str::from_utf8(&bytes).map_err(|_| unreadable())?;
         let mut pairs = form_pairs(text, BODY_BYTES_MAX).map_err(|_| unreadable())?;
+        if let Some(record) = &record {
+            record.detection().look_at_form(record, &pairs);
+        }
         let bank = AppState::from_ref(state).bank;
         let token = pairs.iter().position(|(name, _)| name == TOKEN);
         let token = token.map(|at| pairs.remove(at).1).unwrap_or_default();

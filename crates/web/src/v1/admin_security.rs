@@ -32,19 +32,22 @@ struct EventsQuery {
     /// `next_cursor` of the page before.
     cursor: Option<String>,
     /// What failed: `login_failed`, `factor_failed`, `refresh_refused`, `token_refused`, `api_key_refused`,
-    /// `proof_refused` or `mail_token_refused`.
+    /// `proof_refused`, `mail_token_refused` or `attack_recognised`.
     kind: Option<String>,
     /// From this address, or its /64 network.
     address: Option<String>,
     /// At the login with this e-mail address, whether or not there is one.
     email: Option<String>,
+    /// This one alone: the `incident_id` of a refusal.
+    incident_id: Option<String>,
 }
 
 /// List what failed, counted.
 ///
 /// Newest first. Failures of the same kind, from the same network and at the same login within five minutes are one
 /// event with a count; where there are too many to tell apart, `subject` or `address` is `null`. The address is kept
-/// sealed, the login only as a keyed digest. Kept for 90 days.
+/// sealed, the login only as a keyed digest. A request that looked like an attack is an event of its own with an
+/// `incident`, unless there are too many. Kept for 90 days.
 #[utoipa::path(get, path = "/api/v1/admin/security-events", tag = "operators", params(EventsQuery),
     responses((status = 200, description = "A page of events.", body = Page<wire::SecurityEvent>)))]
 async fn list(
@@ -79,11 +82,16 @@ async fn list(
     {
         check.refuse("?email", "invalid_value", "must be an e-mail address");
     }
+    let id = query
+        .incident_id
+        .as_deref()
+        .and_then(|id| check.id("?incident_id", id));
     let limit = check.done(limit)?;
     let wanted = SecurityEventQuery {
         kind,
         address: query.address,
         email: query.email,
+        id,
     };
     let before: Option<SecurityEventId> = before;
     let more = limit.saturating_add(1);
@@ -108,5 +116,14 @@ fn to_wire(event: SecurityEvent) -> wire::SecurityEvent {
         subject: event
             .subject
             .map(|digest| digest.iter().map(|byte| format!("{byte:02x}")).collect()),
+        incident: event.incident.map(|incident| wire::Incident {
+            request_id: incident.request_id,
+            route: incident.route,
+            principal: incident.principal,
+            attack: incident.attack,
+            score: incident.score,
+            rules: incident.rules,
+            refused: incident.refused,
+        }),
     }
 }

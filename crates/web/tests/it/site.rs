@@ -6,6 +6,7 @@ use serde_json::Value;
 use strongroom_guard::TrustedProxies;
 use strongroom_web::{
     SiteSettings,
+    detection::Detection,
     health::{Check, Readiness},
     layers::{FrontSettings, Hsts, Origins},
     limits::Limits,
@@ -31,6 +32,7 @@ fn settings() -> FrontSettings {
         trusted_proxies: TrustedProxies::default(),
         limits: Limits::off(),
         watch: Watch::off(),
+        detection: Detection::off(),
     }
 }
 

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use strongroom_guard::TrustedProxies;
 use strongroom_web::{
     BATCH_BODY_BYTES_MAX, Problem,
+    detection::Detection,
     extract::{JsonBody, QueryParams},
     layers::{ClientAddress, Front, FrontSettings, Hsts, Origins, RequestId, body_limit},
     limits::Limits,
@@ -161,6 +162,7 @@ impl Default for Options {
                 trusted_proxies: TrustedProxies::default(),
                 limits: Limits::off(),
                 watch: Watch::off(),
+                detection: Detection::off(),
             },
             server: ServerSettings::default(),
         }

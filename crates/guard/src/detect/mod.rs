@@ -1,0 +1,285 @@
+//! Intrusion detection: requests that look like attacks, as points.
+//!
+//! Nothing here makes a request safe: statements have parameters, pages are escaped, paths are routes. What is found
+//! tells who is looking for a hole. Each value is brought into one form, compared with patterns whose work is linear in
+//! its length, and read by a tokenizer of SQL and HTML. Each rule that meets gives points; many small signs are as
+//! telling as one large one, and one word alone is none.
+
+mod canonical;
+mod rules;
+
+use std::fmt;
+
+use canonical::{Canonical, canonical};
+use regex::bytes::{RegexSet, RegexSetBuilder};
+use rules::{Form, RULES, Rule};
+
+/// From so many points on a request is an attack.
+pub const ATTACK_FROM: u32 = 5;
+/// From so many points in path and query on there is no honest reading left.
+pub const CERTAIN_FROM: u32 = 8;
+/// How many bytes of one request are looked at.
+pub const LOOKED_AT_BYTES_MAX: usize = 64 * 1024;
+/// How many values of one request are looked at.
+pub const VALUES_MAX: usize = 512;
+/// How many bytes the compiled patterns may take.
+const PATTERN_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// How suspicious the rules are: each level adds rules, with more false alarms.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Paranoia {
+    /// What free text never contains.
+    #[default]
+    One,
+    /// What free text seldom contains.
+    Two,
+    /// Words of the languages of attacks.
+    Three,
+    /// Everything that is more than letters, digits and a few marks.
+    Four,
+}
+
+/// Kinds of attack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attack {
+    /// Text that wants to be a statement (CWE-89).
+    Sql,
+    /// Text that wants to be a script in a page (CWE-79).
+    Script,
+    /// Paths to where no path leads (CWE-22).
+    Traversal,
+    /// Text that wants to be a command of the system (CWE-78).
+    Command,
+    /// Files from elsewhere, and code of interpreters (CWE-98, CWE-94).
+    Inclusion,
+}
+
+impl Attack {
+    /// All kinds.
+    pub const ALL: [Self; 5] = [
+        Self::Sql,
+        Self::Script,
+        Self::Traversal,
+        Self::Command,
+        Self::Inclusion,
+    ];
+
+    /// Its name for operators.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sql => "sql",
+            Self::Script => "script",
+            Self::Traversal => "traversal",
+            Self::Command => "command",
+            Self::Inclusion => "inclusion",
+        }
+    }
+}
+
+/// Where a value was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The path.
+    Path,
+    /// A name or value of the query.
+    Query,
+    /// A header.
+    Header,
+    /// A text of the body.
+    Body,
+}
+
+/// The compiled rules of a level.
+pub struct Detector {
+    paranoia: Paranoia,
+    texts: Set,
+    bares: Set,
+}
+
+struct Set {
+    set: RegexSet,
+    /// Indices of its rules.
+    rules: Vec<usize>,
+}
+
+impl fmt::Debug for Detector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Detector").field(&self.paranoia).finish()
+    }
+}
+
+impl Set {
+    fn of(is_form: fn(Form) -> bool, paranoia: Paranoia) -> Result<Self, regex::Error> {
+        let rules: Vec<usize> = (0..RULES.len())
+            .filter(|index| is_form(RULES[*index].form) && RULES[*index].paranoia <= paranoia)
+            .collect();
+        let set = RegexSetBuilder::new(rules.iter().map(|index| RULES[*index].pattern))
+            .unicode(false)
+            .size_limit(PATTERN_BYTES_MAX)
+            .dfa_size_limit(PATTERN_BYTES_MAX)
+            .build()?;
+        Ok(Self { set, rules })
+    }
+}
+
+impl Detector {
+    /// Compiles the rules of a level and those below it.
+    ///
+    /// # Errors
+    /// When a rule is no pattern; a test compiles them all.
+    pub fn new(paranoia: Paranoia) -> Result<Self, regex::Error> {
+        Ok(Self {
+            paranoia,
+            texts: Set::of(Form::is_text, paranoia)?,
+            bares: Set::of(Form::is_bare, paranoia)?,
+        })
+    }
+
+    /// Begins to look at a request.
+    pub const fn inspect(&self) -> Inspection<'_> {
+        Inspection {
+            detector: self,
+            bytes_left: LOOKED_AT_BYTES_MAX,
+            values_left: VALUES_MAX,
+            hits: Hits::NONE,
+            open_hits: Hits::NONE,
+        }
+    }
+}
+
+/// One request while it is looked at.
+#[derive(Debug)]
+pub struct Inspection<'a> {
+    detector: &'a Detector,
+    bytes_left: usize,
+    values_left: usize,
+    hits: Hits,
+    /// Those of path and query.
+    open_hits: Hits,
+}
+
+/// Which rules met. Each counts once however often it meets: a long text is not worse for being long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Hits([u64; HIT_WORDS]);
+
+const HIT_WORDS: usize = 4;
+const _: () = assert!(RULES.len() <= HIT_WORDS * 64, "a hit has no place");
+
+impl Hits {
+    const NONE: Self = Self([0; HIT_WORDS]);
+
+    const fn add(&mut self, rule: usize) {
+        self.0[rule / 64] |= 1 << (rule % 64);
+    }
+
+    fn rules(&self) -> impl Iterator<Item = &'static Rule> + use<> {
+        let words = self.0;
+        let met = move |index: &usize| words[*index / 64] & 1 << (*index % 64) != 0;
+        (0..RULES.len()).filter(met).map(|index| &RULES[index])
+    }
+
+    fn score(&self) -> u32 {
+        self.rules().map(|rule| rule.points).sum()
+    }
+}
+
+/// What was recognised in a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recognised {
+    /// All points.
+    pub score: u32,
+    /// Points of path and query.
+    pub open_score: u32,
+    /// The kind with the most points.
+    pub attack: Attack,
+    /// The rules that met.
+    pub rules: Vec<&'static str>,
+}
+
+impl Recognised {
+    /// Whether the points of path and query leave no honest reading.
+    pub const fn is_certain(&self) -> bool {
+        self.open_score >= CERTAIN_FROM
+    }
+}
+
+impl Inspection<'_> {
+    /// Looks at one value, as it was sent. What is beyond the bounds of a request is not looked at.
+    pub fn look(&mut self, part: Part, value: &[u8]) {
+        if value.len() < 2 || self.values_left == 0 || self.bytes_left == 0 {
+            return;
+        }
+        let value = &value[..value.len().min(self.bytes_left)];
+        self.values_left -= 1;
+        self.bytes_left -= value.len();
+        // Ids and numbers are the most that values are.
+        if self.detector.paranoia < Paranoia::Three && is_harmless(value) {
+            return;
+        }
+        let hits = self.detector.hits(part, &canonical(value, part == Part::Query));
+        for (all, new) in self.hits.0.iter_mut().zip(hits.0) {
+            *all |= new;
+        }
+        if matches!(part, Part::Path | Part::Query) {
+            for (all, new) in self.open_hits.0.iter_mut().zip(hits.0) {
+                *all |= new;
+            }
+        }
+    }
+
+    /// What was recognised; nothing below [`ATTACK_FROM`] points.
+    pub fn recognised(&self) -> Option<Recognised> {
+        let score = self.hits.score();
+        if score < ATTACK_FROM {
+            return None;
+        }
+        let points = |attack: Attack| -> u32 {
+            let of_kind = self.hits.rules().filter(|rule| rule.attack == attack);
+            of_kind.map(|rule| rule.points).sum()
+        };
+        let attack = Attack::ALL
+            .into_iter()
+            .max_by_key(|attack| points(*attack))
+            .unwrap_or(Attack::Sql);
+        Some(Recognised {
+            score,
+            open_score: self.open_hits.score(),
+            attack,
+            rules: self.hits.rules().map(|rule| rule.name).collect(),
+        })
+    }
+}
+
+/// One word without a mark. Long numbers are looked at: some of them are chosen.
+fn is_harmless(value: &[u8]) -> bool {
+    value
+        .iter()
+        .all(|byte| byte.is_ascii_alphanumeric() || *byte == b',')
+        && !(value.len() >= 10 && value.iter().all(u8::is_ascii_digit))
+}
+
+impl Detector {
+    fn hits(&self, part: Part, known: &Canonical) -> Hits {
+        let mut hits = Hits::NONE;
+        for (set, text) in [(&self.texts, &known.text), (&self.bares, &known.bare)] {
+            for met in set.set.matches(text.as_bytes()) {
+                let index = set.rules[met];
+                if !RULES[index].open_only || matches!(part, Part::Path | Part::Query) {
+                    hits.add(index);
+                }
+            }
+        }
+        for (index, rule) in RULES.iter().enumerate() {
+            if let Form::Sign(sign) = rule.form
+                && rule.paranoia <= self.paranoia
+                && sign(known)
+            {
+                hits.add(index);
+            }
+        }
+        hits
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,143 @@
+//! What passes and what does not, by examples of our own; the public collections are in `tests/corpus`.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn recognised(part: Part, value: &str) -> Option<Recognised> {
+    let detector = Detector::new(Paranoia::One).unwrap();
+    let mut inspection = detector.inspect();
+    inspection.look(part, value.as_bytes());
+    inspection.recognised()
+}
+
+#[test]
+fn memos_and_names_pass() {
+    let detector = Detector::new(Paranoia::One).unwrap();
+    for memo in include_str!("memos.txt").lines().filter(|line| !line.is_empty()) {
+        for part in [Part::Body, Part::Header] {
+            let mut inspection = detector.inspect();
+            inspection.look(part, memo.as_bytes());
+            assert_eq!(inspection.recognised(), None, "{memo}");
+        }
+    }
+}
+
+/// Ours, by kind.
+fn attacks() -> impl Iterator<Item = (&'static str, &'static str)> {
+    include_str!("attacks.txt")
+        .lines()
+        .map(|line| line.split_once(' ').unwrap())
+}
+
+/// One that is in no doubt.
+fn certain() -> &'static [u8] {
+    attacks().nth(4).unwrap().1.as_bytes()
+}
+
+#[test]
+fn every_kind_of_attack_has_its_name() {
+    for (kind, value) in attacks() {
+        let found = recognised(Part::Query, value);
+        assert_eq!(
+            found.as_ref().map(|found| found.attack.name()),
+            Some(kind),
+            "{value} {found:?}"
+        );
+    }
+}
+
+#[test]
+fn the_second_identical_attack_is_found_like_the_first() {
+    let first = recognised(Part::Query, "1' OR '1'='1");
+    assert!(first.is_some());
+    assert_eq!(recognised(Part::Query, "1' OR '1'='1"), first);
+}
+
+#[test]
+fn bodies_are_never_certain_and_small_signs_add_up() {
+    let detector = Detector::new(Paranoia::One).unwrap();
+    let attack = certain();
+    let mut body = detector.inspect();
+    body.look(Part::Body, attack);
+    assert!(!body.recognised().unwrap().is_certain());
+    let mut query = detector.inspect();
+    query.look(Part::Query, attack);
+    assert!(query.recognised().unwrap().is_certain());
+    // Three points here, three there.
+    let mut both = detector.inspect();
+    both.look(Part::Body, b"<b >");
+    assert_eq!(both.recognised(), None);
+    both.look(Part::Body, b"at 0xdeadbeef");
+    assert_eq!(both.recognised().map(|found| found.score), Some(6));
+}
+
+#[test]
+fn levels_only_add_rules() {
+    for (text, from) in [
+        ("1' OR '1'='1", 1),
+        ("a <b c", 2),
+        ("the union", 3),
+        ("a = b", 4),
+        ("rent", 5),
+    ] {
+        let levels = [Paranoia::One, Paranoia::Two, Paranoia::Three, Paranoia::Four];
+        for (number, level) in (1..).zip(levels) {
+            let detector = Detector::new(level).unwrap();
+            let mut inspection = detector.inspect();
+            inspection.look(Part::Body, text.as_bytes());
+            assert_eq!(
+                inspection.recognised().is_some(),
+                number >= from,
+                "{text} at {number}"
+            );
+        }
+    }
+}
+
+#[test]
+fn work_per_request_is_bounded() {
+    let detector = Detector::new(Paranoia::One).unwrap();
+    let attack = certain();
+    let mut long = vec![b' '; LOOKED_AT_BYTES_MAX];
+    long.extend_from_slice(attack);
+    let mut inspection = detector.inspect();
+    inspection.look(Part::Body, &long);
+    assert_eq!(inspection.recognised(), None, "beyond the bound");
+    let mut inspection = detector.inspect();
+    for _ in 0..VALUES_MAX {
+        inspection.look(Part::Body, b"o'clock");
+    }
+    inspection.look(Part::Body, attack);
+    assert_eq!(inspection.recognised(), None, "beyond the bound");
+    let mut inspection = detector.inspect();
+    inspection.look(Part::Body, &long[LOOKED_AT_BYTES_MAX / 2..]);
+    assert!(inspection.recognised().is_some(), "within it");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn no_input_ends_the_one_who_looks(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        let _ = recognised_at_most(&bytes);
+    }
+
+    #[test]
+    fn no_mix_of_marks_ends_the_one_who_looks(text in r#"[%&\\#;xu0-9a-fA-F'"`/*<>(){}\[\]=$.!@ \-+|]{0,200}"#) {
+        let _ = recognised_at_most(text.as_bytes());
+    }
+}
+
+fn recognised_at_most(bytes: &[u8]) -> Option<Recognised> {
+    thread_local! {
+        static DETECTOR: Detector = Detector::new(Paranoia::Four).unwrap();
+    }
+    DETECTOR.with(|detector| {
+        let mut inspection = detector.inspect();
+        for part in [Part::Path, Part::Query, Part::Header, Part::Body] {
+            inspection.look(part, bytes);
+        }
+        inspection.recognised()
+    })
+}
