@@ -209,7 +209,8 @@ proptest! {
 
     #[test]
     fn the_stored_form_is_read_back_as_it_was(
-        own in any_caps(), asked in any_caps(), amount in 0..i64::MAX, floor: bool, micros in 1_i64..4_000_000_000_000_000,
+        own in any_caps(), asked in any_caps(), amount in 0..i64::MAX, floor: bool,
+        micros in 1_i64..4_000_000_000_000_000,
     ) {
         let now = Moment { at: Timestamp::from_micros(micros), day: Date::from_days(20_000) };
         let mut limits = CustomerLimits::default();
