@@ -28,6 +28,7 @@ use crate::{
     bank::Bank,
     cx::Cx,
     error::{Error, Kind},
+    grants::{GiveRole, roles_at},
     operators::{NewOperator, OperatorAdded},
     policy_changes::{POLICIES_MOVED, PreparedChange},
     record::Entry,
@@ -90,6 +91,7 @@ pub struct Approved {
 enum Deed {
     Operator(Box<NewOperator>),
     Policy(Box<PreparedChange>),
+    Grant(GiveRole),
 }
 
 /// A decision that was found to be allowed.
@@ -259,10 +261,13 @@ impl Bank {
             action if action == Action::PolicyActivate.name() => {
                 Deed::Policy(Box::new(self.prepare_change(cx, &checked.text).await?))
             }
+            action if action == Action::GrantCreate.name() => {
+                Deed::Grant(Self::requested_grant(&checked.text)?)
+            }
             _ => return Err(Error::broken("a request for what nobody can do")),
         };
         let mut tx = self.store.write(Scope::Operator).await?;
-        if !self.maker_may_ask(&tx, &checked).await? {
+        if !self.maker_may_ask(&tx, &checked, cx.now()).await? {
             self.close(&mut tx, cx, &checked, ApprovalState::Expired, decision)
                 .await?;
             tx.commit().await?;
@@ -273,13 +278,17 @@ impl Bank {
         match &deed {
             Deed::Operator(prepared) => self.insert_requested(&mut tx, cx, prepared, approval).await?,
             Deed::Policy(prepared) => self.put_in_force(&mut tx, cx, prepared, approval).await?,
+            Deed::Grant(wanted) => {
+                let maker = user_maker(&checked.row);
+                self.give_requested(&mut tx, cx, wanted, maker, approval).await?;
+            }
         }
         tx.commit().await?;
         Ok(Approved {
             approval: self.decided(cx, approval).await?,
             operator: match deed {
                 Deed::Operator(prepared) => Some(prepared.ready()),
-                Deed::Policy(_) => None,
+                Deed::Policy(_) | Deed::Grant(_) => None,
             },
         })
     }
@@ -347,7 +356,7 @@ impl Bank {
     }
 
     /// Inside the transaction: whether both still hold what they need. Both are locked, in one order.
-    async fn maker_may_ask(&self, tx: &WriteTx, checked: &Checked) -> Result<bool, Error> {
+    async fn maker_may_ask(&self, tx: &WriteTx, checked: &Checked, now: Timestamp) -> Result<bool, Error> {
         let maker = user_maker(&checked.row);
         let mut people: Vec<UserId> = maker.into_iter().chain([checked.me]).collect();
         people.sort_unstable();
@@ -357,7 +366,7 @@ impl Bank {
                 .lock_user(person)
                 .await?
                 .is_some_and(|user| user.state == UserState::Active);
-            let may = active && may_ask(&tx.roles(person).await?);
+            let may = active && may_ask(&roles_at(&tx.grants(person).await?, now));
             if person == checked.me && !may {
                 return Err(Error::forbidden());
             }

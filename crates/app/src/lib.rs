@@ -28,6 +28,7 @@ pub mod email;
 pub mod error;
 pub mod external;
 pub mod factors;
+pub mod grants;
 mod guess;
 pub mod history;
 pub mod holds;

@@ -108,6 +108,7 @@ pub(crate) const fn reads(action: Action) -> bool {
             | Action::ApiKeyRead
             | Action::ApprovalRead
             | Action::PolicyRead
+            | Action::GrantRead
     )
 }
 

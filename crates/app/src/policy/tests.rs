@@ -137,7 +137,13 @@ mod by_hand {
             ),
             Role::Auditor => matches!(
                 action,
-                LedgerInspect | AuditRead | SecurityEventRead | BlockRead | ApprovalRead | PolicyRead
+                LedgerInspect
+                    | AuditRead
+                    | SecurityEventRead
+                    | BlockRead
+                    | ApprovalRead
+                    | PolicyRead
+                    | GrantRead
             ),
             Role::Admin => matches!(
                 action,
@@ -150,7 +156,9 @@ mod by_hand {
                     | BlockLift
                     | UserCreate
                     | UserLock
+                    | GrantRead
                     | GrantCreate
+                    | GrantRevoke
                     | ApiKeyCreate
                     | ApiKeyRevoke
                     | ApprovalRequest

@@ -9,6 +9,7 @@ mod approvals;
 mod decisions;
 mod external;
 mod factors;
+mod grants;
 mod mails;
 mod passkeys;
 mod policies;
@@ -26,6 +27,7 @@ pub use approvals::{ApprovalDecision, ApprovalRow, ApprovalState, NewApproval, S
 pub use decisions::DecisionRow;
 pub use external::{EXTERNAL_LOGINS_MAX, ExternalLoginRow, ExternalStart};
 pub use factors::{DEVICES_MAX, FactorId, FactorKind, FactorState, TotpRow};
+pub use grants::GrantRow;
 pub use mails::MailRow;
 pub use passkeys::{CeremonyKind, CeremonyRow, PASSKEYS_MAX, PasskeyRow};
 pub use policies::{MembersRow, NewRevision, POLICIES_MAX, PolicyRow, RevisionRow};

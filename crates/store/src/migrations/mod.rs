@@ -69,6 +69,7 @@ impl MigratorTrait for Migrator {
             Box::new(step!("0011_holds")),
             Box::new(step!("0013_policies")),
             Box::new(step!("0014_decisions")),
+            Box::new(step!("0020_grants")),
         ]
     }
 }
