@@ -1,10 +1,10 @@
 //! Decisions on their way to the database: noted where they are taken, written in portions.
 //!
 //! A decision is a matter of microseconds, and so is noting one. The buffer is bounded, and what finds no room is not
-//! decided: an operator's request is refused rather than done unseen. Room is kept by rank, so that whoever knocks all
-//! day cannot keep operators out: what customers are allowed to do stands in the audit log besides and takes half of the
-//! buffer at most (beyond it is counted and left out), refusals of customers take three quarters, operators all of it.
-//! Customers' reads are sampled.
+//! decided: an operator's request is refused rather than done unseen. Room is kept by rank, so that whoever knocks
+//! all day cannot keep operators out: what customers are allowed to do stands in the audit log besides and takes half
+//! of the buffer at most (beyond it is counted and left out), refusals of customers take three quarters, operators all
+//! of it. Customers' reads are sampled.
 
 use std::{
     net::IpAddr,

@@ -1,8 +1,8 @@
 //! What was decided, kept: read, decided again, and asked what a draft would change.
 //!
-//! A decision is kept with the number of the set that decided and its facts. Facts that many decisions share are kept once,
-//! sealed under the ring, and found by a keyed digest; where a request came from is sealed under the person's own key.
-//! Each row carries an authentication code by the node's key.
+//! A decision is kept with the number of the set that decided and its facts. Facts that many decisions share are kept
+//! once, sealed under the ring, and found by a keyed digest; where a request came from is sealed under the person's own
+//! key. Each row carries an authentication code by the node's key.
 
 use std::sync::Arc;
 
