@@ -1,7 +1,7 @@
 //! Roles given to people: asked for by one administrator, given by another, for good or for a time; taken away at once.
 //!
-//! Nobody gives more than is held: only administrators give roles, and none beyond the end of their own. Nobody is part of
-//! a decision about oneself. Whatever is taken away, somebody who administrates for good stays.
+//! Nobody gives more than is held: only administrators give roles, and none beyond the end of their own. Nobody is part
+//! of a decision about oneself. Whatever is taken away, somebody who administrates for good stays.
 
 use std::sync::Arc;
 
@@ -70,8 +70,8 @@ fn last_administrator() -> Error {
     )
 }
 
-/// Refuses what would leave nobody who administrates for good. The caller has revoked in this transaction before, and so
-/// is alone.
+/// Refuses what would leave nobody who administrates for good. The caller has revoked in this transaction before, and
+/// so is alone.
 pub(crate) async fn keep_an_administrator(tx: &WriteTx, leaving: UserId) -> Result<(), Error> {
     let for_good = |grant: &GrantRow| grant.role == Role::Admin && grant.expires_at.is_none();
     let is_one = tx.grants(leaving).await?.iter().any(for_good);
@@ -139,8 +139,8 @@ impl Bank {
     /// Asks for a role to be given to an operator. Another administrator decides.
     ///
     /// # Errors
-    /// `forbidden` for oneself and beyond the end of one's own role; `not_found`; `not_an_operator`; `validation_failed`
-    /// for an end that is over; `step_up_required` without a fresh login.
+    /// `forbidden` for oneself and beyond the end of one's own role; `not_found`; `not_an_operator`;
+    /// `validation_failed` for an end that is over; `step_up_required` without a fresh login.
     pub async fn ask_for_grant(self: &Arc<Self>, cx: &Cx, wanted: GiveRole) -> Result<ApprovalId, Error> {
         let cx = cx.clone();
         self.detached(move |bank| async move {

@@ -118,8 +118,8 @@ impl WriteTx {
         Ok(gone == 1)
     }
 
-    /// How many people besides this one may be logged in and administrate for good. Whoever asks has revoked before, and
-    /// so is alone.
+    /// How many people besides this one may be logged in and administrate for good. Whoever asks has revoked before,
+    /// and so is alone.
     ///
     /// # Errors
     /// [`StoreError`] when the database does not answer.
