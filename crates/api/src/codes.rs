@@ -156,6 +156,10 @@ codes! {
         "Read the user; only some changes fit each state.";
     APPROVAL_CLOSED = "approval_closed", Conflict, "The approval is decided or expired",
         "Read the approval.";
+    LAST_ADMINISTRATOR = "last_administrator", Conflict, "Nobody else administrates for good",
+        "Give the role to another operator before.";
+    NOT_AN_OPERATOR = "not_an_operator", Conflict, "The user works not for the bank",
+        "Make an operator; customers are given no roles of the bank.";
     POLICY_NAME_TAKEN = "policy_name_taken", Conflict, "There is a policy of this name",
         "Choose another name, or write a further text of that policy.";
     POLICY_ACTIVE = "policy_active", Conflict, "The policy is in force",

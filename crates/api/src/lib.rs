@@ -13,6 +13,7 @@ pub mod codes;
 pub mod decisions;
 pub mod external;
 pub mod factors;
+pub mod grants;
 pub mod holds;
 pub mod limits;
 pub mod me;

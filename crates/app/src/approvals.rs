@@ -29,6 +29,7 @@ use crate::{
     cx::Cx,
     error::{Error, Kind},
     factor_reset::FactorReset,
+    grants::{GiveRole, roles_at},
     operators::{NewOperator, OperatorAdded},
     policy_changes::{POLICIES_MOVED, PreparedChange},
     record::Entry,
@@ -91,6 +92,7 @@ pub struct Approved {
 enum Deed {
     Operator(Box<NewOperator>),
     Policy(Box<PreparedChange>),
+    Grant(GiveRole),
     Reset(Box<FactorReset>),
 }
 
@@ -98,7 +100,7 @@ impl Deed {
     /// Whom it is about, where that is somebody who is there already.
     fn about(&self) -> Option<UserId> {
         match self {
-            Self::Operator(_) | Self::Policy(_) => None,
+            Self::Operator(_) | Self::Policy(_) | Self::Grant(_) => None,
             Self::Reset(reset) => Some(reset.person),
         }
     }
@@ -274,10 +276,13 @@ impl Bank {
             action if action == Action::FactorReset.name() => {
                 Deed::Reset(Box::new(self.prepare_reset(cx, &checked.text).await?))
             }
+            action if action == Action::GrantCreate.name() => {
+                Deed::Grant(Self::requested_grant(&checked.text)?)
+            }
             _ => return Err(Error::broken("a request for what nobody can do")),
         };
         let mut tx = self.store.write(Scope::Operator).await?;
-        if !self.maker_may_ask(&tx, &checked, deed.about()).await? {
+        if !self.maker_may_ask(&tx, &checked, deed.about(), cx.now()).await? {
             self.close(&mut tx, cx, &checked, ApprovalState::Expired, decision)
                 .await?;
             tx.commit().await?;
@@ -289,6 +294,10 @@ impl Bank {
             Deed::Operator(prepared) => self.insert_requested(&mut tx, cx, prepared, approval).await?,
             Deed::Policy(prepared) => self.put_in_force(&mut tx, cx, prepared, approval).await?,
             Deed::Reset(reset) => self.reset_factors(&mut tx, cx, reset, approval).await?,
+            Deed::Grant(wanted) => {
+                let maker = user_maker(&checked.row);
+                self.give_requested(&mut tx, cx, wanted, maker, approval).await?;
+            }
         }
         tx.commit().await?;
         self.identity.mail_waits.notify_one();
@@ -296,7 +305,7 @@ impl Bank {
             approval: self.decided(cx, approval).await?,
             operator: match deed {
                 Deed::Operator(prepared) => Some(prepared.ready()),
-                Deed::Policy(_) => None,
+                Deed::Policy(_) | Deed::Grant(_) => None,
                 Deed::Reset(reset) => reset.ready(),
             },
         })
@@ -371,6 +380,7 @@ impl Bank {
         tx: &WriteTx,
         checked: &Checked,
         about: Option<UserId>,
+        now: Timestamp,
     ) -> Result<bool, Error> {
         let maker = user_maker(&checked.row);
         let mut people: Vec<UserId> = maker.into_iter().chain([checked.me]).chain(about).collect();
@@ -386,7 +396,7 @@ impl Bank {
                 .lock_user(person)
                 .await?
                 .is_some_and(|user| user.state == UserState::Active);
-            let may = active && may_ask(&tx.roles(person).await?);
+            let may = active && may_ask(&roles_at(&tx.grants(person).await?, now));
             if person == checked.me && !may {
                 return Err(Error::forbidden());
             }

@@ -34,6 +34,7 @@ use crate::{
     bank::Bank,
     cx::{Cx, Proofs, Rights},
     error::{Error, Kind},
+    grants::{GrantRow, next_end, roles_at},
     identity::SESSION_IDLE_SECS,
     networks::Networks,
     signatures::{RequestParts, invalid},
@@ -92,6 +93,8 @@ pub(crate) struct LiveSession {
     person: UserId,
     assurance: Assurance,
     rights: Arc<Rights>,
+    /// When the first role ends: then the rights are read anew.
+    rights_until: Option<Timestamp>,
     proofs: Proofs,
     expires_at: Timestamp,
     seen: Seen,
@@ -102,6 +105,8 @@ pub(crate) struct LiveSession {
 struct LiveKey {
     owner: UserId,
     rights: Arc<Rights>,
+    /// When the first role of the owner ends: then the rights are read anew.
+    rights_until: Option<Timestamp>,
     hash: ApiKeyHash,
     expires_at: Option<Timestamp>,
     networks: Option<Networks>,
@@ -248,16 +253,22 @@ impl AuthState {
     }
 }
 
+/// Whether rights that were read before are still those of this moment.
+fn is_of_now(until: Option<Timestamp>, now: Timestamp) -> bool {
+    until.is_none_or(|end| now < end)
+}
+
 impl LiveSession {
-    fn of(row: &SessionRow) -> Self {
+    fn of(row: &SessionRow, grants: &[GrantRow], now: Timestamp) -> Self {
         Self {
             id: row.id,
             person: row.person,
             assurance: row.assurance,
             rights: Arc::new(Rights {
-                roles: row.roles.clone(),
+                roles: roles_at(grants, now),
                 scopes: None,
             }),
+            rights_until: next_end(grants, now),
             proofs: Proofs {
                 login_at: Some(row.created_at),
                 proved_at: row.proved_at,
@@ -418,13 +429,14 @@ impl Bank {
         let state = &self.identity.state;
         let live = match state.sessions.get(&session) {
             // Another node may have seen it used since: ask before calling it idle.
-            Some(live) if !live.idle(now) => live,
+            Some(live) if !live.idle(now) && is_of_now(live.rights_until, now) => live,
             _ => {
                 let row = self.store.session(session).await?.ok_or_else(refused)?;
                 if !is_live(&row, now) {
                     return Err(refused());
                 }
-                let live = Arc::new(LiveSession::of(&row));
+                let grants = self.store.grants(row.person).await?;
+                let live = Arc::new(LiveSession::of(&row, &grants, now));
                 state.remember(epoch, |state| state.sessions.insert(session, live.clone()));
                 live
             }
@@ -451,8 +463,8 @@ impl Bank {
         let epoch = self.caught_up().await?;
         let state = &self.identity.state;
         let live = match state.keys.get(&id) {
-            Some(live) => live,
-            None => {
+            Some(live) if is_of_now(live.rights_until, now) => live,
+            _ => {
                 let row = self.store.api_key(id).await?.ok_or_else(refused)?;
                 if row.revoked || row.user != UserState::Active {
                     return Err(refused());
@@ -465,7 +477,8 @@ impl Bank {
                     )?),
                     None => None,
                 };
-                let live = Arc::new(LiveKey::of(row, networks));
+                let grants = self.store.grants(row.owner).await?;
+                let live = Arc::new(LiveKey::of(row, networks, &grants, now));
                 state.remember(epoch, |state| state.keys.insert(id, live.clone()));
                 live
             }
@@ -529,13 +542,14 @@ impl LiveKey {
             .is_none_or(|networks| address.is_some_and(|address| networks.hold(address)))
     }
 
-    fn of(row: ApiKeyRow, networks: Option<Networks>) -> Self {
+    fn of(row: ApiKeyRow, networks: Option<Networks>, grants: &[GrantRow], now: Timestamp) -> Self {
         Self {
             owner: row.owner,
             rights: Arc::new(Rights {
-                roles: row.roles,
+                roles: roles_at(grants, now),
                 scopes: Some(row.scopes),
             }),
+            rights_until: next_end(grants, now),
             hash: ApiKeyHash {
                 kid: row.hash_key,
                 hash: row.hash,

@@ -32,6 +32,7 @@ pub mod error;
 pub mod external;
 mod factor_reset;
 pub mod factors;
+pub mod grants;
 mod guess;
 pub mod history;
 pub mod holds;

@@ -6,8 +6,9 @@ use strongroom_domain::{
     action::Action,
     audit::{Details, Object},
     id::{ApprovalId, PolicyId},
+    principal::Principal,
 };
-use strongroom_store::{Revoked, WriteTx, identity::RevisionRow};
+use strongroom_store::{Revoked, Scope, WriteTx, identity::RevisionRow};
 
 use crate::{
     authorize::{Resource, authorize},
@@ -201,6 +202,47 @@ impl Bank {
             activates,
             in_force,
         })
+    }
+
+    /// Puts a policy out of force at once, by whoever holds the data directory: the way back where a policy keeps
+    /// everybody from taking it back. Gives the number of the new set.
+    ///
+    /// # Errors
+    /// `forbidden` for everybody else; `not_found` where no policy of this name is in force.
+    pub async fn take_policy_back(self: &Arc<Self>, cx: &Cx, name: &str) -> Result<i64, Error> {
+        let (cx, name) = (cx.clone(), name.to_owned());
+        self.detached(move |bank| async move {
+            if !matches!(cx.caller.principal, Principal::Cli(_)) {
+                return Err(Error::forbidden());
+            }
+            let permit = authorize(&cx, Action::PolicyActivate, Resource::Bank)?;
+            let mut tx = bank.store.write(Scope::Operator).await?;
+            tx.revoke(Revoked::Policies).await?;
+            let set = tx.policy_set().await?;
+            let taken = set.members.iter().find(|member| member.name == name);
+            let policy = taken.ok_or_else(Error::not_found)?.policy;
+            let version = set.version.saturating_add(1);
+            let members: Vec<_> = set
+                .members
+                .iter()
+                .filter(|member| member.policy != policy)
+                .map(|member| (member.policy, member.number))
+                .collect();
+            tx.insert_policy_set(version, &built_in_digest(), &members, cx.now())
+                .await?;
+            let entry = Entry {
+                object: Object::Other("policy", *policy.as_bytes()),
+                outcome: "ok",
+                details: Details::json(&format!(
+                    r#"{{"break_glass":true,"change":"{DEACTIVATE}","set":{version}}}"#
+                )),
+            };
+            bank.recorder.append(&mut tx, &cx, &permit, entry).await?;
+            tx.commit().await?;
+            tracing::warn!(%policy, set = version, "a policy was put out of force without approval");
+            Ok(version)
+        })
+        .await
     }
 
     /// Puts a set in force inside the transaction that approves the request. From its commit on every request on every

@@ -22,6 +22,7 @@ use crate::{
     cx::Cx,
     email::Email,
     error::{Error, Kind},
+    grants::keep_an_administrator,
     personal::{Profile, name_place, reason_place},
     record::Entry,
 };
@@ -206,6 +207,11 @@ impl Bank {
                 "The login is in a state that this does not fit.",
             )
         })?;
+        // First: whoever revokes is alone, so that who administrates is counted as it is until the commit.
+        tx.revoke(Revoked::User(user)).await?;
+        if state != UserState::Active {
+            keep_an_administrator(&tx, user).await?;
+        }
         tx.set_user_state(user, state, &sealed).await?;
         if state == UserState::Active {
             self.clear_guesses_of(&tx, user).await?;
@@ -224,7 +230,6 @@ impl Bank {
             )),
         };
         self.recorder.append(&mut tx, cx, &permit, entry).await?;
-        tx.revoke(Revoked::User(user)).await?;
         tx.commit().await?;
         let row = self.store.user(user).await?.ok_or_else(Error::not_found)?;
         self.user_details(&row).await

@@ -101,6 +101,10 @@ actions! {
     FactorReset = "credential.reset",
     /// Give a role.
     GrantCreate = "grant.create",
+    /// Read who was given which roles.
+    GrantRead = "grant.read",
+    /// Take a role away.
+    GrantRevoke = "grant.revoke",
     /// Make a key for an integration.
     ApiKeyCreate = "api_key.create",
     /// Read own keys of integrations.

@@ -40,6 +40,10 @@ pub(crate) enum Request {
     CustomerImport(crate::cli::customer::Portion),
     /// `api-key add`.
     ApiKeyAdd(crate::cli::api_key::Add),
+    /// `policy list`.
+    PolicyList(crate::cli::policy::All),
+    /// `policy deactivate`.
+    PolicyDeactivate(crate::cli::policy::Name),
 }
 
 impl Request {
@@ -50,6 +54,8 @@ impl Request {
             Self::AuditVerify(notes) => notes.execute(bank).await,
             Self::CustomerImport(portion) => portion.execute(bank, uid).await,
             Self::ApiKeyAdd(add) => add.execute(bank, uid).await,
+            Self::PolicyList(all) => all.execute(bank, uid).await,
+            Self::PolicyDeactivate(name) => name.execute(bank, uid).await,
         }
     }
 }

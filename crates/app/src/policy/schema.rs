@@ -109,6 +109,7 @@ pub(crate) const fn reads(action: Action) -> bool {
             | Action::ApiKeyRead
             | Action::ApprovalRead
             | Action::PolicyRead
+            | Action::GrantRead
     )
 }
 

@@ -141,7 +141,13 @@ mod by_hand {
             ),
             Role::Auditor => matches!(
                 action,
-                LedgerInspect | AuditRead | SecurityEventRead | BlockRead | ApprovalRead | PolicyRead
+                LedgerInspect
+                    | AuditRead
+                    | SecurityEventRead
+                    | BlockRead
+                    | ApprovalRead
+                    | PolicyRead
+                    | GrantRead
             ),
             Role::Admin => matches!(
                 action,
@@ -155,7 +161,9 @@ mod by_hand {
                     | UserCreate
                     | UserLock
                     | FactorReset
+                    | GrantRead
                     | GrantCreate
+                    | GrantRevoke
                     | ApiKeyCreate
                     | ApiKeyRevoke
                     | ApprovalRequest

@@ -9,6 +9,7 @@ mod approvals;
 mod decisions;
 mod external;
 mod factors;
+mod grants;
 mod leaving;
 mod mails;
 mod passkeys;
@@ -27,6 +28,7 @@ pub use approvals::{ApprovalDecision, ApprovalRow, ApprovalState, NewApproval, S
 pub use decisions::DecisionRow;
 pub use external::{EXTERNAL_LOGINS_MAX, ExternalLoginRow, ExternalStart};
 pub use factors::{DEVICES_MAX, FactorId, FactorKind, FactorState, TotpRow};
+pub use grants::GrantRow;
 pub use leaving::EmailChangeRow;
 pub use mails::{MailCounts, MailRow, OverMail};
 pub use passkeys::{CeremonyKind, CeremonyRow, PASSKEYS_MAX, PasskeyRow};

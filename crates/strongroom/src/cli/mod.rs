@@ -12,6 +12,7 @@ mod migrate;
 mod openapi;
 pub(crate) mod operator;
 mod passwords;
+pub(crate) mod policy;
 mod receipt;
 mod serve;
 
@@ -50,6 +51,9 @@ enum Verb {
     /// Make operators
     #[command(subcommand)]
     Operator(operator::Operator),
+    /// List policies, or put one out of force
+    #[command(subcommand)]
+    Policy(policy::Policy),
     /// Bring in customers
     #[command(subcommand)]
     Customer(customer::Customer),
@@ -122,6 +126,7 @@ pub(crate) fn run() -> ExitCode {
             Verb::Config(verb) => verb.run(),
             Verb::Migrate(verb) => verb.run(),
             Verb::Operator(verb) => verb.run(),
+            Verb::Policy(verb) => verb.run(),
             Verb::Customer(verb) => verb.run(),
             Verb::Passwords(verb) => verb.run(),
             Verb::ApiKey(verb) => verb.run(),

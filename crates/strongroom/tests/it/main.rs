@@ -18,6 +18,7 @@ mod factors;
 mod faults;
 mod faults_database;
 mod faults_nodes;
+mod grants;
 mod guesses;
 mod harness;
 mod holds;

@@ -26,6 +26,7 @@ stories!(
     conditions_see_amount_and_address,
     three_approvals_at_once_are_all_in_force,
     who_may_not_write_policies_learns_nothing_of_them,
+    the_host_takes_back_what_locks_everybody_out,
 );
 
 /// Two administrators.
@@ -358,6 +359,38 @@ async fn who_may_not_write_policies_learns_nothing_of_them(server: Server) {
         .post(&approve, json!({}))
         .await
         .refused(403, "forbidden");
+}
+
+async fn the_host_takes_back_what_locks_everybody_out(server: Server) {
+    let desk = Desk::of(&server).await;
+    let (teller, _, account) = counter(&server).await;
+    // Both administrators are where they still may; then they go.
+    let body = json!({"name": "elsewhere", "text": r#"forbid (principal, action, resource)
+        unless { context has address && context.address.isInRange(ip("127.9.0.0/16")) };"#});
+    let id = desk
+        .maker
+        .client
+        .post(POLICIES, body)
+        .await
+        .expect(201)
+        .text("id");
+    let there = |person: &Person| server.client_from("127.9.1.1").with_token(person.client.token());
+    let asked = there(&desk.maker)
+        .post(&format!("{POLICIES}/{id}/activate"), json!({}))
+        .await
+        .expect(202);
+    let approve = format!("{APPROVALS}/{}/approve", asked.text("approval_id"));
+    there(&desk.checker).post(&approve, json!({})).await.expect(200);
+    freeze(&teller, &account).await.refused(403, "forbidden");
+    desk.maker.client.get(POLICIES).await.refused(403, "forbidden");
+    let (ok, out, err) = server.cli(&["policy", "list", "--json"]);
+    assert!(ok && out.contains("elsewhere"), "{out}{err}");
+    let (ok, out, _) = server.cli(&["policy", "deactivate", "--name", "nothing", "--json"]);
+    assert!(!ok, "{out}");
+    let (ok, out, err) = server.cli(&["policy", "deactivate", "--name", "elsewhere", "--json"]);
+    assert!(ok, "{out}{err}");
+    freeze(&teller, &account).await.expect(200);
+    desk.maker.client.get(POLICIES).await.expect(200);
 }
 
 mod on_two_nodes {

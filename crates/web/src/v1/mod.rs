@@ -6,6 +6,7 @@ mod admin_approvals;
 mod admin_audit;
 mod admin_blocks;
 mod admin_decisions;
+mod admin_grants;
 mod admin_ledger;
 mod admin_policies;
 mod admin_security;
@@ -63,6 +64,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .merge(admin_security::routes())
         .merge(admin_approvals::routes())
         .merge(admin_policies::routes())
+        .merge(admin_grants::routes())
         .merge(admin_decisions::routes())
         .layer(axum::middleware::from_fn(keep_body))
 }

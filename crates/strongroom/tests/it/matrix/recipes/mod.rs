@@ -1,6 +1,7 @@
 //! How each operation is asked so that it is granted to whom it is for. A new operation needs one arm here: its path
 //! with the object's id, its body, and what has to be there before.
 
+mod grants;
 mod keys;
 mod logins;
 mod money;
@@ -89,6 +90,9 @@ pub(crate) async fn ask(operation: &str, scene: &Scene<'_>) -> Option<Ask> {
         return Some(ask);
     }
     if let Some(ask) = keys::ask(operation, scene).await {
+        return Some(ask);
+    }
+    if let Some(ask) = grants::ask(operation, scene).await {
         return Some(ask);
     }
     if let Some(ask) = policies::ask(operation, scene).await {
