@@ -46,6 +46,7 @@ pub mod passkeys;
 pub mod passwords;
 pub mod people;
 pub mod personal;
+pub mod possession;
 pub mod receipts;
 pub mod record;
 pub mod refresh;

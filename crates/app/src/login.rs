@@ -31,6 +31,7 @@ use crate::{
     guess::{Subject, Tried, Try},
     identity::{SESSION_CUSTOMER_SECS, SESSION_OPERATOR_SECS},
     personal::Client,
+    possession::{ShownProof, use_proof},
     record::Entry,
     registration::busy,
     security_events::SecurityEventKind,
@@ -96,6 +97,8 @@ pub(crate) struct Opening {
     pub(crate) mark: Option<DeviceMark>,
     /// What the browser shows for it, where it lives in one.
     pub(crate) cookie: Option<SecretString>,
+    /// Of the key that its tokens are bound to; used up in its commit.
+    proof: Option<ShownProof>,
     subject: Subject,
     pub(crate) methods: &'static [&'static str],
 }
@@ -337,6 +340,7 @@ impl Bank {
             sealed_client: client.seal(&key, &id),
             refresh_hash: refresh.hash(),
             proved_at: None,
+            holder: client.proof.as_ref().map(|proof| proof.holder),
         };
         Ok(Opening {
             cx: me,
@@ -345,6 +349,7 @@ impl Bank {
             refresh,
             mark,
             cookie: client.browser.then(random::token),
+            proof: client.proof.clone(),
             subject,
             methods,
         })
@@ -353,6 +358,9 @@ impl Bank {
     /// Writes a session with its record; the count of tries begins anew, for all factors were right.
     pub(crate) async fn write_session(&self, tx: &mut WriteTx, opening: &Opening) -> Result<(), Error> {
         let Opening { new, .. } = opening;
+        if let Some(proof) = &opening.proof {
+            use_proof(tx, &opening.cx, proof).await?;
+        }
         tx.insert_session(new).await?;
         if let Some(cookie) = &opening.cookie {
             tx.insert_browser_session(&fingerprint(cookie.expose_secret()), new.id)

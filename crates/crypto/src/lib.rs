@@ -12,6 +12,7 @@ pub mod api_key;
 pub mod challenge;
 pub mod data_key;
 pub mod device;
+pub mod dpop;
 pub mod http_signature;
 pub mod keyring;
 pub mod mac;
