@@ -1,8 +1,8 @@
-//! Tokens that are bound to a key (DPoP, RFC 9449): whoever asks for them at login shows a proof of a key, and from then
-//! on neither the access token nor the refresh token is worth anything without one.
+//! Tokens that are bound to a key (DPoP, RFC 9449): whoever asks for them at login shows a proof of a key, and from
+//! then on neither the access token nor the refresh token is worth anything without one.
 //!
-//! The session keeps the key's thumbprint, so that what is bound stays bound through refresh and step-up. A proof is good
-//! once: it is used up like the nonce of a signed request, in the commit of what it came with.
+//! The session keeps the key's thumbprint, so that what is bound stays bound through refresh and step-up. A proof is
+//! good once: it is used up like the nonce of a signed request, in the commit of what it came with.
 
 use strongroom_crypto::{
     dpop::{Asked, ProofError},

@@ -46,7 +46,8 @@ impl Bank {
     /// The next token set of a session.
     ///
     /// # Errors
-    /// `token_invalid` whatever is wrong with it; `invalid_dpop_proof` where it is bound to a key and this is not shown.
+    /// `token_invalid` whatever is wrong with it; `invalid_dpop_proof` where it is bound to a key and this is not
+    /// shown.
     pub async fn refresh(
         self: &Arc<Self>,
         cx: &Cx,

@@ -1,8 +1,8 @@
-//! Proofs of possession after RFC 9449 (DPoP): whoever shows a token that is bound to a key also shows that it holds the
-//! key, for this very request and now.
+//! Proofs of possession after RFC 9449 (DPoP): whoever shows a token that is bound to a key also shows that it holds
+//! the key, for this very request and now.
 //!
-//! ES256 and EdDSA (Ed25519) and nothing else. Every step of section 4.3 is here but one: whether a proof came before is
-//! the store's to say ([`Proof::id`]). The nonce in a proof is one that this server made lately: it is made from the
+//! ES256 and EdDSA (Ed25519) and nothing else. Every step of section 4.3 is here but one: whether a proof came before
+//! is the store's to say ([`Proof::id`]). The nonce in a proof is one that this server made lately: it is made from the
 //! time under a key of the ring, so every node knows it and none keeps it. The address of the server is an argument,
 //! never taken from the request.
 
