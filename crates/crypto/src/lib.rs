@@ -32,6 +32,8 @@ pub mod token;
 pub mod totp;
 
 mod self_test;
+#[cfg(test)]
+mod wycheproof_tests;
 mod xaes;
 
 pub use api_key::{ApiKey, ApiKeyHash, KeyEnvironment};
