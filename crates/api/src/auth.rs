@@ -108,6 +108,9 @@ pub struct TokenSet {
 pub enum TokenType {
     /// In the `Authorization` header, as it is.
     Bearer,
+    /// In the `Authorization` header with this scheme, and with a proof of its key in `DPoP` (RFC 9449).
+    #[serde(rename = "DPoP")]
+    Dpop,
 }
 
 /// What a login asks next.

@@ -97,6 +97,10 @@ codes! {
         "Set the clock and sign the request when you send it.";
     SIGNATURE_REPLAYED = "signature_replayed", Unauthenticated, "The signed request came before",
         "Sign it anew, with a nonce of its own.";
+    INVALID_DPOP_PROOF = "invalid_dpop_proof", Unauthenticated, "The proof of possession does not count",
+        "Make a new proof (RFC 9449) with the token's key for this method and address, and send it in `DPoP`.";
+    USE_DPOP_NONCE = "use_dpop_nonce", Unauthenticated, "The proof needs a nonce of this server",
+        "Make the proof anew with the nonce of `DPoP-Nonce`; each answer to a proof has the next one.";
     STEP_UP_REQUIRED = "step_up_required", StepUp, "A fresh factor is needed",
         "Prove a factor for `challenge` at `/api/v1/auth/step-up`, then repeat the same request.";
 

@@ -18,7 +18,9 @@ use std::{
 };
 
 use quick_cache::sync::Cache;
-use strongroom_crypto::{ApiKey, ApiKeyHash, TokenError, http_signature::Presented, token::fingerprint};
+use strongroom_crypto::{
+    ApiKey, ApiKeyHash, TokenError, dpop::thumbprint_of, http_signature::Presented, token::fingerprint,
+};
 use strongroom_domain::{
     id::{ApiKeyId, RequestId, SessionId, UserId},
     ledger::KeyBounds,
@@ -37,7 +39,8 @@ use crate::{
     grants::{GrantRow, next_end, roles_at},
     identity::SESSION_IDLE_SECS,
     networks::Networks,
-    signatures::{RequestParts, invalid},
+    possession::{Possession, ProofParts, invalid_proof},
+    signatures::{OpenNonce, RequestParts, invalid},
 };
 
 /// Most verified tokens that are remembered.
@@ -59,6 +62,8 @@ const MICROS: i64 = 1_000_000;
 pub enum Credential<'a> {
     /// An access token.
     Bearer(&'a str),
+    /// An access token that is bound to a key, with a proof of the key.
+    Bound(&'a str, ProofParts<'a>),
     /// The key of an integration.
     ApiKey(&'a str),
     /// The cookie of a session that lives in a browser.
@@ -82,6 +87,8 @@ pub struct Arrival {
 #[derive(Debug, Clone, Copy)]
 struct Verified {
     session: SessionId,
+    /// The thumbprint of the key that it is bound to.
+    holder: Option<[u8; 32]>,
     not_before: i64,
     expires: i64,
 }
@@ -97,6 +104,8 @@ pub(crate) struct LiveSession {
     rights_until: Option<Timestamp>,
     proofs: Proofs,
     expires_at: Timestamp,
+    /// The thumbprint of the key that its tokens are bound to.
+    holder: Option<[u8; 32]>,
     seen: Seen,
 }
 
@@ -274,6 +283,7 @@ impl LiveSession {
                 proved_at: row.proved_at,
             },
             expires_at: row.expires_at,
+            holder: row.holder,
             seen: Seen::new(row.last_seen_at),
         }
     }
@@ -317,12 +327,30 @@ impl Bank {
         let now = self.clock.now();
         match credential {
             Credential::Bearer(text) => {
-                let session = self.verified_session(text, now)?;
-                self.enter_session(session, arrival, now).await
+                let verified = self.verified(text, now)?;
+                // A token that is bound to a key is nothing without a proof of it.
+                if verified.holder.is_some() {
+                    return Err(invalid_proof());
+                }
+                self.enter_session(verified.session, arrival, now, Possession::Bearer)
+                    .await
+            }
+            Credential::Bound(text, parts) => {
+                let verified = self.verified(text, now)?;
+                let proof = self.shown_proof(&parts, Some(text))?;
+                if verified.holder != Some(proof.holder) {
+                    return Err(invalid_proof());
+                }
+                let possession = Possession::Key(proof.holder);
+                let cx = self
+                    .enter_session(verified.session, arrival, now, possession)
+                    .await?;
+                Ok(cx.with_nonce(Arc::new(OpenNonce::new(proof.nonce))))
             }
             Credential::Browser(text) => {
                 let session = self.store.browser_session(&fingerprint(text)).await?;
-                self.enter_session(session.ok_or_else(refused)?, arrival, now)
+                let session = session.ok_or_else(refused)?;
+                self.enter_session(session, arrival, now, Possession::Bearer)
                     .await
             }
             Credential::ApiKey(text) => {
@@ -380,7 +408,10 @@ impl Bank {
             address: cx.address,
         };
         match (cx.caller.principal, cx.caller.session) {
-            (Principal::User(_), Some(session)) => self.enter_session(session, arrival, cx.now()).await,
+            (Principal::User(_), Some(session)) => {
+                self.enter_session(session, arrival, cx.now(), Possession::Established)
+                    .await
+            }
             (Principal::ApiKey { key, .. }, _) => {
                 let (epoch, live) = self.live_key(key, cx.now()).await?;
                 Ok(key_cx(key, &live, arrival, cx.now(), epoch).under(self.policies.current()))
@@ -390,7 +421,7 @@ impl Bank {
         }
     }
 
-    fn verified_session(&self, text: &str, now: Timestamp) -> Result<SessionId, Error> {
+    fn verified(&self, text: &str, now: Timestamp) -> Result<Verified, Error> {
         let state = &self.identity.state;
         let name = fingerprint(text);
         if let Some(known) = state.tokens.get(&name) {
@@ -399,7 +430,7 @@ impl Bank {
                 return Err(expired());
             }
             if now.micros() >= known.not_before {
-                return Ok(known.session);
+                return Ok(known);
             }
         }
         let claims = self
@@ -410,21 +441,28 @@ impl Bank {
                 TokenError::Expired => expired(),
                 _ => refused(),
             })?;
-        // A token that is bound to a key needs a proof of it, and there is none to check yet.
-        if claims.cnf.is_some() {
-            return Err(refused());
-        }
+        let holder = match &claims.cnf {
+            Some(bound) => Some(thumbprint_of(&bound.jkt).ok_or_else(refused)?),
+            None => None,
+        };
         let session = SessionId::parse(&claims.sid).map_err(|_| refused())?;
         let verified = Verified {
             session,
+            holder,
             not_before: claims.nbf.saturating_mul(MICROS),
             expires: claims.exp.saturating_mul(MICROS),
         };
         state.tokens.insert(name, verified);
-        Ok(session)
+        Ok(verified)
     }
 
-    async fn enter_session(&self, session: SessionId, arrival: Arrival, now: Timestamp) -> Result<Cx, Error> {
+    async fn enter_session(
+        &self,
+        session: SessionId,
+        arrival: Arrival,
+        now: Timestamp,
+        possession: Possession,
+    ) -> Result<Cx, Error> {
         let epoch = self.caught_up().await?;
         let state = &self.identity.state;
         let live = match state.sessions.get(&session) {
@@ -443,6 +481,9 @@ impl Bank {
         };
         if now >= live.expires_at {
             return Err(refused());
+        }
+        if !possession.suffices(live.holder) {
+            return Err(invalid_proof());
         }
         live.seen.at.fetch_max(now.micros(), Ordering::Relaxed);
         let caller = Caller {

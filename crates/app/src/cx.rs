@@ -61,7 +61,7 @@ pub struct Cx {
     pub(crate) in_force: Option<std::sync::Arc<InForce>>,
     /// What the integration's key may move, for an integration.
     pub(crate) bounds: Option<std::sync::Arc<KeyBounds>>,
-    /// What makes the request good once, where it was signed.
+    /// What makes the request good once, where it was signed or came with a proof.
     pub(crate) nonce: Option<std::sync::Arc<OpenNonce>>,
 }
 
@@ -130,7 +130,7 @@ impl Cx {
 
     /// Whether the request was signed by the key that calls.
     pub const fn is_signed(&self) -> bool {
-        self.nonce.is_some()
+        self.nonce.is_some() && matches!(self.caller.principal, Principal::ApiKey { .. })
     }
 
     /// Whose idempotency keys the caller names: a person's, or an integration's, whatever key it shows today.

@@ -43,6 +43,8 @@ const CLIENT: &str = "strongroom";
 pub struct IdentitySettings {
     /// What clients call this server: the issuer of its tokens and the base of links in mails.
     pub public_url: String,
+    /// What operators call it, where they have a listener and a name of their own.
+    pub operators_url: Option<String>,
     /// For whom access tokens are issued.
     pub audience: String,
     /// The environment that API keys are for.
@@ -84,6 +86,7 @@ impl IdentitySettings {
     pub fn new(public_url: &str) -> Self {
         Self {
             public_url: public_url.trim_end_matches('/').to_owned(),
+            operators_url: None,
             audience: public_url.trim_end_matches('/').to_owned(),
             key_environment: KeyEnvironment::Test,
             operators_at_once: false,
@@ -110,6 +113,8 @@ pub(crate) struct Identity {
     pub(crate) settings: IdentitySettings,
     /// Host and port of the public address, as signatures name them.
     pub(crate) authority: String,
+    /// The same of the operators' address.
+    pub(crate) operators_authority: Option<String>,
     pub(crate) tokens: AccessTokens,
     pub(crate) passwords: PasswordPool,
     pub(crate) policy: Arc<Policy>,
@@ -141,6 +146,7 @@ impl Identity {
             guesses: AtomicU64::new(0),
             settings: settings.clone(),
             authority: authority_of(&settings.public_url),
+            operators_authority: settings.operators_url.as_deref().map(authority_of),
             mail: tokio::sync::OnceCell::new(),
             mail_waits: tokio::sync::Notify::new(),
         })

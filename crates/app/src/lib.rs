@@ -57,6 +57,7 @@ pub mod personal;
 pub mod policies;
 pub mod policy;
 pub mod policy_changes;
+pub mod possession;
 pub mod receipts;
 pub mod record;
 pub mod refresh;

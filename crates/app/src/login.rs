@@ -31,6 +31,7 @@ use crate::{
     guess::{Subject, Tried, Try},
     identity::{SESSION_CUSTOMER_SECS, SESSION_OPERATOR_SECS},
     personal::Client,
+    possession::{ShownProof, use_proof},
     record::Entry,
     registration::busy,
     security_events::SecurityEventKind,
@@ -98,6 +99,8 @@ pub(crate) struct Opening {
     pub(crate) mark: Option<DeviceMark>,
     /// What the browser shows for it, where it lives in one.
     pub(crate) cookie: Option<SecretString>,
+    /// Of the key that its tokens are bound to; used up in its commit.
+    proof: Option<ShownProof>,
     subject: Subject,
     pub(crate) methods: &'static [&'static str],
     /// The address that it was opened from.
@@ -343,6 +346,7 @@ impl Bank {
             sealed_client: client.seal(&key, &id),
             refresh_hash: refresh.hash(),
             proved_at: None,
+            holder: client.proof.as_ref().map(|proof| proof.holder),
         };
         Ok(Opening {
             cx: me,
@@ -351,6 +355,7 @@ impl Bank {
             refresh,
             mark,
             cookie: client.browser.then(random::token),
+            proof: client.proof.clone(),
             subject,
             methods,
             address: client.address.clone(),
@@ -363,6 +368,9 @@ impl Bank {
         if opening.mark.is_some() && self.has_logged_in(tx, new).await? {
             self.mail_new_device(tx, new.person, &opening.address, new.created_at)
                 .await?;
+        }
+        if let Some(proof) = &opening.proof {
+            use_proof(tx, &opening.cx, proof).await?;
         }
         tx.insert_session(new).await?;
         if let Some(cookie) = &opening.cookie {

@@ -7,7 +7,7 @@ use strongroom_domain::{
 };
 use strongroom_store::identity::{FactorId, UserRow, UserState};
 
-use crate::{error::Error, people::People};
+use crate::{error::Error, people::People, possession::ShownProof};
 
 /// Longest part of a user agent that is kept, in characters.
 const AGENT_CHARS_MAX: usize = 256;
@@ -67,6 +67,8 @@ pub struct Client {
     pub device: Option<String>,
     /// Whether its sessions live in cookies, not in tokens.
     pub browser: bool,
+    /// The key that it holds, where it showed a proof: what it gets is bound to that key.
+    pub proof: Option<ShownProof>,
 }
 
 impl std::fmt::Debug for Client {
@@ -97,8 +99,7 @@ impl Client {
         Ok(Self {
             address: address.to_owned(),
             user_agent: agent.to_owned(),
-            device: None,
-            browser: false,
+            ..Self::default()
         })
     }
 }

@@ -25,6 +25,7 @@ use crate::{
     error::Error,
     mail::MailKind,
     personal::Client,
+    possession::require_holder,
     record::Entry,
     security_events::SecurityEventKind,
     token_set::{TokenSet, lifetime},
@@ -45,7 +46,8 @@ impl Bank {
     /// The next token set of a session.
     ///
     /// # Errors
-    /// `token_invalid` whatever is wrong.
+    /// `token_invalid` whatever is wrong with it; `invalid_dpop_proof` where it is bound to a key and this is not
+    /// shown.
     pub async fn refresh(
         self: &Arc<Self>,
         cx: &Cx,
@@ -82,6 +84,7 @@ impl Bank {
         if !is_live(&session, cx.now()) {
             return Err(refused());
         }
+        require_holder(&tx, cx, client, &session).await?;
         let me = self.cx_of_session(cx, &session).await?;
         match self.use_token(&tx, cx, client, &hash, &session, &row).await? {
             Use::Child(child) => {
@@ -120,7 +123,8 @@ impl Bank {
         if let (Some(used_at), Some(child)) = (row.used_at, row.child) {
             let again = cx.now().seconds_since(used_at) <= RETRY_SECS
                 && !row.child_used
-                && self.is_same_device(client, session);
+                // Whoever is here holds the key of a bound session.
+                && (session.holder.is_some() || self.is_same_device(client, session));
             let child = again
                 .then(|| self.ring.refresh_child_again(family, generation, hash, &child))
                 .flatten();
@@ -176,7 +180,9 @@ impl Bank {
                 session.assurance,
                 cx.now(),
                 session.expires_at,
+                session.holder,
             ),
+            bound: session.holder.is_some(),
             expires_in: lifetime(cx.now(), session.expires_at),
             refresh_token: child.text(),
             session: session.id,

@@ -18,6 +18,7 @@ use crate::{
     cx::Cx,
     error::Error,
     personal::Client,
+    possession::require_holder,
     record::Entry,
 };
 
@@ -123,8 +124,13 @@ impl Bank {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn logout(self: &Arc<Self>, cx: &Cx, token: SecretString) -> Result<(), Error> {
-        let cx = cx.clone();
+    pub async fn logout(
+        self: &Arc<Self>,
+        cx: &Cx,
+        client: &Client,
+        token: SecretString,
+    ) -> Result<(), Error> {
+        let (cx, client) = (cx.clone(), client.clone());
         self.detached(move |bank| async move {
             let Some(token) = RefreshToken::parse(token.expose_secret()) else {
                 return Ok(());
@@ -136,6 +142,7 @@ impl Bank {
             let Some(session) = tx.lock_session(row.session).await?.filter(|row| !row.ended) else {
                 return Ok(());
             };
+            require_holder(&tx, &cx, &client, &session).await?;
             let me = bank.cx_of_session(&cx, &session).await?;
             let permit = authorize(&me, Action::SessionEnd, Resource::OwnedBy(session.person))?;
             bank.end_locked(tx, &me, &permit, session.id, "logout").await

@@ -28,6 +28,7 @@ use crate::{
     bank::Bank,
     cx::Cx,
     error::{Error, Kind},
+    possession::invalid_proof,
 };
 
 /// The kind of nonces of signed requests.
@@ -68,6 +69,13 @@ pub(crate) struct OpenNonce {
 }
 
 impl OpenNonce {
+    pub(crate) const fn new(nonce: Nonce) -> Self {
+        Self {
+            nonce,
+            given: AtomicBool::new(false),
+        }
+    }
+
     pub(crate) fn give(&self) {
         self.given.store(true, Ordering::Release);
     }
@@ -120,11 +128,7 @@ impl Bank {
         let cx = self.enter_by_signature(id, presented, arrival, now).await?;
         let made_at = Timestamp::from_micros(presented.created.saturating_mul(1_000_000));
         let digest = nonce_digest(SIGNED, id.as_bytes(), &presented.nonce);
-        let nonce = Nonce::new(digest, made_at);
-        Ok(cx.with_nonce(Arc::new(OpenNonce {
-            nonce,
-            given: AtomicBool::new(false),
-        })))
+        Ok(cx.with_nonce(Arc::new(OpenNonce::new(Nonce::new(digest, made_at)))))
     }
 
     /// Whether the key's own secret or pair made the signature, by a scheme that the key was made for.
@@ -167,7 +171,7 @@ impl Bank {
         }
         let tx = self.store.write(Scope::System).await?;
         if !tx.use_nonce(&open.nonce, cx.request).await? {
-            return Err(replayed());
+            return Err(came_before(cx));
         }
         Ok(tx.commit().await?)
     }
@@ -176,7 +180,19 @@ impl Bank {
     /// request that came before gets no second answer.
     pub(crate) async fn settled<T>(&self, cx: &Cx, outcome: Result<T, Error>) -> Result<T, Error> {
         self.use_nonce(cx).await?;
-        outcome
+        match outcome {
+            // The books say the same of either.
+            Err(error) if error.code == replayed().code => Err(came_before(cx)),
+            outcome => outcome,
+        }
+    }
+}
+
+/// The refusal of a request whose nonce or proof came before.
+pub(crate) fn came_before(cx: &Cx) -> Error {
+    match cx.is_signed() {
+        true => replayed(),
+        false => invalid_proof(),
     }
 }
 

@@ -408,6 +408,7 @@ impl Bank {
             sealed_client: client.seal(&key, &id),
             refresh_hash: refresh.hash(),
             proved_at: Some(cx.now()),
+            holder: old.holder,
         };
         tx.end_session(old.id, cx.now(), "step_up").await?;
         tx.insert_session(&new).await?;
@@ -436,7 +437,9 @@ impl Bank {
                 new.assurance,
                 cx.now(),
                 new.expires_at,
+                new.holder,
             ),
+            bound: new.holder.is_some(),
             expires_in: lifetime(cx.now(), new.expires_at),
             refresh_token: refresh.text(),
             session: id,

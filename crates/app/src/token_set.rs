@@ -1,6 +1,6 @@
 //! What a client gets for a session: an access token, the next refresh token, perhaps a device mark.
 
-use strongroom_crypto::{NewToken, SecretString, random};
+use strongroom_crypto::{NewToken, SecretString, dpop::thumbprint_text, random};
 use strongroom_domain::{
     id::{Id, RequestId, SessionId, UserId},
     principal::Assurance,
@@ -14,6 +14,8 @@ use crate::{bank::Bank, identity::ACCESS_TOKEN_SECS, login::Opening};
 pub struct TokenSet {
     /// Opens everything else, for [`TokenSet::expires_in`] seconds.
     pub access_token: SecretString,
+    /// Whether it and the refresh token are worth something with a proof of their key only.
+    pub bound: bool,
     /// Seconds.
     pub expires_in: u32,
     /// Gets the next token set, once.
@@ -38,7 +40,9 @@ impl Bank {
                 new.assurance,
                 new.created_at,
                 new.expires_at,
+                new.holder,
             ),
+            bound: new.holder.is_some(),
             expires_in: lifetime(new.created_at, new.expires_at),
             refresh_token: opening.refresh.text(),
             session: new.id,
@@ -48,6 +52,10 @@ impl Bank {
     }
 
     /// An access token of a session, never longer than the session.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is something else, and the callers have them apart"
+    )]
     pub(crate) fn access_token(
         &self,
         person: UserId,
@@ -56,7 +64,9 @@ impl Bank {
         assurance: Assurance,
         now: Timestamp,
         session_ends: Timestamp,
+        holder: Option<[u8; 32]>,
     ) -> SecretString {
+        let holder = holder.as_ref().map(thumbprint_text);
         let token: RequestId = Id::from_bytes(random::uuid_v7(now.micros()));
         let new = NewToken {
             subject: &person.to_string(),
@@ -67,7 +77,7 @@ impl Bank {
                 Assurance::Aal2 => "aal2",
                 Assurance::Aal1 | Assurance::None => "aal1",
             },
-            bound_to: None,
+            bound_to: holder.as_deref(),
             now: now.micros(),
             lifetime_secs: lifetime(now, session_ends),
         };

@@ -12,6 +12,7 @@ pub mod api_key;
 pub mod challenge;
 pub mod data_key;
 pub mod device;
+pub mod dpop;
 pub mod http_signature;
 pub mod keyring;
 pub mod mac;
@@ -31,6 +32,8 @@ pub mod token;
 pub mod totp;
 
 mod self_test;
+#[cfg(test)]
+mod wycheproof_tests;
 mod xaes;
 
 pub use api_key::{ApiKey, ApiKeyHash, KeyEnvironment};

@@ -97,6 +97,8 @@ pub(crate) async fn bank(
     identity.operators_at_once = config.approvals_bootstrap || config.environment == Environment::Development;
     identity.mail_retry_secs = config.mail.retry_secs;
     identity.approvals_bootstrap = config.approvals_bootstrap;
+    let operators = config.admin.as_ref().and_then(|admin| admin.public_url.as_ref());
+    identity.operators_url = operators.map(ToString::to_string);
     identity.customer_mfa_required = config.auth.customer_mfa_required;
     identity.step_up_transfer_over = config.auth.step_up_transfer_over;
     identity.password_policy = password_policy(&config.auth)?;

@@ -6,7 +6,7 @@ use utoipa::{
     openapi::{
         ContentBuilder, Ref, RefOr, ResponseBuilder, ServerBuilder,
         path::{Operation, PathItem},
-        security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+        security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
     },
 };
 
@@ -14,6 +14,8 @@ use utoipa::{
 pub const SERVER_DEFAULT: &str = "https://localhost:8443";
 /// The name of the security scheme of access tokens; operations that need none say `security(())`.
 pub const BEARER: &str = "bearer";
+/// The name of the security scheme of keys of integrations.
+pub const API_KEY: &str = "api_key";
 
 const PROBLEM_RESPONSE: &str = "Problem";
 
@@ -26,11 +28,13 @@ const PROBLEM_RESPONSE: &str = "Problem";
                        and a currency: `{\"amount\": 1250, \"currency\": \"EUR\"}`. Times are RFC 3339 in UTC. Lists \
                        take `limit` and `cursor` and answer `data` and `next_cursor`. Verbs that move money need an \
                        `Idempotency-Key`. Every refusal is a problem document (RFC 9457) with a stable `code`. Every \
-                       answer carries `X-Request-Id`.",
+                       answer carries `X-Request-Id`. Programs show their key in `X-API-Key` to read, and sign \
+                       what moves money (HTTP Message Signatures, RFC 9421). Tokens can be bound to a key at login \
+                       (DPoP, RFC 9449).",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     components(schemas(strongroom_api::Problem, strongroom_api::FieldError)),
-    security(("bearer" = [])),
+    security(("bearer" = []), ("api_key" = [])),
     tags((name = "health", description = "Whether the server lives and is ready.")),
 )]
 struct Base;
@@ -54,6 +58,14 @@ pub fn finish(mut document: utoipa::openapi::OpenApi, public_url: &str) -> utoip
                 .build(),
         )),
     );
+    let key = ApiKeyValue::with_description(
+        "X-API-Key",
+        "The key of an integration. Requests that move money are signed and name it by its id instead.",
+    );
+    let key = SecurityScheme::ApiKey(ApiKey::Header(key));
+    components
+        .security_schemes
+        .insert(API_KEY.to_owned(), RefOr::T(key));
     let problem = ContentBuilder::new()
         .schema(Some(Ref::from_schema_name("Problem")))
         .build();

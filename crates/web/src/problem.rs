@@ -208,6 +208,12 @@ impl Problem {
             code if code.kind == Kind::StepUp => {
                 Some("Bearer realm=\"strongroom\", error=\"insufficient_user_authentication\"")
             }
+            code if code == &codes::INVALID_DPOP_PROOF => {
+                Some("DPoP realm=\"strongroom\", error=\"invalid_dpop_proof\", algs=\"ES256 EdDSA\"")
+            }
+            code if code == &codes::USE_DPOP_NONCE => {
+                Some("DPoP realm=\"strongroom\", error=\"use_dpop_nonce\", algs=\"ES256 EdDSA\"")
+            }
             code if code == &codes::TOKEN_EXPIRED || code == &codes::TOKEN_INVALID => {
                 Some("Bearer realm=\"strongroom\", error=\"invalid_token\"")
             }

@@ -156,8 +156,7 @@ pub fn client() -> Client {
     Client {
         address: "127.0.0.9".to_owned(),
         user_agent: "test/1".to_owned(),
-        device: None,
-        browser: false,
+        ..Client::default()
     }
 }
 

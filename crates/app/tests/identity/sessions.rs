@@ -45,11 +45,11 @@ on_both_engines! {
     async fn logout_ends_the_session_at_once_and_tells_strangers_nothing(bank: TestBank) {
         let (_, set, _) = bank.logged_in("alice").await;
         bank.enter(&set.access_token).await.unwrap();
-        bank.bank.logout(&bank.anonymous(), set.refresh_token.clone()).await.unwrap();
+        bank.bank.logout(&bank.anonymous(), &client(), set.refresh_token.clone()).await.unwrap();
         assert_eq!(bank.enter(&set.access_token).await.unwrap_err().code, "token_invalid");
         assert!(bank.bank.refresh(&bank.anonymous(), &client(), set.refresh_token.clone()).await.is_err());
         for unknown in [set.refresh_token.expose_secret(), "srr_nothing", ""] {
-            bank.bank.logout(&bank.anonymous(), secret(unknown)).await.unwrap();
+            bank.bank.logout(&bank.anonymous(), &client(), secret(unknown)).await.unwrap();
         }
     }
 
@@ -144,7 +144,7 @@ on_both_engines! {
                 })
                 .collect();
             tokio::time::sleep(std::time::Duration::from_millis(5 + round * 5)).await;
-            bank.bank.logout(&bank.anonymous(), set.refresh_token).await.unwrap();
+            bank.bank.logout(&bank.anonymous(), &client(), set.refresh_token).await.unwrap();
             out.store(true, Ordering::SeqCst);
             for task in tasks {
                 let (before, refused) = task.await.unwrap();

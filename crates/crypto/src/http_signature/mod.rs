@@ -162,6 +162,21 @@ impl Presented {
     }
 }
 
+/// Whether the key made this signature of these bytes.
+#[cfg(test)]
+pub(crate) fn signed_by_for_tests(signed: &[u8], signature: &[u8], key: &VerifyingKey<'_>) -> bool {
+    let presented = Presented {
+        scheme: SignatureScheme::Rfc9421,
+        key: String::new(),
+        algorithm: None,
+        created: 0,
+        nonce: String::new(),
+        signed: signed.to_vec(),
+        signature: signature.to_vec(),
+    };
+    presented.is_by(key)
+}
+
 /// Why a signed request is refused. What is wrong with its form may be told: it says nothing about the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureError {

@@ -42,11 +42,13 @@ pub enum Purpose {
     ApiKey,
     /// Signs the answers to signed requests (Ed25519).
     Answer,
+    /// Server nonces of proofs of possession (HMAC-SHA256).
+    Proof,
 }
 
 impl Purpose {
     /// Every purpose; a ring has exactly one active key for each.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Seal,
         Self::BlindIndex,
         Self::AuditMac,
@@ -58,6 +60,7 @@ impl Purpose {
         Self::Device,
         Self::ApiKey,
         Self::Answer,
+        Self::Proof,
     ];
 
     /// The stable name, as in documents, the database and the command line.
@@ -75,6 +78,7 @@ impl Purpose {
             Self::Device => "device",
             Self::ApiKey => "api_key",
             Self::Answer => "answer",
+            Self::Proof => "proof",
         }
     }
 
@@ -96,7 +100,8 @@ impl Purpose {
             | Self::Refresh
             | Self::Idempotency
             | Self::Device
-            | Self::ApiKey => "HMAC-SHA256",
+            | Self::ApiKey
+            | Self::Proof => "HMAC-SHA256",
         }
     }
 
@@ -193,7 +198,8 @@ impl Key {
             | Purpose::Refresh
             | Purpose::Idempotency
             | Purpose::Device
-            | Purpose::ApiKey => Prepared::Mac(Box::new(hmac::Key::new(hmac::HMAC_SHA256, &*working))),
+            | Purpose::ApiKey
+            | Purpose::Proof => Prepared::Mac(Box::new(hmac::Key::new(hmac::HMAC_SHA256, &*working))),
         };
         Self {
             kid,

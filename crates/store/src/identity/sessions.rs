@@ -38,6 +38,8 @@ pub struct NewSession {
     pub refresh_hash: [u8; 32],
     /// When a factor was proved again for a change of settings.
     pub proved_at: Option<Timestamp>,
+    /// The thumbprint of the key that its tokens are bound to.
+    pub holder: Option<[u8; 32]>,
 }
 
 /// A session with what decides whether it still counts.
@@ -67,6 +69,8 @@ pub struct SessionRow {
     pub device_hash: Option<Vec<u8>>,
     /// When a factor was proved again for a change of settings.
     pub proved_at: Option<Timestamp>,
+    /// The thumbprint of the key that its tokens are bound to.
+    pub holder: Option<[u8; 32]>,
 }
 
 /// A session as its owner sees it in a list.
@@ -113,10 +117,11 @@ struct SessionSql {
     ended_at: Option<i64>,
     device_hash: Option<Vec<u8>>,
     proved_at: Option<i64>,
+    holder: Option<Vec<u8>>,
 }
 
 const SESSION: &str = "SELECT s.person, u.state, s.assurance, s.methods, s.created_at, s.last_seen_at, s.expires_at, \
-    s.ended_at, s.device_hash, s.proved_at FROM sessions s JOIN users u ON u.id = s.person WHERE s.id = $1";
+    s.ended_at, s.device_hash, s.proved_at, s.holder FROM sessions s JOIN users u ON u.id = s.person WHERE s.id = $1";
 
 async fn session_of(
     on: &impl sea_orm::ConnectionTrait,
@@ -140,6 +145,7 @@ async fn session_of(
         ended: row.ended_at.is_some(),
         device_hash: row.device_hash,
         proved_at: row.proved_at.map(at),
+        holder: row.holder.as_deref().map(hash32).transpose()?,
     }))
 }
 
@@ -242,7 +248,7 @@ impl WriteTx {
     pub async fn insert_session(&self, new: &NewSession) -> Result<(), StoreError> {
         self.execute(
             "INSERT INTO sessions (id, person, assurance, methods, created_at, last_seen_at, expires_at, device_hash, \
-             sealed_client, proved_at) VALUES ($1, $2, $3, $4, $5, $5, $6, $7, $8, $9)",
+             sealed_client, proved_at, holder) VALUES ($1, $2, $3, $4, $5, $5, $6, $7, $8, $9, $10)",
             vec![
                 uuid(new.id).into(),
                 uuid(new.person).into(),
@@ -253,6 +259,7 @@ impl WriteTx {
                 new.device_hash.map(|hash| hash.to_vec()).into(),
                 new.sealed_client.clone().into(),
                 new.proved_at.map(Timestamp::micros).into(),
+                new.holder.map(|holder| holder.to_vec()).into(),
             ],
         )
         .await?;

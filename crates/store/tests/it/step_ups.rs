@@ -39,6 +39,7 @@ async fn approval(bank: &TestStore, person: UserId, now: Timestamp, lasts: i64) 
         sealed_client: vec![1],
         refresh_hash: strongroom_domain::audit::leaf_hash(id::<()>().as_bytes()),
         proved_at: None,
+        holder: None,
     };
     let new = NewStepUp {
         id: id(),

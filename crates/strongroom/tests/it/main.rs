@@ -8,6 +8,7 @@ mod bad_input;
 mod bad_input_http;
 mod batches;
 mod decisions;
+mod dpop;
 mod edge_blocks;
 mod edge_detection;
 mod edge_http;

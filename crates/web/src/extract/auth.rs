@@ -1,6 +1,7 @@
 //! Who calls.
 //!
-//! `Authorization: Bearer` with an access token (RFC 6750), or `X-API-Key` with the key of an integration: exactly
+//! `Authorization: Bearer` with an access token (RFC 6750), `Authorization: DPoP` with one that is bound to a key and a
+//! proof of the key (RFC 9449), or `X-API-Key` with the key of an integration: exactly
 //! one of them, once. Everything else about it is decided in one place, the application's `authenticate`.
 
 use std::sync::Arc;
@@ -9,7 +10,8 @@ use axum::extract::{FromRef, FromRequestParts, MatchedPath};
 use http::{HeaderName, StatusCode, header, request::Parts};
 use strongroom_api::codes;
 use strongroom_app::{
-    Arrival, Bank, Credential, Cx, security_events::SecurityEventKind, signatures::RequestParts,
+    Arrival, Bank, Credential, Cx, possession::ProofParts, security_events::SecurityEventKind,
+    signatures::RequestParts,
 };
 use strongroom_domain::{
     id,
@@ -22,6 +24,7 @@ use crate::{
     state::AppState,
 };
 
+const DPOP: HeaderName = HeaderName::from_static("dpop");
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// The context of an authenticated call. What makes a signed one good once is used up.
@@ -92,8 +95,13 @@ async fn enter(parts: &Parts, bank: &Arc<Bank>) -> Result<Cx, Problem> {
 async fn established(parts: &Parts, bank: &Bank, request: id::RequestId) -> Result<Cx, Problem> {
     let headers = fields(&parts.headers);
     let credential = credential(parts, &headers)?;
+    if matches!(credential, Credential::Bound(..)) {
+        next_proof(parts, bank);
+    }
     let kind = match credential {
-        Credential::Bearer(_) | Credential::Browser(_) => SecurityEventKind::TokenRefused,
+        Credential::Bearer(_) | Credential::Bound(..) | Credential::Browser(_) => {
+            SecurityEventKind::TokenRefused
+        }
         Credential::ApiKey(_) | Credential::Signed(_) => SecurityEventKind::ApiKeyRefused,
     };
     let arrival = Arrival {
@@ -135,12 +143,17 @@ fn credential<'a>(parts: &'a Parts, fields: &'a [(&'a str, &'a [u8])]) -> Result
     let signed = SIGNED.iter().any(|name| headers.contains_key(name));
     match (bearers.next(), bearers.next(), keys.next(), keys.next(), signed) {
         (None, None, None, None, false) => Err(missing()),
-        (Some(value), None, None, None, false) => value
-            .to_str()
-            .ok()
-            .and_then(bearer)
-            .map(Credential::Bearer)
-            .ok_or_else(missing),
+        (Some(value), None, None, None, false) => {
+            let value = value.to_str().map_err(|_| missing())?;
+            match (bearer(value), with_scheme(value, "dpop")) {
+                (Some(token), _) => Ok(Credential::Bearer(token)),
+                (None, Some(token)) => match proof_parts(parts)? {
+                    Some(proof) => Ok(Credential::Bound(token, proof)),
+                    None => Err(no_proof()),
+                },
+                (None, None) => Err(missing()),
+            }
+        }
         (None, None, Some(value), None, false) => {
             value.to_str().ok().map(Credential::ApiKey).ok_or_else(missing)
         }
@@ -162,9 +175,44 @@ fn credential<'a>(parts: &'a Parts, fields: &'a [(&'a str, &'a [u8])]) -> Result
 
 /// The token of `Bearer <token>`; the scheme in any case (RFC 9110, section 11.1).
 pub(super) fn bearer(value: &str) -> Option<&str> {
+    with_scheme(value, "bearer")
+}
+
+fn with_scheme<'a>(value: &'a str, wanted: &str) -> Option<&'a str> {
     let (scheme, token) = value.split_once(' ')?;
     let token = token.trim_start_matches(' ');
-    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+    (scheme.eq_ignore_ascii_case(wanted) && !token.is_empty()).then_some(token)
+}
+
+/// The one proof of possession of a request, if it has one.
+pub(super) fn proof_parts(parts: &Parts) -> Result<Option<ProofParts<'_>>, Problem> {
+    let mut proofs = parts.headers.get_all(DPOP).iter();
+    let proof = match (proofs.next(), proofs.next()) {
+        (None, _) => return Ok(None),
+        (Some(proof), None) => proof.to_str().map_err(|_| no_proof())?,
+        (Some(_), Some(_)) => return Err(no_proof()),
+    };
+    Ok(Some(ProofParts {
+        proof,
+        method: parts.method.as_str(),
+        path: parts.uri.path(),
+        operators: parts.extensions.get::<Scope>() == Some(&Scope::Operators),
+    }))
+}
+
+/// Whoever sends proofs is told the nonce of the next one.
+pub(super) fn next_proof(parts: &Parts, bank: &Bank) {
+    let nonce = http::HeaderValue::from_str(&bank.proof_nonce());
+    if let (Some(record), Ok(nonce)) = (Record::of(&parts.extensions), nonce) {
+        record.set_proof_nonce(nonce);
+    }
+}
+
+fn no_proof() -> Problem {
+    Problem::new(
+        &codes::INVALID_DPOP_PROOF,
+        "Authentication is required: send one proof of the key in `DPoP`.",
+    )
 }
 
 fn missing() -> Problem {

@@ -2,10 +2,14 @@
 
 use axum::extract::{FromRef, FromRequestParts, OptionalFromRequestParts};
 use http::{HeaderMap, HeaderName, header, request::Parts};
-use strongroom_app::{Cx, personal::Client};
+use strongroom_app::{Bank, Cx, personal::Client, possession::ShownProof};
 use strongroom_domain::{id, principal::Origin};
 
-use super::{Auth, Cookie, read_cookie};
+use super::{
+    Auth, Cookie,
+    auth::{next_proof, proof_parts},
+    read_cookie,
+};
 use crate::{
     Problem,
     layers::{Record, RequestId},
@@ -45,9 +49,20 @@ where
                 .to_owned(),
             device: device_mark(&parts.headers).map(str::to_owned),
             browser: false,
+            proof: shown_proof(parts, &bank)?,
         };
         Ok(Self(cx, client))
     }
+}
+
+/// The proof of a key by somebody who is to get tokens. One that goes with a token is looked at with the token.
+fn shown_proof(parts: &Parts, bank: &Bank) -> Result<Option<ShownProof>, Problem> {
+    let Some(proof) = proof_parts(parts)?.filter(|_| !parts.headers.contains_key(header::AUTHORIZATION))
+    else {
+        return Ok(None);
+    };
+    next_proof(parts, bank);
+    Ok(Some(bank.shown_proof(&proof, None)?))
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {

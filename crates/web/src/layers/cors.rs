@@ -12,11 +12,11 @@ use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 /// What a named origin may send.
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PUT, PATCH, DELETE");
 const HEADERS: HeaderValue = HeaderValue::from_static(
-    "authorization, content-type, idempotency-key, strongroom-version, x-confirm-duplicate, x-device-token",
+    "authorization, content-type, dpop, idempotency-key, strongroom-version, x-confirm-duplicate, x-device-token",
 );
 /// What it may read.
 const EXPOSED: HeaderValue = HeaderValue::from_static(
-    "idempotent-replayed, location, ratelimit, ratelimit-policy, retry-after, x-device-token, x-request-id",
+    "dpop-nonce, idempotent-replayed, location, ratelimit, ratelimit-policy, retry-after, x-device-token, x-request-id",
 );
 /// How long a browser may keep the answer to a preflight, in seconds.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("600");

@@ -34,6 +34,7 @@ use crate::{
 };
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 const X_FORWARDED_FOR: &str = "x-forwarded-for";
 /// The gauge of requests that are being served.
 const IN_FLIGHT: &str = "strongroom_http_requests_in_flight";
@@ -290,6 +291,9 @@ impl Inner {
         security_headers::add(headers, self.settings.hsts);
         limits::write(&self.settings.limits, record, headers);
         headers.insert(X_REQUEST_ID, id.header());
+        if let Some(nonce) = record.proof_nonce() {
+            headers.insert(DPOP_NONCE, nonce.clone());
+        }
         response
     }
 

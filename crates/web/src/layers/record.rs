@@ -13,7 +13,7 @@ use std::{
 };
 
 use axum::extract::FromRequestParts;
-use http::{Extensions, request::Parts};
+use http::{Extensions, HeaderValue, request::Parts};
 
 use strongroom_guard::Recognised;
 
@@ -46,6 +46,7 @@ struct Inner {
     route: OnceLock<Arc<RouteStats>>,
     principal: OnceLock<Box<str>>,
     proved: OnceLock<Box<Proved>>,
+    proof_nonce: OnceLock<HeaderValue>,
 }
 
 impl Record {
@@ -70,6 +71,7 @@ impl Record {
             route: OnceLock::new(),
             principal: OnceLock::new(),
             proved: OnceLock::new(),
+            proof_nonce: OnceLock::new(),
         }))
     }
 
@@ -97,6 +99,16 @@ impl Record {
     /// Remembers that the request was signed by a key that counts: so is its answer.
     pub(crate) fn set_proved(&self, proved: Proved) {
         let _ = self.0.proved.set(Box::new(proved));
+    }
+
+    /// Remembers the nonce for the client's next proof of possession.
+    pub(crate) fn set_proof_nonce(&self, nonce: HeaderValue) {
+        let _ = self.0.proof_nonce.set(nonce);
+    }
+
+    /// The nonce for the client's next proof, where it sends proofs.
+    pub(crate) fn proof_nonce(&self) -> Option<&HeaderValue> {
+        self.0.proof_nonce.get()
     }
 
     /// What the answer has to be bound to, where the request was signed.

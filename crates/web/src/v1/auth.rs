@@ -117,6 +117,8 @@ async fn verify_email(
 }
 
 /// Log in. Whatever is wrong, the refusal is the same.
+///
+/// With a proof of a key in `DPoP` (RFC 9449), here or at the last step of the login, the tokens are bound to that key.
 #[utoipa::path(post, path = "/api/v1/auth/login", tag = "auth", security(()), request_body = wire::Login,
     responses((status = 200, description = "A token set, or what is asked next.", body = wire::LoginAnswer)))]
 async fn login(
@@ -177,10 +179,13 @@ async fn refresh(
     responses((status = 204, description = "Out, or there was nothing to end.")))]
 async fn logout(
     State(state): State<AppState>,
-    Anonymous(cx, _): Anonymous,
+    Anonymous(cx, client): Anonymous,
     JsonBody(body): JsonBody<wire::Refresh>,
 ) -> Result<Response, Problem> {
-    state.bank.logout(&cx, secret(&body.refresh_token)).await?;
+    state
+        .bank
+        .logout(&cx, &client, secret(&body.refresh_token))
+        .await?;
     let clear = [(
         CLEAR_SITE_DATA,
         HeaderValue::from_static("\"cache\", \"storage\""),
@@ -305,7 +310,10 @@ fn answered(answer: LoginAnswer) -> Response {
 pub(crate) fn tokens(set: TokenSet) -> Response {
     let body = wire::TokenSet {
         access_token: shown(&set.access_token),
-        token_type: wire::TokenType::Bearer,
+        token_type: match set.bound {
+            true => wire::TokenType::Dpop,
+            false => wire::TokenType::Bearer,
+        },
         expires_in: set.expires_in,
         refresh_token: shown(&set.refresh_token),
         session_id: set.session.to_string(),

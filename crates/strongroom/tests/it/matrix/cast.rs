@@ -29,6 +29,8 @@ const LOW: &[&str] = &[
 /// Every scope that a key can have.
 const SCOPES: &str = "accounts:read,accounts:write,transfers:read,transfers:write,deposits:write,payments:write,\
                       cards:authorize,webhooks:manage,statements:read";
+/// The thumbprint of some key.
+const BOUND_TO: &str = "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k";
 /// A scope that no operation of the matrix asks for.
 const OTHER_SCOPE: &str = "webhooks:manage";
 
@@ -142,9 +144,14 @@ impl Cast {
         for (name, person) in [("expired, customer", &alice), ("expired, admin", &admin)] {
             members.push(Member::outsider(
                 name,
-                Credential::Bearer(expired(&server, person)),
+                Credential::Bearer(token_of(&server, person, 3_600, None)),
             ));
         }
+        // Bound to a key that nobody shows.
+        members.push(Member::outsider(
+            "bound, customer",
+            Credential::Bearer(token_of(&server, &alice, 0, Some(BOUND_TO))),
+        ));
         members.push(Member::outsider(
             "revoked, customer",
             revoked(&server, &alice).await,
@@ -260,28 +267,28 @@ async fn lower(server: &mut Server, people: &[Person]) {
     server.resume().await;
 }
 
-/// A token of this person that was good until an hour ago.
+/// A token of this person's session that was made so many seconds ago and was good for a quarter of an hour.
 #[expect(
     clippy::disallowed_methods,
     reason = "a token is old by the clock of the host"
 )]
-fn expired(server: &Server, person: &Person) -> String {
+fn token_of(server: &Server, person: &Person, age_secs: i64, bound_to: Option<&str>) -> String {
     let ring = FileProvider::plain(server.data().join("keys").join("keyring"));
     let ring = ring.load(0).unwrap().unwrap();
     let now = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .unwrap();
     let url = server.url().trim_end_matches('/');
-    let hour_ago = i64::try_from(now.as_micros()).unwrap() - 3_600_000_000;
+    let made_at = i64::try_from(now.as_micros()).unwrap() - age_secs * 1_000_000;
     let token = NewToken {
         subject: "user_01jd3vw4ezfkx8y0q4sfcmj2t9",
         session: person.tokens["session_id"].as_str().unwrap(),
         token_id: "matrix",
         methods: &["pwd"],
         assurance: "aal2",
-        bound_to: None,
-        now: hour_ago,
-        lifetime_secs: 60,
+        bound_to,
+        now: made_at,
+        lifetime_secs: 900,
     };
     AccessTokens::new(url, url, "strongroom")
         .issue(&ring, token)
