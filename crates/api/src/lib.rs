@@ -10,6 +10,7 @@ pub mod audit;
 pub mod auth;
 pub mod client;
 pub mod codes;
+pub mod export;
 pub mod external;
 pub mod factors;
 pub mod holds;

@@ -182,6 +182,7 @@ const fn customer_may(action: Action) -> bool {
             Action::UserRegister
                 | Action::EmailChange
                 | Action::UserClose
+                | Action::UserExport
                 | Action::AccountOpen
                 | Action::AccountRead
                 | Action::AccountList

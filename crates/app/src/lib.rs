@@ -26,6 +26,7 @@ pub mod cx;
 pub mod email;
 pub mod email_change;
 pub mod error;
+mod export;
 pub mod external;
 mod factor_reset;
 pub mod factors;

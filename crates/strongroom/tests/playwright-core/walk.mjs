@@ -48,6 +48,8 @@ const open = async (options = {}) => {
 
 let number = 0;
 const seen = async (page, name) => {
+  // A heading may be there before the style sheet is.
+  await page.waitForLoadState("load");
   await contrast(page, name);
   if (pictures) {
     mkdirSync(pictures, { recursive: true });
@@ -203,6 +205,8 @@ async function customer() {
   await heading(page, "Welcome");
 
   // The warning before the end, by the server's clock: the browser's clock is told that the time is nearly over.
+  // Not before the page has asked for the end: it would count from the later time.
+  await page.waitForLoadState("networkidle");
   await page.evaluate(() => {
     const real = performance.now.bind(performance);
     performance.now = () => real() + 1000 * (14 * 60 + 30);

@@ -13,6 +13,7 @@ mod auth;
 mod batches;
 mod check;
 mod counter;
+mod export;
 mod external;
 mod factors;
 mod history;
@@ -43,6 +44,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .merge(external::routes())
         .merge(me::routes())
         .merge(me_login::routes())
+        .merge(export::routes())
         .merge(api_keys::routes())
         .merge(accounts::routes())
         .merge(history::routes())
