@@ -22,7 +22,7 @@ pub(crate) struct Peer {
 }
 
 /// All of them.
-pub(crate) const PEERS: [Peer; 2] = [
+pub(crate) const PEERS: [Peer; 3] = [
     Peer {
         what: "the certified issuer",
         variable: "STRONGROOM_TEST_ISSUER",
@@ -35,7 +35,17 @@ pub(crate) const PEERS: [Peer; 2] = [
         package: "smtp-server",
         files: &["package.json", "package-lock.json", "server.mjs"],
     },
+    Peer {
+        what: "the driver of a browser",
+        variable: "STRONGROOM_TEST_BROWSER",
+        package: "playwright-core",
+        files: &["package.json", "package-lock.json", "walk.mjs"],
+    },
 ];
+/// Tells the tests where the browser is.
+pub(crate) const CHROMIUM_VARIABLE: &str = "STRONGROOM_TEST_CHROMIUM";
+/// What it is called, by who packs it.
+const CHROMIUM: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 /// The oldest Node.js that all of them run on.
 const NODE_MAJOR_MIN: u32 = 18;
 
@@ -86,6 +96,32 @@ pub(crate) fn npm(folder: &Path, what: &str) -> Outcome<()> {
     })
 }
 
+/// The browser; installs it where we may. Without it the walk through the pages says that it did not run.
+pub(crate) fn chromium() -> Outcome<Option<PathBuf>> {
+    if let Some(path) = env::var_os(CHROMIUM_VARIABLE) {
+        return Ok(Some(PathBuf::from(path)));
+    }
+    let found = || CHROMIUM.into_iter().find_map(run::on_path);
+    if found().is_none() && run::on_path("apt-get").is_some() {
+        eprintln!("Chromium is not installed: installing the distribution's package by apt-get (this once)");
+        apt_get(&["chromium"]).map_err(|failure| failure.during("apt-get could not install Chromium"))?;
+    }
+    if found().is_none() {
+        eprintln!("xtask: there is no Chromium; nobody walks through the pages");
+    }
+    Ok(found())
+}
+
+fn apt_get(packages: &[&str]) -> Outcome<()> {
+    let install = [&["install", "-y", "-qq", "--no-install-recommends"], packages].concat();
+    for args in [&["update", "-qq"][..], &install] {
+        let mut command = Command::new("apt-get");
+        command.args(args).env("DEBIAN_FRONTEND", "noninteractive");
+        run::succeed(command.stdout(std::io::stderr()))?;
+    }
+    Ok(())
+}
+
 /// Node.js, installed where we may.
 pub(crate) fn node() -> Outcome<()> {
     if run::on_path("node").is_none() || run::on_path("npm").is_none() {
@@ -96,17 +132,8 @@ pub(crate) fn node() -> Outcome<()> {
             );
         }
         eprintln!("Node.js is not installed: installing the distribution's package by apt-get (this once)");
-        for args in [
-            &["update", "-qq"][..],
-            &["install", "-y", "-qq", "--no-install-recommends", "nodejs", "npm"],
-        ] {
-            let mut command = Command::new("apt-get");
-            command.args(args).env("DEBIAN_FRONTEND", "noninteractive");
-            command.stdout(std::io::stderr());
-            run::succeed(&mut command).map_err(|failure| {
-                failure.during(&format!("apt-get could not install Node.js ({by_hand})"))
-            })?;
-        }
+        apt_get(&["nodejs", "npm"])
+            .map_err(|failure| failure.during(&format!("apt-get could not install Node.js ({by_hand})")))?;
     }
     let version = run::stdout_of(Command::new("node").arg("--version"))?;
     match major_of(&version) {

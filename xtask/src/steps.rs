@@ -240,6 +240,9 @@ fn tests(plan: &Plan) -> Outcome<Done> {
             signature_clients::FOLDER_VARIABLE,
             signature_clients::find_or_install()?,
         );
+        if let Some(browser) = peers::chromium()? {
+            command.env(peers::CHROMIUM_VARIABLE, browser);
+        }
     }
     // Here a missing engine is a failure: half of the tests would otherwise be silent.
     command.env("STRONGROOM_REQUIRE_POSTGRES", "1");

@@ -11,6 +11,7 @@ pub mod auth;
 pub mod client;
 pub mod codes;
 pub mod decisions;
+pub mod export;
 pub mod external;
 pub mod factors;
 pub mod grants;

@@ -29,6 +29,7 @@ pub mod decisions;
 pub mod email;
 pub mod email_change;
 pub mod error;
+mod export;
 pub mod external;
 mod factor_reset;
 pub mod factors;

@@ -175,6 +175,31 @@ impl Bank {
             .await
     }
 
+    /// Ends all sessions of somebody, without stopping the login; how many there were.
+    ///
+    /// # Errors
+    /// `not_found`; `forbidden` for others than administrators.
+    pub async fn end_sessions_of(self: &Arc<Self>, cx: &Cx, user: UserId) -> Result<u64, Error> {
+        let cx = cx.clone();
+        self.detached(move |bank| async move {
+            let permit = authorize(&cx, Action::UserLock, Resource::Bank)?;
+            let mut tx = bank.store.write(Scope::Operator).await?;
+            tx.lock_user(user).await?.ok_or_else(Error::not_found)?;
+            let ended = tx.end_sessions(user, None, cx.now(), "ended_by_operator").await?;
+            tx.drop_tickets(user).await?;
+            let entry = Entry {
+                object: Object::User(user),
+                outcome: "ok",
+                details: Details::json(&format!(r#"{{"sessions":{ended}}}"#)),
+            };
+            bank.recorder.append(&mut tx, &cx, &permit, entry).await?;
+            tx.revoke(Revoked::User(user)).await?;
+            tx.commit().await?;
+            Ok(ended)
+        })
+        .await
+    }
+
     async fn apply_change(
         &self,
         cx: &Cx,

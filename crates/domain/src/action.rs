@@ -75,6 +75,8 @@ actions! {
     UserRename = "user.rename",
     /// Change an own address.
     EmailChange = "user.change_email",
+    /// Take a copy of one's own data.
+    UserExport = "user.export",
     /// Close an own login for good.
     UserClose = "user.close",
     /// Make a user.

@@ -36,6 +36,22 @@ for (const form of document.querySelectorAll("[data-passkey]")) {
   if (passkeys) ask();
 }
 
+for (const form of document.querySelectorAll("[data-passkey-new]")) {
+  const state = document.querySelector("[data-passkey-state]");
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    try {
+      const options = JSON.parse(form.dataset.passkeyNew).publicKey;
+      const publicKey = PublicKeyCredential.parseCreationOptionsFromJSON(options);
+      const credential = await navigator.credentials.create({ publicKey });
+      form.elements.credential.value = JSON.stringify(credential.toJSON());
+      form.submit();
+    } catch {
+      state.textContent = "That did not work. You can try again.";
+    }
+  });
+}
+
 // The end of a session, by the server's clock. To ask is no use of the session; only the person's "stay" is.
 for (const dialog of document.querySelectorAll("[data-clock]")) {
   const shown = dialog.querySelector("[data-seconds]");

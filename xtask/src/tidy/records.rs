@@ -26,6 +26,9 @@ const ENFORCED_BY: &str = "Enforced by";
 /// The page whose tables claim things, and the title of the column that says what holds a claim.
 const CLAIMS: &str = "ARCHITECTURE.md";
 const HELD_BY: &str = "Held by";
+/// The pages whose tables say what shows a requirement, and the title of that column.
+const REQUIREMENTS: &str = "docs/security/";
+const SHOWN_BY: &str = "shown by";
 
 /// Every record has its parts, a number of its own, and something that exists to enforce it.
 pub(super) fn check_records(repo: &Repo) -> Vec<Finding> {
@@ -84,20 +87,18 @@ pub(super) fn check_records(repo: &Repo) -> Vec<Finding> {
     findings
 }
 
-/// Every claim of the architecture names what holds it, and that exists.
+/// Every claim of the architecture names what holds it, and that exists; so does what shows a requirement of security.
 pub(super) fn check_claims(repo: &Repo) -> Vec<Finding> {
+    let mut findings = check_requirements(repo);
     let Some(page) = repo.text(CLAIMS) else {
-        return Vec::new();
+        return findings;
     };
     let cells = column(&page.text, HELD_BY);
     if cells.is_empty() {
-        return vec![Finding::new(
-            CLAIMS,
-            0,
-            format!("the invariants are a table with a column `{HELD_BY}`"),
-        )];
+        let advice = format!("the invariants are a table with a column `{HELD_BY}`");
+        findings.push(Finding::new(CLAIMS, 0, advice));
+        return findings;
     }
-    let mut findings = Vec::new();
     for (line, cell) in cells {
         if quoted(cell).next().is_none() {
             findings.push(Finding::new(
@@ -108,6 +109,27 @@ pub(super) fn check_claims(repo: &Repo) -> Vec<Finding> {
         }
         for name in quoted(cell) {
             findings.extend(missing(repo, name).map(|advice| Finding::new(CLAIMS, line, advice)));
+        }
+    }
+    findings
+}
+
+/// What is said to show a requirement exists. A requirement of documentation is shown by words and names nothing.
+fn check_requirements(repo: &Repo) -> Vec<Finding> {
+    let pages = repo
+        .texts
+        .iter()
+        .filter(|file| file.path.starts_with(REQUIREMENTS));
+    let mut findings = Vec::new();
+    for page in pages {
+        for (line, cell) in column(&page.text, SHOWN_BY) {
+            if cell.is_empty() {
+                let advice = "a requirement says what shows it";
+                findings.push(Finding::new(&page.path, line, advice));
+            }
+            for name in quoted(cell) {
+                findings.extend(missing(repo, name).map(|advice| Finding::new(&page.path, line, advice)));
+            }
         }
     }
     findings
@@ -229,6 +251,25 @@ mod tests {
     #[test]
     fn a_page_that_is_not_written_yet_claims_nothing() {
         assert_eq!(check_claims(&Repo::of(&[])), []);
+    }
+
+    #[test]
+    fn a_requirement_that_nothing_shows_is_found() {
+        let page = "| requirement | shown by |\n|---|---|\n| A-1 | `a_test`, `gone` |\n| A-2 | this page |\n| A-3 | |\n";
+        let found = check_claims(&Repo::of(&[
+            ("docs/security/a.md", page),
+            ("docs/other.md", page),
+            ("a.rs", "fn a_test() {}"),
+        ]));
+        let places: Vec<_> = found
+            .iter()
+            .map(|finding| (finding.file.as_str(), finding.line))
+            .collect();
+        assert_eq!(
+            places,
+            [("docs/security/a.md", 3), ("docs/security/a.md", 5)],
+            "{found:?}"
+        );
     }
 
     #[test]

@@ -41,6 +41,8 @@ kinds! {
     EmailWish = "email_wish",
     /// Your login has another address.
     EmailChanged = "email_changed",
+    /// What is known of you was exported.
+    DataExported = "data_exported",
     /// Your login is closed.
     LoginClosed = "login_closed",
     /// Somebody logged in on a device that was not seen before.
@@ -132,6 +134,7 @@ impl MailKind {
             Self::EmailProof => "Confirm your new e-mail address",
             Self::EmailWish => "Another e-mail address for your login",
             Self::EmailChanged => "Your e-mail address was changed",
+            Self::DataExported => "Your data was exported",
             Self::LoginClosed => "Your login is closed",
             Self::NewDevice => "A login from a new device",
             Self::SessionStolen | Self::StepUpFailures => "A session of yours was ended",
@@ -183,6 +186,10 @@ impl MailKind {
             Self::EmailChanged => say(
                 "the e-mail address of your login was changed, and all sessions were ended. From now on we write to \
                  the new address only. If that was not you, tell us at once.",
+            ),
+            Self::DataExported => say(
+                "a copy of everything that we know of you was taken just now, in your name. If that was not you, change \
+                 your password at once and tell us.",
             ),
             Self::LoginClosed => say(
                 "your login is closed, as you wished, and what we knew of you is erased, except for what the law asks \

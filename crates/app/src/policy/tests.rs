@@ -111,6 +111,7 @@ mod by_hand {
                     | LimitsRead
                     | LimitsChange
                     | EmailChange
+                    | UserExport
                     | UserClose
                     | AccountRename
                     | AccountFreeze

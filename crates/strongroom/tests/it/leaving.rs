@@ -2,12 +2,14 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Client, Person, Server, browser::Browser, stories};
+use crate::harness::{Answer, BUSY, Client, Person, Server, browser::Browser, stories};
 
 const ME: &str = "/api/v1/me";
 const EMAIL: &str = "/api/v1/me/email";
 
 stories! {
+    with BUSY;
+    a_person_gets_everything_that_is_known_of_that_person_and_of_nobody_else,
     an_address_is_changed_on_a_page_by_tokens_that_were_mailed,
     a_customer_leaves_and_nothing_of_the_person_is_left_to_read,
 }
@@ -28,6 +30,56 @@ fn token_in(mail: &str) -> String {
 
 async fn leave(client: &Client) -> Answer {
     client.send(client.request(reqwest::Method::DELETE, ME)).await
+}
+
+async fn a_person_gets_everything_that_is_known_of_that_person_and_of_nobody_else(server: Server) {
+    let alice = server.customer("alice").await;
+    let (first, second) = (alice.account("Household").await, alice.account("Journeys").await);
+    let bob = server.customer("bob").await;
+    bob.account("Secret plans").await;
+    let teller = server.operator("teller").await;
+    // More than one page.
+    const DEPOSITS: usize = 205;
+    for _ in 0..DEPOSITS {
+        teller.deposit(&first, 1).await.expect(201);
+    }
+    const EXPORT: &str = "/api/v1/me/export";
+    alice
+        .client
+        .post(EXPORT, Value::Null)
+        .await
+        .refused(401, "step_up_required");
+    teller
+        .client
+        .post(EXPORT, Value::Null)
+        .await
+        .refused(403, "forbidden");
+    let client = proved(&server, &alice).await;
+    let copy = client.post(EXPORT, Value::Null).await.expect(200);
+    assert!(
+        copy.header("content-disposition")
+            .unwrap()
+            .starts_with("attachment")
+    );
+    let copy = copy.body;
+    assert_eq!(copy["you"]["email"], alice.email);
+    assert_eq!(copy["sessions"].as_array().unwrap().len(), 1);
+    let accounts = copy["accounts"].as_array().unwrap();
+    let of = |account: &Value| {
+        let found = accounts.iter().find(|one| one["account"]["id"] == account["id"]);
+        found.unwrap()["transactions"].as_array().unwrap().clone()
+    };
+    assert_eq!((accounts.len(), of(&second).len()), (2, 0));
+    let sequences: std::collections::BTreeSet<_> = of(&first)
+        .iter()
+        .map(|line| line["sequence"].as_u64().unwrap())
+        .collect();
+    assert_eq!(sequences.len(), DEPOSITS);
+    let text = copy.to_string();
+    assert!(text.contains("opening cash") && !text.contains(&bob.email) && !text.contains("Secret plans"));
+    server
+        .mail_with(&alice.email, "everything that we know of you")
+        .await;
 }
 
 async fn an_address_is_changed_on_a_page_by_tokens_that_were_mailed(server: Server) {

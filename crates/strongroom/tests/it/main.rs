@@ -7,6 +7,7 @@ mod authority;
 mod bad_input;
 mod bad_input_http;
 mod batches;
+mod browser_walk;
 mod decisions;
 mod dpop;
 mod edge_blocks;

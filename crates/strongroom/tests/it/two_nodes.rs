@@ -15,17 +15,19 @@ enum End {
     EverySession,
     Password,
     Reset,
+    ByOperator,
     Lock,
     Disable,
     Leave,
 }
 
-const ENDS: [End; 8] = [
+const ENDS: [End; 9] = [
     End::Logout,
     End::AnotherSession,
     End::EverySession,
     End::Password,
     End::Reset,
+    End::ByOperator,
     End::Lock,
     End::Disable,
     End::Leave,
@@ -97,6 +99,12 @@ async fn end(nodes: [&Server; 2], admin: &Person, here: &Person, there: &Person,
                 .post("/api/v1/auth/password/reset", body)
                 .await
                 .expect(204);
+        }
+        End::ByOperator => {
+            let path = format!("/api/v1/admin/users/{id}/sessions");
+            assert_eq!(delete(&admin.client, &path).await, 204);
+            // The login is not stopped.
+            at(first, here).await;
         }
         End::Lock => drop(stop("lock").await),
         End::Disable => drop(stop("disable").await),

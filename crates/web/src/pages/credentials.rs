@@ -18,9 +18,9 @@ use super::{
 use crate::state::AppState;
 
 /// What is wrong with a field.
-struct Wrong {
-    field: String,
-    text: String,
+pub(super) struct Wrong {
+    pub(super) field: String,
+    pub(super) text: String,
 }
 
 #[derive(Template)]
@@ -104,7 +104,7 @@ pub(super) struct NewPassword {
 }
 
 /// The refused fields of a form, by the names that its page gives them.
-fn wrong_fields(error: &Error) -> Vec<Wrong> {
+pub(super) fn wrong_fields(error: &Error) -> Vec<Wrong> {
     let name = |pointer: &str| match pointer {
         "/email" => "E-mail address",
         "/full_name" => "Full name",

@@ -11,8 +11,9 @@ use strongroom_app::{
 };
 
 use super::{
+    first,
     form::Form,
-    render::{Answer, message, noted, page, see_other, told},
+    render::{Answer, noted, page, see_other, told},
     visitor::Visitor,
 };
 use crate::{
@@ -161,10 +162,17 @@ pub(super) async fn go_on(state: &AppState, visitor: &Visitor, answer: LoginAnsw
         LoginAnswer::Session(set) => enter_by(state, visitor, &set, "/").await,
         LoginAnswer::MfaRequired { mfa_token, .. } => Ok(half(&mfa_token, "/login/second")),
         LoginAnswer::RebindRequired { rebind_token } => Ok(half(&rebind_token, "/login/rebind")),
-        LoginAnswer::PasswordChangeRequired { .. } | LoginAnswer::TotpRequired { .. } => Ok(message(
-            StatusCode::FORBIDDEN,
-            "First login of an operator",
-            "Operators set up their own password and authenticator with the operators' interface.",
+        LoginAnswer::PasswordChangeRequired { change_token } => Ok(half(&change_token, "/login/first")),
+        LoginAnswer::TotpRequired {
+            otpauth_uri,
+            qr_svg,
+            mfa_token,
+        } => Ok(first::factor_page(
+            state,
+            visitor,
+            &otpauth_uri,
+            &qr_svg,
+            &mfa_token,
         )),
     }
 }
@@ -172,9 +180,14 @@ pub(super) async fn go_on(state: &AppState, visitor: &Visitor, answer: LoginAnsw
 /// The first half of a login was right.
 fn half(token: &SecretString, to: &'static str) -> Response {
     let mut response = see_other(to);
-    let keep = Keep::Seconds(TICKET_SECS);
-    set_cookie(&mut response, Cookie::Login, token.expose_secret(), keep);
+    keep_half(&mut response, token);
     response
+}
+
+/// The browser keeps what continues its login.
+pub(super) fn keep_half(response: &mut Response, token: &SecretString) {
+    let keep = Keep::Seconds(TICKET_SECS);
+    set_cookie(response, Cookie::Login, token.expose_secret(), keep);
 }
 
 /// A session begins in this browser, under a new cookie; one that was there before ends.

@@ -6,8 +6,10 @@
 //! our own pages ([`form`]).
 
 mod credentials;
+mod first;
 mod form;
 mod login;
+mod passkeys;
 mod render;
 mod second;
 mod session;
@@ -37,6 +39,11 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .route("/login/second/passkey/answer", post(second::passkey))
         .route("/login/rebind", get(second::show_rebind).post(second::rebind))
         .route("/login/rebind/confirm", post(second::confirm_rebind))
+        .route("/login/first", get(first::show).post(first::password))
+        .route("/login/first/code", post(first::code))
+        .route("/passkeys", get(passkeys::show).post(passkeys::bind))
+        .route("/passkeys/new", post(passkeys::start))
+        .route("/passkeys/remove", post(passkeys::remove))
         .route(
             "/register",
             get(credentials::show_register).post(credentials::register),

@@ -30,6 +30,7 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(disable))
         .routes(routes!(enable))
         .routes(routes!(reset_mfa))
+        .routes(routes!(end_sessions))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -124,6 +125,20 @@ async fn enable(
     JsonBody(body): JsonBody<wire::Reason>,
 ) -> Result<Json<wire::User>, Problem> {
     change(&state, &cx, &id, LoginChange::Enable, &body).await
+}
+
+/// End all sessions of somebody. The login is not stopped.
+#[utoipa::path(delete, path = "/api/v1/admin/users/{id}/sessions", tag = "operators",
+    params(("id" = String, Path, description = "The user.")),
+    responses((status = 204, description = "Ended, or there were none.")))]
+async fn end_sessions(
+    State(state): State<AppState>,
+    Auth(cx): Auth,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Problem> {
+    let id: UserId = path_id::<UserKind>(&id)?;
+    state.bank.end_sessions_of(&cx, id).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Ask for all second factors of somebody who lost them to be taken away. Another administrator decides; an operator

@@ -263,7 +263,7 @@ fn money((amount, currency): (Amount, Currency)) -> Money {
     }
 }
 
-fn to_wire(key: ApiKeyDetails) -> wire::ApiKey {
+pub(crate) fn to_wire(key: ApiKeyDetails) -> wire::ApiKey {
     let bounds = key.bounds;
     wire::ApiKey {
         id: key.id.to_string(),

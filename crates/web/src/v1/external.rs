@@ -207,7 +207,7 @@ pub(crate) fn see_other(to: &str) -> Result<Response, Problem> {
     Ok((StatusCode::SEE_OTHER, headers).into_response())
 }
 
-fn to_wire(login: ExternalLoginDetails) -> wire::ExternalLogin {
+pub(crate) fn to_wire(login: ExternalLoginDetails) -> wire::ExternalLogin {
     wire::ExternalLogin {
         id: login.id.to_string(),
         provider: login.provider,

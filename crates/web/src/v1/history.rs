@@ -117,7 +117,7 @@ async fn list(
     }))
 }
 
-fn to_wire(item: &HistoryItem) -> wire::HistoryLine {
+pub(crate) fn to_wire(item: &HistoryItem) -> wire::HistoryLine {
     let transaction = &item.transaction;
     wire::HistoryLine {
         transaction_id: transaction.id.to_string(),

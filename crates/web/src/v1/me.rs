@@ -131,7 +131,7 @@ pub(crate) fn user(details: UserDetails) -> wire::User {
     }
 }
 
-fn session(details: SessionDetails) -> wire::Session {
+pub(crate) fn session(details: SessionDetails) -> wire::Session {
     wire::Session {
         id: details.id.to_string(),
         current: details.current,

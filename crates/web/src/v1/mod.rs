@@ -16,6 +16,7 @@ mod auth;
 mod batches;
 mod check;
 mod counter;
+mod export;
 mod external;
 mod factors;
 mod history;
@@ -47,6 +48,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .merge(external::routes())
         .merge(me::routes())
         .merge(me_login::routes())
+        .merge(export::routes())
         .merge(api_keys::routes())
         .merge(accounts::routes())
         .merge(history::routes())

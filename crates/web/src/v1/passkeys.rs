@@ -129,7 +129,7 @@ async fn login(
     Ok(tokens(set))
 }
 
-fn to_wire(passkey: PasskeyDetails) -> wire::Passkey {
+pub(crate) fn to_wire(passkey: PasskeyDetails) -> wire::Passkey {
     wire::Passkey {
         id: passkey.id.to_string(),
         name: passkey.name,

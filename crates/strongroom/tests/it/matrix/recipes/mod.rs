@@ -201,6 +201,7 @@ pub(crate) async fn ask(operation: &str, scene: &Scene<'_>) -> Option<Ask> {
             prepare(scene, None).await;
             Ask::to(fill(&victim_id(scene))).with(reason)
         }
+        "DELETE /api/v1/admin/users/{id}/sessions" => Ask::to(fill(&victim_id(scene))),
         "POST /api/v1/admin/users/{id}/reset-mfa" => {
             prepare(scene, None).await;
             Ask::to(fill(&victim_id(scene))).with(reason)

@@ -35,6 +35,7 @@ pub(crate) fn costs_the_caller(operation: &str, object: Object) -> bool {
         | "POST /api/v1/me/email"
         | "DELETE /api/v1/me/email"
         | "DELETE /api/v1/me"
+        | "POST /api/v1/me/export"
         | "POST /api/v1/api-keys"
         | "POST /api/v1/api-keys/{id}/rotate"
         | "DELETE /api/v1/api-keys/{id}" => true,
@@ -63,7 +64,10 @@ pub(super) async fn ask(operation: &str, scene: &Scene<'_>) -> Option<Ask> {
                 Object::Absent => absent::<SessionKind>(),
             }
         )),
-        "POST /api/v1/me/email" | "DELETE /api/v1/me/email" | "DELETE /api/v1/me" => {
+        "POST /api/v1/me/email"
+        | "DELETE /api/v1/me/email"
+        | "DELETE /api/v1/me"
+        | "POST /api/v1/me/export" => {
             let credential = match me {
                 Some(me) => proved(server, me).await.0,
                 None => scene.caller.credential.clone(),
@@ -76,7 +80,7 @@ pub(super) async fn ask(operation: &str, scene: &Scene<'_>) -> Option<Ask> {
             }
             Ask {
                 credential: Some(credential),
-                ..if operation.starts_with("POST") { ask.with(wish) } else { ask }
+                ..if operation == "POST /api/v1/me/email" { ask.with(wish) } else { ask }
             }
         }
         "POST /api/v1/auth/password/change" => ask.with(json!({
