@@ -45,7 +45,7 @@ use crate::{
 /// How often certificates are looked at.
 const CERTIFICATE_CHECK: Duration = Duration::from_secs(2);
 /// Connections and requests at once on a listener of plain HTTP.
-const PLAIN_AT_ONCE: usize = 16;
+const PLAIN_AT_ONCE: usize = 128;
 
 /// Which verb runs the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
