@@ -20,7 +20,7 @@ use strongroom_web::{
     SiteSettings,
     detection::Detection,
     health::{Check, Readiness},
-    layers::{FrontSettings, Hosts, Hsts, Origins, Scope},
+    layers::{Front, FrontSettings, Hosts, Hsts, Origins, Scope},
     limits::Limits,
     pages,
     server::{Ended, Server, ServerSettings, Stop, Stopped, stop_signal},
@@ -48,9 +48,9 @@ use crate::{
 };
 
 /// How often certificates are looked at.
-const CERTIFICATE_CHECK: Duration = Duration::from_secs(3600);
-/// Connections and requests at once on the metrics listener.
-const METRICS_AT_ONCE: usize = 16;
+const CERTIFICATE_CHECK: Duration = Duration::from_secs(2);
+/// Connections and requests at once on a listener of plain HTTP.
+const PLAIN_AT_ONCE: usize = 128;
 
 /// Which verb runs the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -221,10 +221,16 @@ async fn serve(config: &Config, data: &DataDir, metrics: &Metrics, purpose: Purp
             .map(|url| url.host.as_str()),
     );
     let certificates = Certificates::open(&server.tls, data, &hosts)?;
-    let tls = certificates
-        .as_ref()
-        .map(Certificates::server_config)
-        .transpose()?;
+    let config_of = |clients: Option<&Path>| {
+        let config = certificates.as_ref().map(|some| some.server_config(clients));
+        config.transpose()
+    };
+    let public_tls = config_of(server.client_ca.as_deref())?;
+    let tls = config_of(None)?;
+    let redirect_listener = match server.redirect_listen {
+        Some(listen) => Some(bind(listen, "server.redirect_listen").await?),
+        None => None,
+    };
     let metrics_listener = bind_metrics(config).await?;
 
     let composed = compose(Parts {
@@ -269,9 +275,14 @@ async fn serve(config: &Config, data: &DataDir, metrics: &Metrics, purpose: Purp
     }
     tokio::spawn(signals.stop_on_first(stop, readiness));
 
+    if let Some(listener) = redirect_listener {
+        let url = public_url.to_string();
+        let site = strongroom_web::redirect_site(url.trim_end_matches('/'), plain_settings());
+        tokio::spawn(plain_server(listener, site, stopped.clone()));
+    }
     let public = Server::new(
         listener,
-        tls.clone(),
+        public_tls,
         site.front
             .scoped(public_scope(config), hosts_of(config, server.listen, &public_url)),
         settings.clone(),
@@ -431,19 +442,27 @@ async fn bind_metrics(config: &Config) -> Result<Option<TcpListener>, io::Error>
 }
 
 async fn metrics_server(listener: TcpListener, metrics: Metrics, stopped: Stopped) {
-    let settings = FrontSettings {
+    let front = strongroom_web::metrics_site(move || metrics.render(), plain_settings());
+    plain_server(listener, front, stopped).await;
+}
+
+/// The bounds of what is served in plain HTTP: figures and redirects.
+fn plain_settings() -> FrontSettings {
+    FrontSettings {
         request_time_max: Duration::from_secs(10),
-        concurrency_max: METRICS_AT_ONCE,
+        concurrency_max: PLAIN_AT_ONCE,
         hsts: Hsts::Off,
         origins: Origins::default(),
         trusted_proxies: TrustedProxies::default(),
         limits: Limits::off(),
         watch: Watch::off(),
         detection: Detection::off(),
-    };
-    let front = strongroom_web::metrics_site(move || metrics.render(), settings);
+    }
+}
+
+async fn plain_server(listener: TcpListener, front: Front, stopped: Stopped) {
     let bounds = ServerSettings {
-        connections_max: METRICS_AT_ONCE,
+        connections_max: PLAIN_AT_ONCE,
         shutdown_time_max: Duration::from_secs(1),
         ..ServerSettings::default()
     };

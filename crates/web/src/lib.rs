@@ -15,6 +15,7 @@ pub mod limits;
 pub mod openapi;
 pub mod pages;
 mod problem;
+mod redirect;
 mod refusal;
 pub mod server;
 mod site;
@@ -24,6 +25,7 @@ pub mod v1;
 
 pub(crate) use problem::ShownAsPage;
 pub use problem::{Problem, RETRY_AFTER_DEFAULT, error_reference, status_of};
+pub use redirect::redirect_site;
 pub use site::{Site, SiteSettings, document, metrics_site, site};
 
 /// The largest body of an ordinary route, in bytes.

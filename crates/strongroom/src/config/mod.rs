@@ -92,6 +92,10 @@ pub(crate) struct ServerConfig {
     pub public_url: PublicUrl,
     /// Its certificate.
     pub tls: Tls,
+    /// Where plain HTTP is sent on.
+    pub redirect_listen: Option<SocketAddr>,
+    /// Who signs the certificates of clients, where they need one.
+    pub client_ca: Option<PathBuf>,
     /// Proxies whose forwarded addresses are believed.
     pub trusted_proxies: Vec<Network>,
     /// Whether browsers are asked to know this host as HTTPS from the first visit on.
@@ -484,6 +488,8 @@ impl<'a> Reader<'a> {
             listen,
             public_url: self.url("server.public_url").unwrap_or(local),
             tls,
+            redirect_listen: self.listen("server.redirect_listen"),
+            client_ca: self.path("tls.client_ca_file"),
             trusted_proxies: self.networks("server.trusted_proxies").unwrap_or_default(),
             hsts_preload: self
                 .flag("server.hsts_preload")

@@ -98,10 +98,17 @@ settings! {
     "server.concurrency_max": count(1, 1_000_000, "requests"), Some("1024"),
         "How many requests are served at once; the rest is answered `overloaded`.";
 
+    "server.redirect_listen": Kind::Listen, None,
+        "Where plain HTTP is answered with a redirect to `server.public_url`, and with nothing else. Unset: nowhere. \
+         Programs and requests with credentials are refused there.";
+
     "tls.certificate_file": Kind::Path, None,
         "With `server.tls = files`: the certificate chain in PEM, the server's own first.";
     "tls.key_file": Kind::Path, None,
         "With `server.tls = files`: its private key in PEM, not readable by group or others.";
+    "tls.client_ca_file": Kind::Path, None,
+        "Authorities in PEM: whoever calls the public listener has to show a certificate that one of them signed (mutual \
+         TLS), besides everything else. For a node that serves programs only: browsers of customers have none.";
     "tls.self_signed_ok": Kind::Flag, Some("false"),
         "Allow `server.tls = self-signed` in production.";
 

@@ -14,10 +14,10 @@ use std::{
 };
 
 use rustls::{
-    ServerConfig,
+    RootCertStore, ServerConfig,
     crypto::{CryptoProvider, aws_lc_rs},
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-    server::{ClientHello, ResolvesServerCert, ServerSessionMemoryCache},
+    server::{ClientHello, ResolvesServerCert, ServerSessionMemoryCache, WebPkiClientVerifier},
     sign::CertifiedKey,
     version::{TLS12, TLS13},
 };
@@ -129,11 +129,25 @@ impl Certificates {
     }
 
     /// The protocol settings with this certificate.
-    pub(crate) fn server_config(self: &Arc<Self>) -> Result<Arc<ServerConfig>, TlsError> {
-        let mut config = ServerConfig::builder_with_provider(Arc::new(provider()))
-            .with_protocol_versions(&[&TLS13, &TLS12])?
-            .with_no_client_auth()
-            .with_cert_resolver(Arc::clone(self) as Arc<dyn ResolvesServerCert>);
+    ///
+    /// With `clients` a client has to show a certificate that one of these authorities signed (RFC 8446, section
+    /// 4.4.2.4).
+    pub(crate) fn server_config(
+        self: &Arc<Self>,
+        clients: Option<&Path>,
+    ) -> Result<Arc<ServerConfig>, TlsError> {
+        let provider = Arc::new(provider());
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(&[&TLS13, &TLS12])?;
+        let builder = match clients {
+            None => builder.with_no_client_auth(),
+            Some(path) => builder.with_client_cert_verifier(
+                WebPkiClientVerifier::builder_with_provider(Arc::new(authorities(path)?), provider)
+                    .build()
+                    .map_err(|_| wrong(path, "has no authority that can be used"))?,
+            ),
+        };
+        let mut config = builder.with_cert_resolver(Arc::clone(self) as Arc<dyn ResolvesServerCert>);
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         config.session_storage = ServerSessionMemoryCache::new(SESSIONS_MAX);
         config.send_tls13_tickets = TICKETS;
@@ -188,10 +202,6 @@ fn modified(path: &Path) -> Option<SystemTime> {
 }
 
 fn read(certificate: &Path, key: &Path, written: Option<SystemTime>) -> Result<Current, TlsError> {
-    let wrong = |path: &Path, reason| TlsError::Content {
-        path: path.display().to_string(),
-        reason,
-    };
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&read_file(certificate)?)
         .collect::<Result<_, _>>()
         .map_err(|_| wrong(certificate, "is not a certificate chain in PEM"))?;
@@ -206,6 +216,25 @@ fn read(certificate: &Path, key: &Path, written: Option<SystemTime>) -> Result<C
         key: Arc::new(key),
         written,
     })
+}
+
+/// Who signs the certificates of clients.
+fn authorities(path: &Path) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&read_file(path)?) {
+        let certificate = certificate.map_err(|_| wrong(path, "is not a list of certificates in PEM"))?;
+        roots
+            .add(certificate)
+            .map_err(|_| wrong(path, "has a certificate that is no authority"))?;
+    }
+    Ok(roots)
+}
+
+fn wrong(path: &Path, reason: &'static str) -> TlsError {
+    TlsError::Content {
+        path: path.display().to_string(),
+        reason,
+    }
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>, TlsError> {

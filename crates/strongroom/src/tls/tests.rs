@@ -204,7 +204,7 @@ fn client(data: &DataDir, versions: &[&'static rustls::SupportedProtocolVersion]
 #[test]
 fn a_modern_client_gets_tls_1_3_with_the_hybrid_key_exchange() {
     let (_parent, data) = data();
-    let server = open(&data, &[]).server_config().unwrap();
+    let server = open(&data, &[]).server_config(None).unwrap();
     let mut modern = client(&data, &[&TLS12, &TLS13]);
     modern.alpn_protocols = vec![b"h2".to_vec()];
     let connection = handshake(&server, modern).unwrap();
@@ -220,7 +220,7 @@ fn a_modern_client_gets_tls_1_3_with_the_hybrid_key_exchange() {
 #[test]
 fn an_older_client_gets_tls_1_2_with_an_authenticated_cipher() {
     let (_parent, data) = data();
-    let server = open(&data, &[]).server_config().unwrap();
+    let server = open(&data, &[]).server_config(None).unwrap();
     let connection = handshake(&server, client(&data, &[&TLS12])).unwrap();
     assert_eq!(
         connection.protocol_version(),
@@ -236,10 +236,62 @@ fn an_older_client_gets_tls_1_2_with_an_authenticated_cipher() {
 #[test]
 fn a_second_connection_resumes_the_session_of_the_first() {
     let (_parent, data) = data();
-    let server = open(&data, &[]).server_config().unwrap();
+    let server = open(&data, &[]).server_config(None).unwrap();
     let config = client(&data, &[&TLS13]);
     let first = handshake(&server, config.clone()).unwrap();
     assert_eq!(first.handshake_kind(), Some(rustls::HandshakeKind::Full));
     let second = handshake(&server, config).unwrap();
     assert_eq!(second.handshake_kind(), Some(rustls::HandshakeKind::Resumed));
+}
+
+#[test]
+fn a_listener_for_programs_takes_certificates_of_its_authorities_only() {
+    let (_parent, data) = data();
+    let (_elsewhere, other) = self::data();
+    let (certificates, _) = (open(&data, &[]), open(&other, &[]));
+    let authority = data.path().join("tls/ca.pem");
+    let server = certificates.server_config(Some(&authority)).unwrap();
+    // A certificate for clients, by the authority of that directory.
+    let shown = |of: &DataDir| {
+        let pem = fs::read_to_string(of.path().join("tls/ca.key")).unwrap();
+        let key = KeyPair::from_pem(&pem).unwrap();
+        let issuer = Issuer::new(authority_params(&[], &key).unwrap(), key);
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+        validity(&mut params, today(), days_after(today(), 30));
+        let own = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&own, &issuer).unwrap();
+        (
+            certificate.der().clone(),
+            PrivateKeyDer::try_from(own.serialize_der()).unwrap(),
+        )
+    };
+    let with = |(certificate, key): (CertificateDer<'static>, PrivateKeyDer<'static>), versions: &[_]| {
+        let mut roots = RootCertStore::empty();
+        roots
+            .add(CertificateDer::from_pem_file(&authority).unwrap())
+            .unwrap();
+        rustls::ClientConfig::builder_with_provider(Arc::new(provider()))
+            .with_protocol_versions(versions)
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_client_auth_cert(vec![certificate], key)
+            .unwrap()
+    };
+    for versions in [[&TLS12], [&TLS13]] {
+        handshake(&server, with(shown(&data), &versions)).unwrap();
+        assert!(
+            handshake(&server, client(&data, &versions)).is_err(),
+            "without one"
+        );
+        assert!(
+            handshake(&server, with(shown(&other), &versions)).is_err(),
+            "of another"
+        );
+    }
+    assert!(
+        certificates
+            .server_config(Some(&data.path().join("tls/ca.key")))
+            .is_err()
+    );
 }

@@ -14,6 +14,7 @@ mod edge_blocks;
 mod edge_detection;
 mod edge_http;
 mod edge_limits;
+mod edge_tls;
 mod external;
 mod external_certified;
 mod factors;
