@@ -17,6 +17,7 @@ pub mod me;
 pub mod money;
 pub mod passkeys;
 pub mod passwords;
+pub mod payments;
 mod problem;
 pub mod receipts;
 pub mod security;

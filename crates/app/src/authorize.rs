@@ -86,7 +86,12 @@ fn decide(cx: &Cx, action: Action, resource: Resource) -> Option<Owned> {
         // Whoever holds the data directory holds the bank; jobs are the server itself. Neither moves customers' money.
         Principal::Job | Principal::Cli(_) => (!moves_money(action)).then_some(Owned::ByAnyone),
         // Who works for the bank is no customer of the own desk.
-        Principal::User(me) if action == Action::AccountOpenFor && resource == Resource::OwnedBy(me) => None,
+        Principal::User(me)
+            if matches!(action, Action::AccountOpenFor | Action::MerchantCreate)
+                && resource == Resource::OwnedBy(me) =>
+        {
+            None
+        }
         Principal::User(me) | Principal::ApiKey { owner: me, .. } => cx
             .rights
             .roles
@@ -113,7 +118,10 @@ const fn scope_of(action: Action) -> Option<&'static str> {
         Action::TransferCreate | Action::HoldPlace | Action::HoldCapture | Action::HoldVoid => {
             Some("transfers:write")
         }
-        Action::TransferRead | Action::HoldRead => Some("transfers:read"),
+        Action::TransferRead | Action::HoldRead | Action::PaymentRead | Action::MerchantRead => {
+            Some("transfers:read")
+        }
+        Action::PaymentCreate | Action::PaymentRefund => Some("payments:write"),
         Action::DepositCreate | Action::WithdrawalCreate => Some("deposits:write"),
         // A key makes no keys and changes no rights.
         _ => None,
@@ -129,6 +137,9 @@ const fn moves_money(action: Action) -> bool {
             | Action::HoldPlace
             | Action::HoldCapture
             | Action::HoldVoid
+            | Action::PaymentCreate
+            | Action::PaymentRefund
+            | Action::TransferReverse
     )
 }
 
@@ -193,6 +204,10 @@ const fn customer_may(action: Action) -> bool {
                 | Action::HoldCapture
                 | Action::HoldVoid
                 | Action::HoldRead
+                | Action::PaymentCreate
+                | Action::PaymentRefund
+                | Action::PaymentRead
+                | Action::MerchantRead
                 | Action::ApiKeyCreate
                 | Action::ApiKeyRead
                 | Action::ApiKeyRotate
@@ -208,6 +223,8 @@ const fn support_may(action: Action) -> bool {
             | Action::AccountList
             | Action::TransferRead
             | Action::HoldRead
+            | Action::PaymentRead
+            | Action::MerchantRead
             | Action::UserRead
     )
 }
@@ -217,6 +234,8 @@ const fn teller_may(action: Action) -> bool {
         || matches!(
             action,
             Action::AccountOpenFor
+                | Action::MerchantCreate
+                | Action::TransferReverse
                 | Action::AccountFreeze
                 | Action::AccountUnfreeze
                 | Action::DepositCreate
@@ -243,6 +262,7 @@ const fn admin_may(action: Action) -> bool {
             action,
             Action::AccountFreeze
                 | Action::AccountUnfreeze
+                | Action::TransferReverse
                 | Action::LedgerInspect
                 | Action::AuditRead
                 | Action::SecurityEventRead

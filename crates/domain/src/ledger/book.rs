@@ -11,6 +11,7 @@ use crate::{
     ledger::{
         bounds::{BudgetState, Nonce},
         command::{Fingerprint, IdempotencyTag},
+        payments::{PaymentBook, PaymentChanges},
     },
     time::{Date, Timestamp},
     transaction::{Entry, Transaction},
@@ -57,6 +58,8 @@ pub struct Book {
     pub budgets: HashMap<ApiKeyId, BudgetState>,
     /// The commands' nonces that were used, and by which request.
     pub nonces: HashMap<[u8; 16], RequestId>,
+    /// The payments that the commands name, what looks like them, and what was reversed.
+    pub payments: PaymentBook,
     /// Account numbers to be opened that already exist.
     pub taken_numbers: HashSet<Iban>,
     /// The revocation epoch that is in force.
@@ -127,6 +130,8 @@ pub struct Changes {
     pub holds: BTreeSet<HoldId>,
     /// What was paid out of holds.
     pub captures: Vec<Captured>,
+    /// What was paid, given back and reversed.
+    pub payments: PaymentChanges,
     /// New sealed texts.
     pub memos: Vec<SealedText>,
     /// Approvals that are spent.

@@ -8,7 +8,10 @@ use crate::{
     hold::Take,
     iban::Iban,
     id::{AccountId, HoldId, RequestId, StepUpId, TransactionId, UserId},
-    ledger::bounds::{KeyBounds, Nonce},
+    ledger::{
+        bounds::{KeyBounds, Nonce},
+        payments::{NewPayment, NewReversal, Refund},
+    },
     money::{Amount, Currency},
     principal::Caller,
     time::{Date, Timestamp},
@@ -220,6 +223,12 @@ pub enum Verb {
     Capture(Capture),
     /// Give a hold back.
     Void(HoldRef),
+    /// Pay a merchant.
+    Pay(NewPayment),
+    /// Give back some or all of a payment.
+    Refund(Refund),
+    /// Take back what an earlier movement moved.
+    Reverse(NewReversal),
 }
 
 /// One command to the books. The application makes them from permits only.
@@ -255,6 +264,12 @@ impl Command {
             Verb::Change { account, .. } => vec![*account],
             Verb::Hold(new) => [Some(new.account), new.to].into_iter().flatten().collect(),
             Verb::Capture(Capture { hold, .. }) | Verb::Void(hold) => vec![hold.account, hold.to],
+            Verb::Pay(new) => [Some(new.posting.from), new.posting.to]
+                .into_iter()
+                .flatten()
+                .collect(),
+            Verb::Refund(asked) => vec![asked.payment.account, asked.payment.to],
+            Verb::Reverse(new) => vec![new.from, new.to],
         }
     }
 
@@ -262,7 +277,13 @@ impl Command {
     pub const fn hold(&self) -> Option<HoldId> {
         match &self.verb {
             Verb::Capture(Capture { hold, .. }) | Verb::Void(hold) => Some(hold.id),
-            Verb::Post(_) | Verb::Open(_) | Verb::Change { .. } | Verb::Hold(_) => None,
+            Verb::Post(_)
+            | Verb::Open(_)
+            | Verb::Change { .. }
+            | Verb::Hold(_)
+            | Verb::Pay(_)
+            | Verb::Refund(_)
+            | Verb::Reverse(_) => None,
         }
     }
 }

@@ -60,6 +60,20 @@ refusals! {
     LimitExceeded = 31, "limit_exceeded";
     /// The key may not pay this account.
     PayeeNotAllowed = 32, "payee_not_allowed";
+    /// The same payer paid the same payee as much a moment ago, and nobody said that it is meant.
+    DuplicateSuspected = 33, "duplicate_suspected";
+    /// There is no such payment for this caller.
+    PaymentNotFound = 34, "payment_not_found";
+    /// Nothing of the payment is left to give back.
+    PaymentClosed = 35, "payment_closed";
+    /// Less is left of the payment.
+    ExceedsPayment = 36, "exceeds_payment";
+    /// It was reversed before.
+    AlreadyReversed = 37, "already_reversed";
+    /// This sort of movement is not reversed, or what was asked for is not what is there.
+    NotReversible = 38, "not_reversible";
+    /// The request for it is decided, or its time is over.
+    ApprovalClosed = 39, "approval_closed";
 }
 
 impl Refusal {
@@ -81,6 +95,12 @@ impl Refusal {
                 | Self::NumberTaken
                 | Self::HoldNotFound
                 | Self::HoldNotOpen
+                | Self::DuplicateSuspected
+                | Self::PaymentNotFound
+                | Self::PaymentClosed
+                | Self::AlreadyReversed
+                | Self::NotReversible
+                | Self::ApprovalClosed
         )
     }
 }

@@ -5,8 +5,10 @@
 //! [`strongroom_domain::account::SkipPath`]): from the newest entry in O(log n) steps to any moment or number.
 
 mod holds;
+mod payments;
 mod sql;
 
+pub use payments::{MerchantView, ReversalsAbout};
 use rusqlite::OptionalExtension;
 use sea_orm::{FromQueryResult, Value};
 use strongroom_domain::{

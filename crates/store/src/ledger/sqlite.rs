@@ -26,6 +26,7 @@ use crate::{
         LaneClock, LaneCounters, Need, is_due,
         rows::{AccountRow, HoldRow, StateRow, hold_columns},
         sqlite_bounds::{find_budgets, find_nonces},
+        sqlite_payments::find_payments,
         sqlite_write::write,
     },
     sqlite::{Head, SqliteEngine},
@@ -260,6 +261,7 @@ fn load(
     }
     let budgets = find_budgets(connection, need, counters)?;
     let nonces = find_nonces(connection, need, counters)?;
+    let payments = find_payments(connection, &need.payments, counters)?;
     let mut taken_numbers = std::collections::HashSet::new();
     for number in &need.numbers {
         counters.statements += 1;
@@ -274,6 +276,7 @@ fn load(
         holds,
         budgets,
         nonces,
+        payments,
         taken_numbers,
         epoch: head.epoch,
         booked_at,

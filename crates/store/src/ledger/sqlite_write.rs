@@ -17,6 +17,7 @@ use crate::{
         LaneCounters,
         outcomes::OutcomeIndex,
         sqlite_bounds::{write_budgets, write_nonces},
+        sqlite_payments::write_payments,
     },
 };
 
@@ -34,6 +35,7 @@ pub(super) fn write(
     write_memos(connection, changes, counters)?;
     write_step_ups(connection, book, changes, counters)?;
     write_holds(connection, book, changes, counters)?;
+    write_payments(connection, book, changes, counters)?;
     write_budgets(connection, book, changes, counters)?;
     write_nonces(connection, changes, counters)?;
     write_outcomes(connection, outcomes, changes, counters)?;

@@ -67,6 +67,7 @@ impl MigratorTrait for Migrator {
             Box::new(step!("0008_external_logins")),
             Box::new(step!("0010_guesses")),
             Box::new(step!("0011_holds")),
+            Box::new(step!("0017_payments")),
         ]
     }
 }

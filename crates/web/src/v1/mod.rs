@@ -19,8 +19,10 @@ mod history;
 mod holds;
 mod idempotency;
 mod me;
+mod merchants;
 mod passkeys;
 mod passwords;
+mod payments;
 mod receipts;
 mod step_up;
 mod transfers;
@@ -47,6 +49,8 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .merge(transfers::routes())
         .merge(batches::routes())
         .merge(holds::routes())
+        .merge(payments::routes())
+        .merge(merchants::routes())
         .merge(counter::routes())
         .merge(receipts::routes())
         .merge(admin_accounts::routes())

@@ -55,6 +55,9 @@ const fn action_of(verb: &Verb) -> Action {
             TransactionKind::Deposit => Action::DepositCreate,
             TransactionKind::Withdrawal => Action::WithdrawalCreate,
             TransactionKind::Capture => Action::HoldCapture,
+            TransactionKind::Payment => Action::PaymentCreate,
+            TransactionKind::Refund => Action::PaymentRefund,
+            TransactionKind::Reversal => Action::TransferReverse,
         },
         Verb::Change { change, .. } => match change {
             AccountChange::Freeze(_) => Action::AccountFreeze,
@@ -64,6 +67,9 @@ const fn action_of(verb: &Verb) -> Action {
         Verb::Hold(_) => Action::HoldPlace,
         Verb::Capture(_) => Action::HoldCapture,
         Verb::Void(_) => Action::HoldVoid,
+        Verb::Pay(_) => Action::PaymentCreate,
+        Verb::Refund(_) => Action::PaymentRefund,
+        Verb::Reverse(_) => Action::TransferReverse,
     }
 }
 
@@ -103,6 +109,7 @@ fn books() -> Books {
         holds: HashMap::new(),
         budgets: HashMap::new(),
         nonces: HashMap::new(),
+        payments: crate::ledger::PaymentBook::default(),
         epoch: 1,
         booked_at: Timestamp::from_micros(1_000),
         today: Date::default(),

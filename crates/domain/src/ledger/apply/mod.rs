@@ -3,26 +3,30 @@
 mod accounts;
 mod batch;
 mod holds;
+mod payments;
 mod post;
 
 use self::{
     accounts::{change_state, open},
     batch::batch,
     holds::{capture, place, release_due, void},
+    payments::{duplicate_of, pay, refund, reverse},
     post::{own_side, post},
 };
 use crate::{
     account::Account,
     audit::{Details, Object, Record, SignedRecord},
     hold::Hold,
-    id::{HoldId, StepUpId},
+    id::{HoldId, PaymentId, StepUpId},
     ledger::{
         book::{Book, Changes, StoredOutcome},
         bounds,
         command::{Command, Idempotency, Owned, StepUpClaim, Verb},
         order::Order,
+        payments::Refunded,
         refusal::Refusal,
     },
+    payment::Payment,
     transaction::Transaction,
 };
 
@@ -45,6 +49,10 @@ pub enum Done {
     Held(Hold),
     /// Money moved out of a hold: the hold afterwards.
     Captured(Hold),
+    /// A merchant was paid.
+    Paid(Payment),
+    /// Something of a payment was given back: the payment afterwards.
+    Refunded(Refunded, Payment),
 }
 
 /// What a command's sender is told.
@@ -73,6 +81,9 @@ pub enum Answer {
     /// A fresh factor must approve this request first, and none has, or its approval is spent or over. No outcome: the
     /// same key may be used again.
     StepUpNeeded,
+    /// It looks like this payment of a moment ago. No outcome: the same key may be used again, with the word that it is
+    /// meant.
+    DuplicateSuspected(PaymentId),
     /// The signature's nonce was used by another request.
     NonceUsed,
 }
@@ -146,6 +157,9 @@ fn decide_one(book: &mut Book, changes: &mut Changes, command: &Command, signer:
         Verb::Hold(new) => place(book, changes, command, new),
         Verb::Capture(asked) => capture(book, changes, command, asked),
         Verb::Void(hold) => void(book, changes, command, *hold),
+        Verb::Pay(new) => pay(book, changes, command, new),
+        Verb::Refund(asked) => refund(book, changes, command, asked),
+        Verb::Reverse(new) => reverse(book, changes, command, new),
     };
     if command.dry_run {
         return match decision {
@@ -161,9 +175,13 @@ fn decide_one(book: &mut Book, changes: &mut Changes, command: &Command, signer:
     if let Some(key) = &command.idempotency {
         remember(book, changes, key, &decision);
     }
-    match decision {
-        Ok(effect) => Answer::Done(Box::new(effect.done)),
-        Err(refusal) => Answer::Refused(refusal),
+    match (decision, &command.verb) {
+        (Ok(effect), _) => Answer::Done(Box::new(effect.done)),
+        (Err(Refusal::DuplicateSuspected), Verb::Pay(new)) => duplicate_of(book, new)
+            .map_or(Answer::Refused(Refusal::DuplicateSuspected), |earlier| {
+                Answer::DuplicateSuspected(earlier.id)
+            }),
+        (Err(refusal), _) => Answer::Refused(refusal),
     }
 }
 
@@ -229,6 +247,9 @@ fn object_of(verb: &Verb) -> Object {
         Verb::Hold(new) => hold_object(new.id),
         Verb::Capture(asked) => Object::Transaction(asked.id),
         Verb::Void(hold) => hold_object(hold.id),
+        Verb::Pay(new) => Object::Transaction(new.posting.id),
+        Verb::Refund(asked) => Object::Transaction(asked.id),
+        Verb::Reverse(new) => Object::Transaction(new.id),
     }
 }
 
@@ -250,6 +271,10 @@ fn record(
             (Verb::Post(posting), Err(_)) => Object::Account(own_side(posting).unwrap_or(posting.from)),
             (Verb::Hold(new), Err(_)) => Object::Account(new.account),
             (Verb::Capture(asked), Err(_)) => hold_object(asked.hold.id),
+            (Verb::Pay(new), Err(_)) => Object::Account(new.posting.from),
+            (Verb::Refund(asked), Err(_)) => Object::Other("payment", *asked.payment.id.as_bytes()),
+            // The transaction that was to be reversed is there, and has a record of its own.
+            (Verb::Reverse(new), Err(_)) => Object::Other("approval", *new.approval.as_bytes()),
             (verb, _) => object_of(verb),
         },
         outcome: decision.as_ref().err().map_or("ok", |refusal| refusal.code()),

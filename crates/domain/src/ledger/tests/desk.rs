@@ -70,7 +70,7 @@ pub(super) fn till(currency: Currency) -> AccountId {
     SystemAccount::Cash.id(currency)
 }
 
-fn command(by: UserId, scope: Owned, action: Action, verb: Verb) -> Command {
+pub(super) fn command(by: UserId, scope: Owned, action: Action, verb: Verb) -> Command {
     Command {
         authority: Authority {
             caller: Caller {
@@ -115,6 +115,9 @@ pub(super) fn post(
         TransactionKind::Deposit => Action::DepositCreate,
         TransactionKind::Withdrawal => Action::WithdrawalCreate,
         TransactionKind::Capture => Action::HoldCapture,
+        TransactionKind::Payment => Action::PaymentCreate,
+        TransactionKind::Refund => Action::PaymentRefund,
+        TransactionKind::Reversal => Action::TransferReverse,
     };
     let posting = Posting {
         id: TransactionId::from_bytes(draw()),
@@ -279,6 +282,7 @@ impl Desk {
                 holds: HashMap::new(),
                 budgets: HashMap::new(),
                 nonces: HashMap::new(),
+                payments: crate::ledger::PaymentBook::default(),
                 epoch: EPOCH,
                 booked_at,
                 today: Date::parse("2026-11-20").unwrap(),

@@ -66,6 +66,7 @@ pub(super) enum Told {
     Reused(usize, Option<[u8; 16]>),
     Stale,
     StepUpNeeded,
+    DuplicateSuspected,
     NonceUsed,
 }
 
@@ -76,12 +77,15 @@ impl From<&Answer> for Told {
                 Done::Posted(transaction) => *transaction.id.as_bytes(),
                 Done::Opened(account) | Done::Changed(account) => *account.id.as_bytes(),
                 Done::Held(hold) | Done::Captured(hold) => *hold.id.as_bytes(),
+                Done::Paid(payment) => *payment.id.as_bytes(),
+                Done::Refunded(refunded, _) => *refunded.transaction.as_bytes(),
             }),
             Answer::Refused(refusal) => Self::Refused(*refusal),
             Answer::Replayed { refusal, resource } => Self::Replayed(*refusal, *resource),
             Answer::KeyReused { field, resource } => Self::Reused(*field, *resource),
             Answer::Stale => Self::Stale,
             Answer::StepUpNeeded => Self::StepUpNeeded,
+            Answer::DuplicateSuspected(_) => Self::DuplicateSuspected,
             Answer::NonceUsed => Self::NonceUsed,
         }
     }
@@ -158,6 +162,7 @@ impl Paper {
             Verb::Hold(new) => next.place(command.authority.scope, new),
             Verb::Capture(asked) => next.capture(command.authority.scope, asked),
             Verb::Void(hold) => next.void(command.authority.scope, *hold),
+            Verb::Pay(_) | Verb::Refund(_) | Verb::Reverse(_) => panic!("payments have tests of their own"),
         };
         if !command.dry_run {
             if decision.is_ok() {
