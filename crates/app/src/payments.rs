@@ -179,8 +179,8 @@ impl Bank {
     /// Gives back some of a payment to who paid it, or all that is left.
     ///
     /// # Errors
-    /// `payment_not_found` for everybody but the merchant's owner, `payment_closed`, `exceeds_payment`, every refusal of
-    /// the books, `idempotency_key_reused`.
+    /// `payment_not_found` for everybody but the merchant's owner, `payment_closed`, `exceeds_payment`, every refusal
+    /// of the books, `idempotency_key_reused`.
     pub async fn refund_payment(&self, cx: &Cx, input: RefundPayment) -> Result<Once<RefundDetails>, Error> {
         require_signature(cx)?;
         let payment = self.store.payment(input.payment).await?;

@@ -97,7 +97,8 @@ impl Bank {
         Ok(())
     }
 
-    /// Does what an approved request says. The request is closed with the deed; where the deed is refused it stays open.
+    /// Does what an approved request says. The request is closed with the deed; where the deed is refused it stays
+    /// open.
     pub(crate) async fn carry_out_reversal(
         &self,
         cx: &Cx,

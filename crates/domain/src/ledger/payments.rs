@@ -17,8 +17,8 @@ pub type Alike = (UserId, AccountId, i64);
 /// A payment to make.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewPayment {
-    /// The movement: its id is the payment's, its kind [`TransactionKind::Payment`], its payee the merchant's settlement
-    /// account.
+    /// The movement: its id is the payment's, its kind [`TransactionKind::Payment`], its payee the merchant's
+    /// settlement account.
     pub posting: Posting,
     /// Who is paid.
     pub merchant: MerchantId,

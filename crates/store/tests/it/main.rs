@@ -12,6 +12,7 @@ mod holds;
 mod invariants;
 mod keys;
 mod nodes;
+mod payments;
 mod plans;
 mod reading;
 mod roles;

@@ -7,6 +7,7 @@ mod authority;
 mod bad_input;
 mod bad_input_http;
 mod batches;
+mod docs;
 mod edge_blocks;
 mod edge_http;
 mod edge_limits;

@@ -25,6 +25,7 @@ stories! {
     a_movement_is_taken_back_by_two_operators_once_even_from_frozen_accounts,
     of_many_decisions_at_once_one_moves_money,
     refunds_and_a_reversal_at_once_never_bring_back_more_than_was_paid,
+    cash_is_taken_back_under_the_name_of_its_slip,
     what_cannot_be_taken_back_is_refused_and_changes_nothing,
 }
 
@@ -229,6 +230,28 @@ async fn refunds_and_a_reversal_at_once_never_bring_back_more_than_was_paid(serv
     is_clean(&server);
 }
 
+async fn cash_is_taken_back_under_the_name_of_its_slip(server: Server) {
+    let town = town(&server, 1_000).await;
+    let checker = server.operator("admin").await;
+    let into_the_wrong_account = town.teller.deposit(&town.shop, 300).await.expect(201);
+    let body = json!({"account_id": town.from["id"], "amount": euros(200)});
+    let withdrawals = "/api/v1/withdrawals";
+    let out_of_it = town
+        .teller
+        .client
+        .post_once(withdrawals, &new_key(), body)
+        .await
+        .expect(201);
+    assert_eq!(town.balances().await, (800, 300));
+    for movement in [into_the_wrong_account, out_of_it] {
+        let asked = ask(&town.teller, &movement.text("id")).await.expect(202);
+        let approval = asked.text("approval_id");
+        decide(&checker, &approval, "approve").await.expect(200);
+    }
+    assert_eq!(town.balances().await, (1_000, 0));
+    is_clean(&server);
+}
+
 async fn what_cannot_be_taken_back_is_refused_and_changes_nothing(server: Server) {
     let town = town(&server, 1_000).await;
     let checker = server.operator("admin").await;
@@ -264,7 +287,8 @@ async fn what_cannot_be_taken_back_is_refused_and_changes_nothing(server: Server
     ask(&town.teller, &paid.text("transfer_id"))
         .await
         .refused(409, "payment_closed");
-    let refund = refund.text("id").replace("rfnd_", "tfr_");
-    ask(&town.teller, &refund).await.refused(422, "not_reversible");
+    ask(&town.teller, &refund.text("id"))
+        .await
+        .refused(422, "not_reversible");
     is_clean(&server);
 }

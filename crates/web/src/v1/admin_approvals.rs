@@ -14,7 +14,7 @@ use strongroom_app::{
     operators::{AddOperator, OperatorAdded},
 };
 use strongroom_domain::{
-    id::{ApprovalId, ApprovalKind, TransferId, TransferKind},
+    id::{ApprovalId, ApprovalKind, TransferId},
     principal::Role,
 };
 use utoipa::IntoParams;
@@ -24,7 +24,10 @@ use crate::{
     Problem,
     extract::{Auth, JsonBody, QueryParams},
     state::AppState,
-    v1::check::{Check, path_id},
+    v1::{
+        check::{Check, path_id},
+        receipts::transaction_id,
+    },
 };
 
 /// Bytes of a digest.
@@ -78,10 +81,10 @@ async fn ask_for_operator(
 
 /// Ask for a movement to be taken back. Another operator decides.
 ///
-/// What was moved comes back by a contra movement of its own, once: of a payment, what refunds have left of it. A freeze
-/// does not stop it; nobody is brought below what the account may stand at.
+/// What was moved comes back by a contra movement of its own, once: of a payment, what refunds have left of it. A
+/// freeze does not stop it; nobody is brought below what the account may stand at.
 #[utoipa::path(post, path = "/api/v1/transfers/{id}/reversal", tag = "operators", request_body = wire::ReversalRequest,
-    params(("id" = String, Path, description = "The movement.")),
+    params(("id" = String, Path, description = "A transaction, transfer, deposit, withdrawal or payment.")),
     responses((status = 202, description = "Asked for.", body = wire::ApprovalRequested)))]
 async fn ask_for_reversal(
     State(state): State<AppState>,
@@ -89,8 +92,8 @@ async fn ask_for_reversal(
     Path(id): Path<String>,
     JsonBody(body): JsonBody<wire::ReversalRequest>,
 ) -> Result<Response, Problem> {
-    let id = path_id::<TransferKind>(&id)?;
-    let approval = state.bank.ask_for_reversal(&cx, id.cast(), &body.reason).await?;
+    let id = transaction_id(&id)?;
+    let approval = state.bank.ask_for_reversal(&cx, id, &body.reason).await?;
     let asked = wire::ApprovalRequested {
         approval_id: approval.to_string(),
     };

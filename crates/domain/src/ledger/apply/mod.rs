@@ -162,10 +162,7 @@ fn decide_one(book: &mut Book, changes: &mut Changes, command: &Command, signer:
         Verb::Reverse(new) => reverse(book, changes, command, new),
     };
     if command.dry_run {
-        return match decision {
-            Ok(effect) => Answer::Done(Box::new(effect.done)),
-            Err(refusal) => Answer::Refused(refusal),
-        };
+        return told(book, command, decision);
     }
     record(book, changes, command, &decision, signer);
     // A refused request may be tried again as long as its approval lasts: nothing was done with it.
@@ -175,6 +172,10 @@ fn decide_one(book: &mut Book, changes: &mut Changes, command: &Command, signer:
     if let Some(key) = &command.idempotency {
         remember(book, changes, key, &decision);
     }
+    told(book, command, decision)
+}
+
+fn told(book: &Book, command: &Command, decision: Decision) -> Answer {
     match (decision, &command.verb) {
         (Ok(effect), _) => Answer::Done(Box::new(effect.done)),
         (Err(Refusal::DuplicateSuspected), Verb::Pay(new)) => duplicate_of(book, new)
