@@ -9,7 +9,6 @@ use crate::{
     id::AccountId,
     ledger::{Answer, Book, Changes, Command, Done, Refusal, Signer, Verb, decide},
     money::Currency,
-    payment::{Payment, PaymentState},
     transaction::{Entry, Transaction, TransactionKind, entries_digest},
 };
 
@@ -19,7 +18,6 @@ pub(super) fn hold(before: &Book, after: &Book, commands: &[Command], changes: &
     transactions_balance(before, after, changes);
     accounts_are_their_entries(before, after, changes);
     what_is_reserved_is_the_sum_of_the_open_holds(before, after, changes);
-    what_came_back_of_payments_is_what_was_moved(before, after, changes);
     money_is_neither_made_nor_lost(before, after);
     every_decision_has_one_record(before, after, commands, changes, answers);
     the_log_grows_by_the_records(before, after, changes);
@@ -194,55 +192,6 @@ fn what_is_reserved_is_the_sum_of_the_open_holds(before: &Book, after: &Book, ch
         captured,
         taken(after) - taken(before),
         "what was captured was paid"
-    );
-}
-
-fn what_came_back_of_payments_is_what_was_moved(before: &Book, after: &Book, changes: &Changes) {
-    let fixed = |payment: &Payment| Payment {
-        refunded: 0,
-        state: PaymentState::Paid,
-        ..payment.clone()
-    };
-    let mut refunded = 0;
-    for (id, payment) in &after.payments.payments {
-        let old = before.payments.payments.get(id);
-        assert_eq!(changes.payments.paid.contains(id), old.is_none());
-        assert_eq!(
-            changes.payments.changed.contains(id),
-            old.is_some_and(|old| old != payment)
-        );
-        refunded += payment.refunded - old.map_or(0, |old| old.refunded);
-        assert!(payment.refunded <= payment.amount.minor());
-        let Some(old) = old else { continue };
-        assert!(
-            old == payment || old.state == PaymentState::Paid,
-            "a reversed payment is final"
-        );
-        assert_eq!(fixed(old), fixed(payment));
-        assert!(old.refunded <= payment.refunded);
-    }
-    let sum = |kind| -> i64 {
-        let of_kind = changes.transactions.iter().filter(|t| t.kind == kind);
-        of_kind.map(|t| t.amount.minor()).sum()
-    };
-    assert_eq!(refunded, sum(TransactionKind::Refund));
-    let told: i64 = changes
-        .payments
-        .refunds
-        .iter()
-        .map(|refund| refund.amount.minor())
-        .sum();
-    assert_eq!(refunded, told, "each refund is written with its payment");
-    let reversed = changes
-        .transactions
-        .iter()
-        .filter(|t| t.kind == TransactionKind::Reversal)
-        .count();
-    assert_eq!(reversed, changes.payments.reversals.len());
-    assert_eq!(
-        reversed,
-        changes.payments.decided.len(),
-        "each by a request of its own"
     );
 }
 

@@ -1,8 +1,6 @@
 //! Payments, refunds and reversals: together never more comes back than went, and what looks like a mistake is asked
 //! about.
 
-use proptest::{collection::vec, prelude::*};
-
 use super::desk::{
     ALICE, BOB, Desk, EUR, TELLER, amount, command, draw, freeze, is_done, post, posted, refused, scope_of,
     transfer,
@@ -265,82 +263,4 @@ fn an_approval_that_is_over_reverses_nothing() {
     let late = reverse(&mut bank, &sent);
     bank.book.booked_at = bank.book.booked_at.plus_seconds(60);
     assert_eq!(bank.one(&late), refused(Refusal::ApprovalClosed));
-}
-
-/// One step of a random history: pay so much, or do something to one of the payments so far.
-#[derive(Debug, Clone, Copy)]
-enum Step {
-    Pay(i64, bool),
-    Refund(usize, Option<i64>),
-    Reverse(usize),
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    prop_oneof![
-        2 => (1_i64..40, any::<bool>()).prop_map(|(minor, known)| Step::Pay(minor, known)),
-        4 => (any::<usize>(), prop::option::of(1_i64..30)).prop_map(|(which, part)| Step::Refund(which, part)),
-        1 => any::<usize>().prop_map(Step::Reverse),
-    ]
-}
-
-proptest! {
-    /// Whatever is paid, given back and taken back in whatever batches: the laws hold after each, and of every payment
-    /// together at most what was paid comes back.
-    #[test]
-    fn random_histories_bring_back_at_most_what_was_paid(batches in vec(vec(step(), 1..8), 1..8)) {
-        let (mut bank, alice, shop) = town();
-        let mut known: Vec<(Payment, Transaction)> = Vec::new();
-        let mut back = std::collections::HashMap::new();
-        for steps in batches {
-            let mut commands = Vec::new();
-            for step in steps {
-                let pick = |which: usize| known.get(which % known.len().max(1)).cloned();
-                match step {
-                    Step::Pay(minor, meant) => {
-                        let alike = bank.book.payments.alike.get(&(ALICE, shop, minor));
-                        let confirmed = alike.map(|earlier| earlier.id).filter(|_| meant);
-                        commands.push((None, pay(ALICE, alice, shop, minor, confirmed)));
-                    }
-                    Step::Refund(which, part) => {
-                        if let Some((payment, _)) = pick(which) {
-                            commands.push((Some(payment.id), refund(BOB, &payment, part)));
-                        }
-                    }
-                    Step::Reverse(which) => {
-                        if let Some((payment, transaction)) = pick(which) {
-                            commands.push((Some(payment.id), reverse(&mut bank, &transaction)));
-                        }
-                    }
-                }
-            }
-            let (of, commands): (Vec<_>, Vec<_>) = commands.into_iter().unzip();
-            let (changes, answers) = bank.decide(&commands);
-            for (payment, answer) in of.into_iter().zip(&answers) {
-                let Answer::Done(done) = answer else { continue };
-                match (&**done, payment) {
-                    (Done::Paid(paid), _) => {
-                        let id = paid.id.cast();
-                        let booked = changes.transactions.iter().find(|booked| booked.id == id);
-                        known.push((paid.clone(), booked.unwrap().clone()));
-                    }
-                    (Done::Refunded(refunded, _), Some(id)) => {
-                        *back.entry(id).or_insert(0) += refunded.amount.minor();
-                    }
-                    (Done::Posted(contra), Some(id)) => {
-                        *back.entry(id).or_insert(0) += contra.amount.minor();
-                    }
-                    other => panic!("{other:?}"),
-                }
-            }
-        }
-        let mut out = 0;
-        for (payment, _) in &known {
-            let back = back.get(&payment.id).copied().unwrap_or(0);
-            prop_assert!(back <= payment.amount.minor());
-            let stored = &bank.book.payments.payments[&payment.id];
-            prop_assert_eq!(stored.left() == 0, back == payment.amount.minor());
-            out += payment.amount.minor() - back;
-        }
-        prop_assert_eq!((bank.balance(alice), bank.balance(shop)), (10_000 - out, out));
-    }
 }
