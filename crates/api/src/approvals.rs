@@ -79,6 +79,9 @@ pub struct Approved {
     pub approval: Approval,
     /// For an operator who is new or lost a factor: what has to be handed over. Shown once, good for 24 hours.
     pub operator: Option<PrintedSecrets>,
+    /// For a reversal: the contra movement.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transfer_id: Option<String>,
 }
 
 /// What an operator logs in with for the first time, or for the first time again.
@@ -94,4 +97,13 @@ pub struct PrintedSecrets {
     /// To be replaced at the first login.
     #[schema(value_type = String)]
     pub totp_uri: SecretText,
+}
+
+/// Body of `POST /transfers/{id}/reversal`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"reason": "Booked twice by mistake."}))]
+pub struct ReversalRequest {
+    /// Why, 1 to 500 characters. The checker sees it.
+    pub reason: String,
 }

@@ -121,6 +121,8 @@ codes! {
         "Check the id; an account of somebody else looks the same.";
     HOLD_NOT_FOUND = "hold_not_found", NotFound, "There is no such hold",
         "Check the id; a hold of others looks the same.";
+    PAYMENT_NOT_FOUND = "payment_not_found", NotFound, "There is no such payment",
+        "Check the id; a payment of others looks the same.";
     METHOD_NOT_ALLOWED = "method_not_allowed", MethodNotAllowed, "This method is not known here",
         "Use one of the methods in `Allow`.";
 
@@ -156,6 +158,10 @@ codes! {
         "Read the transfer.";
     ACCOUNTS_OPEN = "accounts_open", Conflict, "There are accounts that are not closed",
         "Move the money away and close each account first.";
+    PAYMENT_CLOSED = "payment_closed", Conflict, "Nothing of the payment is left to give back",
+        "Read the payment.";
+    MERCHANT_EXISTS = "merchant_exists", Conflict, "There is a merchant with this account",
+        "Use another account of the customer's.";
     USER_STATE = "user_state", Conflict, "The login is in another state",
         "Read the user; only some changes fit each state.";
     APPROVAL_CLOSED = "approval_closed", Conflict, "The approval is decided or expired",
@@ -194,6 +200,10 @@ codes! {
         "Tell the customer.";
     EXCEEDS_HOLD = "exceeds_hold", Rejected, "The hold reserves less",
         "Capture at most what remains of the hold.";
+    EXCEEDS_PAYMENT = "exceeds_payment", Rejected, "Less is left of the payment",
+        "Give back at most what remains of the payment.";
+    NOT_REVERSIBLE = "not_reversible", Rejected, "This is not reversed",
+        "Refunds and reversals stand; book what is owed as a movement of its own.";
     BATCH_REFUSED = "batch_refused", Rejected, "Another item of the batch was refused",
         "Correct the item that has another code; nothing of the batch was done.";
     TOO_MANY_HOLDS = "too_many_holds", Rejected, "The account has as many holds as it may have",

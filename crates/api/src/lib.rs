@@ -21,6 +21,7 @@ pub mod me;
 pub mod money;
 pub mod passkeys;
 pub mod passwords;
+pub mod payments;
 pub mod policies;
 mod problem;
 pub mod receipts;

@@ -49,6 +49,12 @@ pub struct Transfer {
     /// Present and true when this was a dry run: nothing was booked.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,
+    /// The contra movement that took this one back; only where one transfer is read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reversed_by: Option<String>,
+    /// The movement that this one takes back; only where one transfer is read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reverses: Option<String>,
 }
 
 /// How the transfers of a batch hang together.

@@ -472,6 +472,12 @@ pub(crate) fn refused(answer: Answer, fields: &Fields) -> Error {
             }
             error
         }
+        Answer::DuplicateSuspected(earlier) => {
+            let mut error = Error::from(Refusal::DuplicateSuspected);
+            error.resource = Some(earlier.to_string().into());
+            error.confirmation = Some(earlier.to_string().into());
+            error
+        }
         Answer::NonceUsed => replayed(),
         Answer::Done(_) | Answer::Replayed { refusal: None, .. } | Answer::Stale | Answer::StepUpNeeded => {
             Error::broken("another answer than asked for")

@@ -12,7 +12,7 @@ use strongroom_crypto::{Place, data_key};
 use strongroom_domain::{
     action::Action,
     audit::{Details, Object},
-    id::{ApprovalId, UserId},
+    id::{ApprovalId, TransactionId, UserId},
     principal::{Principal, Role},
     text::{MEMO_CHARS_MAX, check_line},
     time::Timestamp,
@@ -86,6 +86,8 @@ pub struct Approved {
     pub approval: Approval,
     /// The secrets of an operator who is new or was given a new factor, shown once.
     pub operator: Option<OperatorAdded>,
+    /// The contra transaction of a reversal.
+    pub reversal: Option<TransactionId>,
 }
 
 /// What an approval is about to do.
@@ -107,11 +109,11 @@ impl Deed {
 }
 
 /// A decision that was found to be allowed.
-struct Checked {
-    row: ApprovalRow,
+pub(crate) struct Checked {
+    pub(crate) row: ApprovalRow,
     permit: Permit,
-    me: UserId,
-    text: Vec<u8>,
+    pub(crate) me: UserId,
+    pub(crate) text: Vec<u8>,
 }
 
 const fn place(approval: &ApprovalId) -> Place<'_> {
@@ -159,8 +161,9 @@ fn too_new() -> Error {
 }
 
 /// Whether these roles may ask for this.
-fn may_ask(roles: &[Role]) -> bool {
-    roles.contains(&Role::Admin)
+fn may_ask(roles: &[Role], action: &str) -> bool {
+    let reversal = action == Action::TransferReverse.name();
+    roles.contains(&Role::Admin) || (reversal && roles.contains(&Role::Teller))
 }
 
 impl Bank {
@@ -173,6 +176,18 @@ impl Bank {
         details: Details,
     ) -> Result<ApprovalId, Error> {
         let permit = authorize(cx, Action::ApprovalRequest, Resource::Bank)?;
+        self.file_request(cx, &permit, action, text, details).await
+    }
+
+    /// Files a request of somebody who may ask for this.
+    pub(crate) async fn file_request(
+        &self,
+        cx: &Cx,
+        permit: &Permit,
+        action: Action,
+        text: &[u8],
+        details: Details,
+    ) -> Result<ApprovalId, Error> {
         let id: ApprovalId = cx.new_id();
         let salt = data_key::new_salt();
         let mut plain = salt.to_vec();
@@ -194,7 +209,7 @@ impl Bank {
             outcome: "ok",
             details,
         };
-        self.recorder.append(&mut tx, cx, &permit, entry).await?;
+        self.recorder.append(&mut tx, cx, permit, entry).await?;
         tx.commit().await?;
         Ok(id)
     }
@@ -279,6 +294,14 @@ impl Bank {
             action if action == Action::GrantCreate.name() => {
                 Deed::Grant(Self::requested_grant(&checked.text)?)
             }
+            action if action == Action::TransferReverse.name() => {
+                let transaction = self.carry_out_reversal(cx, &checked, decision).await?;
+                return Ok(Approved {
+                    approval: self.decided(cx, approval).await?,
+                    operator: None,
+                    reversal: Some(transaction.id),
+                });
+            }
             _ => return Err(Error::broken("a request for what nobody can do")),
         };
         let mut tx = self.store.write(Scope::Operator).await?;
@@ -308,6 +331,7 @@ impl Bank {
                 Deed::Policy(_) | Deed::Grant(_) => None,
                 Deed::Reset(reset) => reset.ready(),
             },
+            reversal: None,
         })
     }
 
@@ -396,13 +420,37 @@ impl Bank {
                 .lock_user(person)
                 .await?
                 .is_some_and(|user| user.state == UserState::Active);
-            let may = active && may_ask(&roles_at(&tx.grants(person).await?, now));
-            if person == checked.me && !may {
+            let roles = roles_at(&tx.grants(person).await?, now);
+            if person == checked.me && !(active && roles.contains(&Role::Admin)) {
                 return Err(Error::forbidden());
             }
-            maker_may &= may;
+            maker_may &= active && may_ask(&roles, &checked.row.action);
         }
         Ok(maker_may)
+    }
+
+    /// In a transaction of its own: whether both still hold what they need. A maker who may no longer ask takes the
+    /// request along.
+    pub(crate) async fn require_both(
+        &self,
+        cx: &Cx,
+        checked: &Checked,
+        decision: &Decision,
+    ) -> Result<(), Error> {
+        let mut tx = self.store.write(Scope::Operator).await?;
+        if self.maker_may_ask(&tx, checked).await? {
+            return Ok(());
+        }
+        self.close(&mut tx, cx, checked, ApprovalState::Expired, decision)
+            .await?;
+        tx.commit().await?;
+        Err(closed())
+    }
+
+    /// The checker's reason, as it is kept with the request.
+    pub(crate) fn seal_reason(&self, id: ApprovalId, decision: &Decision) -> Option<Vec<u8>> {
+        let reason = decision.reason.as_ref();
+        reason.map(|text| self.ring.seal(reason_place(&id), text.as_bytes()))
     }
 
     async fn close(
@@ -414,12 +462,11 @@ impl Bank {
         decision: &Decision,
     ) -> Result<(), Error> {
         let id = checked.row.id;
-        let reason = decision.reason.as_ref();
         let closing = ApprovalDecision {
             state,
             checker: checked.me,
             at: cx.now(),
-            sealed_reason: reason.map(|text| self.ring.seal(reason_place(&id), text.as_bytes())),
+            sealed_reason: self.seal_reason(id, decision),
         };
         if !tx.decide_approval(id, &checked.row.digest, &closing).await? {
             return Err(closed());

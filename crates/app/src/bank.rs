@@ -79,7 +79,7 @@ pub struct Bank {
 /// Most accounts whose fixed facts are kept in memory (about 100 bytes each).
 const FACTS_CACHED_MAX: usize = 100_000;
 /// How often a command is authorized again because rights changed while it waited.
-const STALE_ATTEMPTS_MAX: usize = 5;
+pub(crate) const STALE_ATTEMPTS_MAX: usize = 5;
 
 impl Bank {
     /// Founds the bank or takes it up again, and starts its writer.

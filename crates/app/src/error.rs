@@ -67,6 +67,8 @@ pub struct Refused {
     pub resource: Option<Box<str>>,
     /// What a fresh factor has to approve.
     pub challenge: Option<Box<str>>,
+    /// What says that a suspected duplicate is meant.
+    pub confirmation: Option<Box<str>>,
     /// For the log only.
     pub source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
@@ -95,6 +97,7 @@ impl Error {
             retry_after: None,
             resource: None,
             challenge: None,
+            confirmation: None,
             source: None,
         }))
     }
@@ -245,6 +248,19 @@ impl From<Refusal> for Error {
                 Kind::Rejected,
                 "Another item of the batch was refused, and all were to be done or none.",
             ),
+            Refusal::DuplicateSuspected => (
+                Kind::Conflict,
+                "This looks like a payment of a moment ago. Say so if it is meant.",
+            ),
+            Refusal::PaymentNotFound => (Kind::NotFound, "There is no such payment."),
+            Refusal::PaymentClosed => (
+                Kind::Conflict,
+                "The payment was given back in whole, or reversed.",
+            ),
+            Refusal::ExceedsPayment => (Kind::Rejected, "Less is left of the payment."),
+            Refusal::AlreadyReversed => (Kind::Conflict, "It was reversed before."),
+            Refusal::NotReversible => (Kind::Rejected, "This is not reversed."),
+            Refusal::ApprovalClosed => (Kind::Conflict, "The request is decided, or its time is over."),
             Refusal::TooManyHolds => (Kind::Rejected, "The account has as many holds as it may have."),
         };
         Self::new(kind, refusal.code(), detail)

@@ -31,6 +31,8 @@ use crate::{audit_log::SignedCheckpoint, error::Error, verify::log::LogChecks};
 const PAGE_LEAVES: u32 = 2_000;
 /// Accounts compared at a time.
 const PAGE_ACCOUNTS: u32 = 2_000;
+/// Payments read at a time.
+const PAGE_PAYMENTS: u32 = 10_000;
 /// Rows searched at a time for such that nothing leads to.
 const WINDOW_ROWS: u32 = 20_000;
 /// Most accounts held in memory (about 300 bytes each); a larger bank is rebuilt in several passes.

@@ -57,6 +57,18 @@ actions! {
     HoldRead = "hold.read",
     /// Give a hold back because its time is over.
     HoldExpire = "hold.expire",
+    /// Pay a merchant.
+    PaymentCreate = "payment.create",
+    /// Give back some or all of a payment.
+    PaymentRefund = "payment.refund",
+    /// Read a payment.
+    PaymentRead = "payment.read",
+    /// Take back, for the bank, what an earlier movement moved.
+    TransferReverse = "transfer.reverse",
+    /// Make somebody a merchant.
+    MerchantCreate = "merchant.create",
+    /// Read who a merchant is.
+    MerchantRead = "merchant.read",
     /// Read the trial balance and run the online check.
     LedgerInspect = "ledger.inspect",
     /// Read the audit log.

@@ -167,6 +167,12 @@ kinds! {
     WithdrawalKind, WithdrawalId, "wdr";
     /// Money reserved for a payee.
     HoldKind, HoldId, "hold";
+    /// Somebody who is paid by customers.
+    MerchantKind, MerchantId, "mrch";
+    /// A payment to a merchant; it has the bytes of its transaction.
+    PaymentKind, PaymentId, "pay";
+    /// Something given back of a payment; it has the bytes of its transaction.
+    RefundKind, RefundId, "rfnd";
     /// Server-side login state.
     SessionKind, SessionId, "sess";
     /// One request, as named in logs and answers.

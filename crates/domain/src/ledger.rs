@@ -11,6 +11,7 @@ mod book;
 mod bounds;
 mod command;
 mod order;
+mod payments;
 mod refusal;
 mod spending;
 
@@ -27,4 +28,8 @@ pub use command::{
     NewAccount, NewHold, NewLimits, Owned, Posting, SealedMemo, StepUpClaim, Verb,
 };
 pub use order::Order;
+pub use payments::{
+    Alike, Decided, Earlier, NewPayment, NewReversal, OpenApproval, PaymentBook, PaymentChanges, PaymentNeed,
+    PaymentRef, Refund, Refunded, Reversal,
+};
 pub use refusal::Refusal;

@@ -5,7 +5,7 @@
 //!
 //! * [`id`], [`money`], [`time`], [`text`], [`iban`]: values that cannot be wrong once they exist
 //! * [`principal`]: who acts, with which assurance
-//! * [`account`], [`transaction`]: the nouns of the books
+//! * [`account`], [`transaction`], [`hold`], [`payment`]: the nouns of the books
 //! * [`ledger`]: the one decision about money, [`ledger::decide`]
 //! * [`audit`]: the record of every decision, its canonical bytes and the tree over them
 
@@ -26,6 +26,7 @@ pub mod id;
 pub mod ledger;
 pub mod limits;
 pub mod money;
+pub mod payment;
 pub mod principal;
 pub mod text;
 pub mod time;

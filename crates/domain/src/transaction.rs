@@ -19,11 +19,25 @@ pub enum TransactionKind {
     Withdrawal,
     /// Out of a hold to the payee that it was reserved for.
     Capture,
+    /// From a customer to a merchant.
+    Payment,
+    /// From a merchant back to who paid.
+    Refund,
+    /// What the bank takes back of an earlier movement.
+    Reversal,
 }
 
 impl TransactionKind {
     /// All kinds.
-    pub const ALL: [Self; 4] = [Self::Transfer, Self::Deposit, Self::Withdrawal, Self::Capture];
+    pub const ALL: [Self; 7] = [
+        Self::Transfer,
+        Self::Deposit,
+        Self::Withdrawal,
+        Self::Capture,
+        Self::Payment,
+        Self::Refund,
+        Self::Reversal,
+    ];
 
     /// The stable name.
     pub const fn name(self) -> &'static str {
@@ -32,6 +46,9 @@ impl TransactionKind {
             Self::Deposit => "deposit",
             Self::Withdrawal => "withdrawal",
             Self::Capture => "capture",
+            Self::Payment => "payment",
+            Self::Refund => "refund",
+            Self::Reversal => "reversal",
         }
     }
 

@@ -8,26 +8,30 @@ pub(crate) mod outcomes;
 mod postgres;
 mod postgres_bounds;
 mod postgres_load;
+mod postgres_payments;
 mod postgres_write;
 mod read;
 pub(crate) mod rows;
 mod sqlite;
 mod sqlite_bounds;
 mod sqlite_limits;
+mod sqlite_payments;
 mod sqlite_write;
 
 use std::{collections::BTreeSet, fmt::Debug, sync::Arc};
 
 pub use postgres::PostgresLane;
 pub(crate) use postgres_load::LOCK_RIGHTS;
-pub use read::{AccountView, HistoryLine, HistoryStart, TransactionView, TrialBalanceLine};
+pub use read::{
+    AccountView, HistoryLine, HistoryStart, MerchantView, ReversalsAbout, TransactionView, TrialBalanceLine,
+};
 pub use sqlite::SqliteLane;
 pub(crate) use sqlite::spawn_checkpointer;
 use strongroom_domain::{
     account::Account,
     iban::Iban,
     id::{AccountId, ApiKeyId, HoldId, StepUpId, UserId},
-    ledger::{Book, Changes, Command, IdempotencyTag, Nonce, Order, Verb},
+    ledger::{Book, Changes, Command, IdempotencyTag, Nonce, Order, PaymentNeed, Verb},
     limits::LimitRules,
     money::Currency,
     time::{Date, Timestamp},
@@ -55,6 +59,8 @@ pub struct Need {
     pub nonces: BTreeSet<Nonce>,
     /// Customers who get an account, besides the owners of the accounts above.
     pub customers: BTreeSet<(UserId, Currency)>,
+    /// Payments, refunds and reversals.
+    pub payments: PaymentNeed,
     /// Account numbers that are about to be taken.
     pub numbers: BTreeSet<Iban>,
 }
@@ -84,6 +90,7 @@ impl Need {
                     .map(|bounds| bounds.integration),
             );
             need.nonces.extend(command.nonce);
+            need.payments.add(command);
             if let Verb::Open(new) = &command.verb {
                 need.accounts.insert(new.id);
                 need.customers.insert((new.owner, new.currency));

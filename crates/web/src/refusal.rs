@@ -34,6 +34,9 @@ impl From<Error> for Problem {
         if let Some(challenge) = error.challenge {
             problem = problem.with_challenge(challenge.into());
         }
+        if let Some(confirmation) = error.confirmation {
+            problem = problem.with_confirmation(confirmation.into());
+        }
         match error.source {
             Some(source) => problem.with_source(Cause(source)),
             None => problem,

@@ -1,14 +1,16 @@
 //! The accounts against what was rebuilt of them.
 
+use std::collections::HashMap;
+
 use strongroom_domain::{
-    audit::replay::{Problem, Replay},
-    id::AccountId,
+    audit::replay::{PaymentSum, Problem, Replay},
+    id::{AccountId, PaymentId},
 };
-use strongroom_store::audit::{Stored, StoredAccount};
+use strongroom_store::audit::{LogSnapshot, Stored, StoredAccount};
 
 use crate::{
     error::Error,
-    verify::{PAGE_ACCOUNTS, Run},
+    verify::{PAGE_ACCOUNTS, PAGE_PAYMENTS, Run},
 };
 
 impl Run<'_> {
@@ -27,6 +29,9 @@ impl Run<'_> {
                 Some(last) => snapshot.open_holds(after, last.id).await?,
                 None => Vec::new(),
             };
+            if let Some(last) = accounts.last() {
+                self.compare_payments(&snapshot, replay, (after, last.id)).await?;
+            }
             let full = accounts.len() >= usize::try_from(PAGE_ACCOUNTS).unwrap_or(usize::MAX);
             for stored in accounts {
                 after = stored.id;
@@ -40,6 +45,33 @@ impl Run<'_> {
                 return Ok(());
             }
         }
+    }
+
+    /// Compares the payments to the accounts of a page, some at a time.
+    async fn compare_payments(
+        &mut self,
+        snapshot: &LogSnapshot,
+        replay: &Replay,
+        (after, last): (AccountId, AccountId),
+    ) -> Result<(), Error> {
+        let mut stored = HashMap::new();
+        for account in snapshot.paid_accounts(after, last).await? {
+            if !replay.looks_at(account) {
+                continue;
+            }
+            let (mut sum, mut before) = (PaymentSum::default(), PaymentId::from_bytes([0; 16]));
+            loop {
+                let payments = snapshot.payments_to(account, before, PAGE_PAYMENTS).await?;
+                payments.iter().for_each(|payment| sum.add(payment));
+                match payments.last() {
+                    Some(payment) => before = payment.id,
+                    None => break,
+                }
+            }
+            stored.insert(account, sum);
+        }
+        replay.compare_payments((after, last), &stored, &mut self.findings);
+        Ok(())
     }
 
     pub(super) fn compare(&mut self, stored: &StoredAccount, replay: &mut Replay) {

@@ -6,7 +6,9 @@ use crate::{
     account::Account,
     audit::{leaf, tree::Hash},
     hold::Hold,
-    id::{AccountId, RequestId, TransactionId, UserId},
+    id::{AccountId, ApprovalId, RequestId, TransactionId, UserId},
+    ledger::Reversal,
+    payment::Payment,
     principal::Caller,
     time::Timestamp,
 };
@@ -62,6 +64,8 @@ impl Details {
     const OPENED: u8 = 4;
     const HOLD: u8 = 5;
     const CAPTURED: u8 = 6;
+    const PAID: u8 = 7;
+    const REVERSED: u8 = 8;
     /// Bytes of an account's state: freezes, closed, whether there is a floor, the floor.
     const STATE_BYTES: usize = 11;
 
@@ -120,6 +124,49 @@ impl Details {
         Self(bytes)
     }
 
+    /// A booked transaction, by its digest, how much it moved, and the payment as it was left.
+    pub fn paid(digest: &[u8; 32], moved: i64, payment: &Payment) -> Self {
+        let mut bytes = vec![Self::PAID];
+        bytes.extend_from_slice(digest);
+        bytes.extend_from_slice(&moved.to_be_bytes());
+        bytes.extend_from_slice(&payment.bytes());
+        Self(bytes)
+    }
+
+    /// A booked contra transaction, by its digest, the transaction that it takes back, the approval that it was done
+    /// by, how much it moved, and the payment as it was left, where it was one.
+    pub fn reversed(digest: &[u8; 32], reversal: &Reversal, moved: i64, payment: Option<&Payment>) -> Self {
+        let mut bytes = vec![Self::REVERSED];
+        bytes.extend_from_slice(digest);
+        bytes.extend_from_slice(reversal.of.as_bytes());
+        bytes.extend_from_slice(reversal.approval.as_bytes());
+        bytes.extend_from_slice(&moved.to_be_bytes());
+        bytes.extend_from_slice(&payment.map(Payment::bytes).unwrap_or_default());
+        Self(bytes)
+    }
+
+    /// The payment as it was left and how much was moved, where the record is about one.
+    pub fn payment_state(&self) -> Option<(Payment, i64)> {
+        let rest = match self.0.split_first() {
+            Some((&Self::PAID, rest)) => rest.split_at_checked(32)?.1,
+            Some((&Self::REVERSED, rest)) => rest.split_at_checked(64)?.1,
+            _ => return None,
+        };
+        let (moved, payment) = rest.split_first_chunk::<8>()?;
+        Some((Payment::from_bytes(payment)?, i64::from_be_bytes(*moved)))
+    }
+
+    /// What was taken back and by which approval, where the record is about that.
+    pub fn reversal(&self) -> Option<(TransactionId, ApprovalId)> {
+        let (&Self::REVERSED, rest) = self.0.split_first()? else {
+            return None;
+        };
+        let (_, rest) = rest.split_at_checked(32)?;
+        let (of, rest) = rest.split_first_chunk::<16>()?;
+        let (approval, _) = rest.split_first_chunk::<16>()?;
+        Some((TransactionId::from_bytes(*of), ApprovalId::from_bytes(*approval)))
+    }
+
     /// The hold as it was left, where the record is about one.
     pub fn hold_state(&self) -> Option<Hold> {
         match self.0.split_first() {
@@ -140,7 +187,7 @@ impl Details {
     pub fn transaction_digest(&self) -> Option<[u8; 32]> {
         match self.0.split_first() {
             Some((&Self::TRANSACTION, digest)) => digest.try_into().ok(),
-            Some((&Self::CAPTURED, both)) => both.first_chunk().copied(),
+            Some((&(Self::CAPTURED | Self::PAID | Self::REVERSED), both)) => both.first_chunk().copied(),
             _ => None,
         }
     }

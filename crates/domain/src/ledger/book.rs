@@ -14,6 +14,7 @@ use crate::{
     ledger::{
         bounds::{BudgetState, Nonce},
         command::{Fingerprint, IdempotencyTag},
+        payments::{PaymentBook, PaymentChanges},
     },
     limits::{CustomerLimits, LimitRules},
     money::Currency,
@@ -66,6 +67,8 @@ pub struct Book {
     pub limits: HashMap<(UserId, Currency), CustomerLimits>,
     /// What the bank allows.
     pub rules: Arc<LimitRules>,
+    /// The payments that the commands name, what looks like them, and what was reversed.
+    pub payments: PaymentBook,
     /// Account numbers to be opened that already exist.
     pub taken_numbers: HashSet<Iban>,
     /// The revocation epoch that is in force.
@@ -136,6 +139,8 @@ pub struct Changes {
     pub holds: BTreeSet<HoldId>,
     /// What was paid out of holds.
     pub captures: Vec<Captured>,
+    /// What was paid, given back and reversed.
+    pub payments: PaymentChanges,
     /// New sealed texts.
     pub memos: Vec<SealedText>,
     /// Approvals that are spent.

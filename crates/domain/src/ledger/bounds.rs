@@ -82,14 +82,25 @@ pub(super) struct Moved {
     to: Option<AccountId>,
     amount: Amount,
     currency: Currency,
+    /// Whether it goes back to where it came from: then nobody chose the payee.
+    back: bool,
 }
 
 impl Moved {
+    /// What is given back of a payment.
+    pub(super) const fn back(posting: &Posting) -> Self {
+        Self {
+            back: true,
+            ..Self::of(posting)
+        }
+    }
+
     pub(super) const fn of(posting: &Posting) -> Self {
         Self {
             to: posting.to,
             amount: posting.amount,
             currency: posting.currency,
+            back: false,
         }
     }
 
@@ -99,6 +110,7 @@ impl Moved {
             to: new.to,
             amount: new.amount,
             currency: new.currency,
+            back: false,
         }
     }
 }
@@ -136,6 +148,7 @@ fn allows(bounds: &KeyBounds, moved: &Moved) -> Result<(), Refusal> {
         return Err(Refusal::LimitExceeded);
     }
     if let Some(payees) = &bounds.payees
+        && !moved.back
         && !moved.to.is_some_and(|to| payees.contains(&to))
     {
         return Err(Refusal::PayeeNotAllowed);

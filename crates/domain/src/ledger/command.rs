@@ -8,7 +8,10 @@ use crate::{
     hold::Take,
     iban::Iban,
     id::{AccountId, HoldId, RequestId, StepUpId, TransactionId, UserId},
-    ledger::bounds::{KeyBounds, Nonce},
+    ledger::{
+        bounds::{KeyBounds, Nonce},
+        payments::{NewPayment, NewReversal, Refund},
+    },
     limits::Caps,
     money::{Amount, Currency},
     principal::Caller,
@@ -234,6 +237,12 @@ pub enum Verb {
     Void(HoldRef),
     /// Set what a customer allows oneself.
     Limit(NewLimits),
+    /// Pay a merchant.
+    Pay(NewPayment),
+    /// Give back some or all of a payment.
+    Refund(Refund),
+    /// Take back what an earlier movement moved.
+    Reverse(NewReversal),
 }
 
 /// One command to the books. The application makes them from permits only.
@@ -270,6 +279,12 @@ impl Command {
             Verb::Hold(new) => [Some(new.account), new.to].into_iter().flatten().collect(),
             Verb::Capture(Capture { hold, .. }) | Verb::Void(hold) => vec![hold.account, hold.to],
             Verb::Limit(new) => vec![new.account],
+            Verb::Pay(new) => [Some(new.posting.from), new.posting.to]
+                .into_iter()
+                .flatten()
+                .collect(),
+            Verb::Refund(asked) => vec![asked.payment.account, asked.payment.to],
+            Verb::Reverse(new) => vec![new.from, new.to],
         }
     }
 
@@ -277,7 +292,14 @@ impl Command {
     pub const fn hold(&self) -> Option<HoldId> {
         match &self.verb {
             Verb::Capture(Capture { hold, .. }) | Verb::Void(hold) => Some(hold.id),
-            Verb::Post(_) | Verb::Open(_) | Verb::Change { .. } | Verb::Hold(_) | Verb::Limit(_) => None,
+            Verb::Post(_)
+            | Verb::Open(_)
+            | Verb::Change { .. }
+            | Verb::Hold(_)
+            | Verb::Limit(_)
+            | Verb::Pay(_)
+            | Verb::Refund(_)
+            | Verb::Reverse(_) => None,
         }
     }
 }

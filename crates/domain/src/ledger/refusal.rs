@@ -68,6 +68,20 @@ refusals! {
     OverMonthlyLimit = 47, "limit_exceeded";
     /// A limit is raised by whoever shows a fresh factor.
     RaiseNotApproved = 48, "step_up_required";
+    /// The same payer paid the same payee as much a moment ago, and nobody said that it is meant.
+    DuplicateSuspected = 33, "duplicate_suspected";
+    /// There is no such payment for this caller.
+    PaymentNotFound = 34, "payment_not_found";
+    /// Nothing of the payment is left to give back.
+    PaymentClosed = 35, "payment_closed";
+    /// Less is left of the payment.
+    ExceedsPayment = 36, "exceeds_payment";
+    /// It was reversed before.
+    AlreadyReversed = 37, "already_reversed";
+    /// This sort of movement is not reversed, or what was asked for is not what is there.
+    NotReversible = 38, "not_reversible";
+    /// The request for it is decided, or its time is over.
+    ApprovalClosed = 39, "approval_closed";
 }
 
 impl Refusal {
@@ -90,6 +104,12 @@ impl Refusal {
                 | Self::HoldNotFound
                 | Self::HoldNotOpen
                 | Self::RaiseNotApproved
+                | Self::DuplicateSuspected
+                | Self::PaymentNotFound
+                | Self::PaymentClosed
+                | Self::AlreadyReversed
+                | Self::NotReversible
+                | Self::ApprovalClosed
         )
     }
 }

@@ -13,6 +13,7 @@ mod laws;
 mod model;
 mod opening;
 mod payees;
+mod payments;
 mod purity;
 mod reference;
 mod step_ups;

@@ -7,6 +7,7 @@ use strongroom_domain::{
     hold::Hold,
     id::{AccountId, TransactionId},
     money::Currency,
+    payment::Payment,
     time::Timestamp,
     transaction::{Entry, Transaction},
 };
@@ -14,7 +15,7 @@ use uuid::Uuid;
 
 use crate::{
     error::StoreError,
-    ledger::rows::{AccountRow, HoldRow, StateRow, TransactionRow},
+    ledger::rows::{AccountRow, HoldRow, PaymentRow, StateRow, TransactionRow},
 };
 
 /// A row that another one points to.
@@ -100,7 +101,7 @@ fn bytes<const N: usize>(row: &QueryResult, at: usize) -> Result<[u8; N], StoreE
     bytes.try_into().map_err(|_| StoreError::Corrupt("length"))
 }
 
-fn uuid(row: &QueryResult, at: usize) -> Result<[u8; 16], StoreError> {
+pub(super) fn uuid(row: &QueryResult, at: usize) -> Result<[u8; 16], StoreError> {
     Ok(row.try_get_by_index::<Uuid>(at)?.into_bytes())
 }
 
@@ -240,6 +241,22 @@ pub(super) fn hold(row: &QueryResult) -> Result<Hold, StoreError> {
         placed_at: row.try_get_by_index(7)?,
         expires_at: row.try_get_by_index(8)?,
         closed_at: row.try_get_by_index(9)?,
+    };
+    row.try_into()
+}
+
+pub(super) fn payment(row: &QueryResult) -> Result<Payment, StoreError> {
+    let row = PaymentRow {
+        id: uuid(row, 0)?,
+        merchant: uuid(row, 1)?,
+        payer: uuid(row, 2)?,
+        account: uuid(row, 3)?,
+        to_account: uuid(row, 4)?,
+        amount: row.try_get_by_index(5)?,
+        currency: row.try_get_by_index(6)?,
+        refunded: row.try_get_by_index(7)?,
+        state: row.try_get_by_index(8)?,
+        paid_at: row.try_get_by_index(9)?,
     };
     row.try_into()
 }

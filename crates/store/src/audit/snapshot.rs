@@ -7,7 +7,8 @@ use sea_orm::{AccessMode, ConnectionTrait, IsolationLevel, QueryResult, Statemen
 use strongroom_domain::{
     audit::{Hash, NodeRange, NodeStore},
     hold::Hold,
-    id::AccountId,
+    id::{AccountId, PaymentId},
+    payment::Payment,
     transaction::Transaction,
 };
 use uuid::Uuid;
@@ -18,7 +19,7 @@ use crate::{
         transaction_columns,
     },
     error::StoreError,
-    ledger::rows::hold_columns,
+    ledger::rows::{hold_columns, payment_columns},
     store::{Engine, Store},
     tx::{ReadTx, Scope},
 };
@@ -104,6 +105,15 @@ const OPEN_HOLDS: &str = concat!(
     hold_columns!(),
     " FROM holds h WHERE h.account_id > $1 AND h.account_id <= $2 AND h.state = 0 ORDER BY h.account_id"
 );
+
+const PAYMENTS: &str = concat!(
+    "SELECT ",
+    payment_columns!(),
+    " FROM payments p WHERE p.to_account = $1 AND p.id > $2 ORDER BY p.id LIMIT $3"
+);
+/// Of accounts in a range of ids, those that were ever paid as a merchant's.
+const PAID: &str = "SELECT a.id FROM accounts a WHERE a.id > $1 AND a.id <= $2 \
+    AND EXISTS (SELECT 1 FROM payments p WHERE p.to_account = a.id) ORDER BY a.id";
 
 impl LogSnapshot {
     pub(super) async fn query(&self, sql: &str, values: Vec<Value>) -> Result<Vec<QueryResult>, StoreError> {
@@ -297,6 +307,43 @@ impl LogSnapshot {
         let bound = |id: AccountId| Value::from(Uuid::from_bytes(*id.as_bytes()));
         let found = self.query(OPEN_HOLDS, vec![bound(after), bound(last)]).await?;
         Ok(found.iter().filter_map(|row| rows::hold(row).ok()).collect())
+    }
+
+    /// The accounts after `after` up to and with `last` that payments were made to, ascending.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database does not answer.
+    pub async fn paid_accounts(
+        &self,
+        after: AccountId,
+        last: AccountId,
+    ) -> Result<Vec<AccountId>, StoreError> {
+        let bound = |id: AccountId| Value::from(Uuid::from_bytes(*id.as_bytes()));
+        let found = self.query(PAID, vec![bound(after), bound(last)]).await?;
+        found
+            .iter()
+            .map(|row| rows::uuid(row, 0).map(AccountId::from_bytes))
+            .collect()
+    }
+
+    /// Payments to an account after an id, ascending. A row that cannot be read is missing.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database does not answer.
+    pub async fn payments_to(
+        &self,
+        account: AccountId,
+        after: PaymentId,
+        limit: u32,
+    ) -> Result<Vec<Payment>, StoreError> {
+        let id = |bytes: &[u8; 16]| Value::from(Uuid::from_bytes(*bytes));
+        let values = vec![
+            id(account.as_bytes()),
+            id(after.as_bytes()),
+            i64::from(limit).into(),
+        ];
+        let found = self.query(PAYMENTS, values).await?;
+        Ok(found.iter().filter_map(|row| rows::payment(row).ok()).collect())
     }
 
     /// One account.

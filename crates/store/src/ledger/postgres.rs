@@ -21,6 +21,7 @@ use crate::{
     ledger::{
         LaneClock, LaneCounters, Need, is_due, postgres_bounds,
         postgres_load::{Few, Loaded, open_holds, prepare, question},
+        postgres_payments,
         postgres_write::{Columns, HoldColumns},
     },
     postgres::PostgresEngine,
@@ -121,6 +122,8 @@ impl PostgresLane {
             let open = open_holds(connection, &due).await?;
             loaded.holds.extend(open.into_iter().map(|hold| (hold.id, hold)));
         }
+        let (payments, statements) = postgres_payments::find(connection, &need.payments).await?;
+        (0..statements).for_each(|_| self.count(1));
         Ok(Book {
             accounts: loaded.accounts,
             outcomes: loaded.outcomes,
@@ -131,6 +134,7 @@ impl PostgresLane {
             nonces: loaded.nonces,
             limits: loaded.limits,
             rules: self.clock.limits(),
+            payments,
             epoch: loaded.epoch,
             booked_at,
             today: self.clock.day(booked_at),
@@ -207,7 +211,8 @@ impl PostgresLane {
             self.spend_step_ups(&mut connection, changes, book.booked_at)
                 .await?;
             self.write_holds(&mut connection, changes, book).await?;
-            let extra = postgres_bounds::write(&mut connection, changes, book).await?;
+            let paid = postgres_payments::write(&mut connection, changes, book).await?;
+            let extra = paid + postgres_bounds::write(&mut connection, changes, book).await?;
             (0..extra).for_each(|_| self.count(1));
             self.count(1);
             if connection.execute("COMMIT").await.is_err() {

@@ -6,8 +6,10 @@
 
 mod holds;
 mod limits;
+mod payments;
 mod sql;
 
+pub use payments::{MerchantView, ReversalsAbout};
 use rusqlite::OptionalExtension;
 use sea_orm::{FromQueryResult, Value};
 use strongroom_domain::{

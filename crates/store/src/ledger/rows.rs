@@ -3,9 +3,10 @@
 use strongroom_domain::{
     account::{Account, AccountKind, Freezes, SkipPath},
     hold::{Hold, HoldState},
-    id::{AccountId, HoldId, UserId},
+    id::{AccountId, HoldId, MerchantId, PaymentId, UserId},
     limits::CustomerLimits,
     money::{Amount, Currency},
+    payment::{Payment, PaymentState},
     time::{Date, Timestamp},
     transaction::{Transaction, TransactionKind},
 };
@@ -183,4 +184,49 @@ pub(crate) fn currency_of(code: &str) -> Result<Currency, StoreError> {
 
 pub(crate) fn customer_limits(state: &[u8]) -> Result<CustomerLimits, StoreError> {
     CustomerLimits::from_bytes(state).ok_or(StoreError::Corrupt("a customer's limits"))
+}
+
+/// A row of `payments`.
+#[derive(Debug, Clone)]
+pub(crate) struct PaymentRow {
+    pub(crate) id: [u8; 16],
+    pub(crate) merchant: [u8; 16],
+    pub(crate) payer: [u8; 16],
+    pub(crate) account: [u8; 16],
+    pub(crate) to_account: [u8; 16],
+    pub(crate) amount: i64,
+    pub(crate) currency: String,
+    pub(crate) refunded: i64,
+    pub(crate) state: i64,
+    pub(crate) paid_at: i64,
+}
+
+/// The columns of [`PaymentRow`], in its order.
+macro_rules! payment_columns {
+    () => {
+        "p.id, p.merchant_id, p.payer, p.account_id, p.to_account, p.amount, p.currency, p.refunded, p.state, p.paid_at"
+    };
+}
+pub(crate) use payment_columns;
+
+impl TryFrom<PaymentRow> for Payment {
+    type Error = StoreError;
+
+    fn try_from(row: PaymentRow) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: PaymentId::from_bytes(row.id),
+            merchant: MerchantId::from_bytes(row.merchant),
+            payer: UserId::from_bytes(row.payer),
+            account: AccountId::from_bytes(row.account),
+            to_account: AccountId::from_bytes(row.to_account),
+            amount: Amount::new(row.amount).map_err(|_| StoreError::Corrupt("amount"))?,
+            currency: Currency::parse(&row.currency).map_err(|_| StoreError::Corrupt("currency"))?,
+            refunded: row.refunded,
+            state: u8::try_from(row.state)
+                .ok()
+                .and_then(PaymentState::from_number)
+                .ok_or(StoreError::Corrupt("payment state"))?,
+            paid_at: Timestamp::from_micros(row.paid_at),
+        })
+    }
 }

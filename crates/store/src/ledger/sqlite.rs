@@ -27,6 +27,7 @@ use crate::{
         rows::{AccountRow, HoldRow, StateRow, hold_columns},
         sqlite_bounds::{find_budgets, find_nonces},
         sqlite_limits::find_limits,
+        sqlite_payments::find_payments,
         sqlite_write::write,
     },
     sqlite::{Head, SqliteEngine},
@@ -262,6 +263,7 @@ fn load(
     let budgets = find_budgets(connection, need, counters)?;
     let nonces = find_nonces(connection, need, counters)?;
     let limits = find_limits(connection, need, &accounts, counters)?;
+    let payments = find_payments(connection, &need.payments, counters)?;
     let mut taken_numbers = std::collections::HashSet::new();
     for number in &need.numbers {
         counters.statements += 1;
@@ -278,6 +280,7 @@ fn load(
         nonces,
         limits,
         rules: clock.limits(),
+        payments,
         taken_numbers,
         epoch: head.epoch,
         booked_at,

@@ -18,6 +18,7 @@ use crate::{
         outcomes::OutcomeIndex,
         sqlite_bounds::{write_budgets, write_nonces},
         sqlite_limits::write_limits,
+        sqlite_payments::write_payments,
     },
 };
 
@@ -35,6 +36,7 @@ pub(super) fn write(
     write_memos(connection, changes, counters)?;
     write_step_ups(connection, book, changes, counters)?;
     write_holds(connection, book, changes, counters)?;
+    write_payments(connection, book, changes, counters)?;
     write_budgets(connection, book, changes, counters)?;
     write_nonces(connection, changes, counters)?;
     write_limits(connection, book, changes, counters)?;

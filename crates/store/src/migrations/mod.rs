@@ -73,6 +73,7 @@ impl MigratorTrait for Migrator {
             Box::new(step!("0014_decisions")),
             Box::new(step!("0015_leaving")),
             Box::new(step!("0016_bound_sessions")),
+            Box::new(step!("0017_payments")),
             Box::new(step!("0019_limits")),
             Box::new(step!("0020_grants")),
         ]

@@ -13,6 +13,7 @@ mod invariants;
 mod keys;
 mod limits;
 mod nodes;
+mod payments;
 mod plans;
 mod reading;
 mod roles;

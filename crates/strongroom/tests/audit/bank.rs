@@ -7,17 +7,18 @@ use strongroom_app::{
     Bank, Clock, Cx, Error, Rights, SystemClock,
     accounts::OpenAccount,
     counter::MoveCash,
+    payments::{CreatePayment, RefundPayment},
     people::People,
     transfers::{CreateTransfer, Payee},
 };
 use strongroom_crypto::random;
 use strongroom_domain::{
     account::{CustomerKind, FreezeScope},
-    id::{AccountId, RequestId, TransactionId, UserId},
+    id::{AccountId, MerchantId, RequestId, TransactionId, UserId},
     money::{Amount, Currency},
     principal::{Assurance, Caller, Origin, Principal, Role},
 };
-use strongroom_store::{NewUser, Scope};
+use strongroom_store::{NewUser, Scope, ledger::MerchantView};
 
 use crate::place::Place;
 
@@ -134,6 +135,7 @@ pub(crate) async fn history(bank: &Bank, place: &Place) -> People3 {
     let (from, to) = (open_account(bank, alice).await, open_account(bank, bob).await);
     let people = People3 { alice, bob, from, to };
     deposit(bank, teller, from, 1_000_000).await;
+    pay_and_refund(bank, &people).await;
     book(bank, &people, 280).await;
     let broke = transfer(bank, bob, to, from, 900_000_000).await;
     assert_eq!(broke.unwrap_err().code, "insufficient_funds");
@@ -142,6 +144,42 @@ pub(crate) async fn history(bank: &Bank, place: &Place) -> People3 {
         .await
         .unwrap();
     people
+}
+
+/// Two payments from Alice to Bob, who is a merchant, and something given back of one.
+async fn pay_and_refund(bank: &Bank, people: &People3) {
+    let merchant = MerchantView {
+        id: MerchantId::from_bytes(random::uuid_v7(SystemClock.now().micros())),
+        account: people.to,
+        owner: people.bob,
+        sealed_name: None,
+        created_at: SystemClock.now(),
+    };
+    let tx = bank.store().write(Scope::Operator).await.unwrap();
+    tx.insert_merchant(&merchant).await.unwrap();
+    tx.commit().await.unwrap();
+    let (payer, payee) = (
+        cx(bank, people.alice, Role::Customer).await,
+        cx(bank, people.bob, Role::Customer).await,
+    );
+    for minor in [500, 600] {
+        let input = CreatePayment {
+            from: people.from,
+            merchant: merchant.id,
+            amount: Amount::new(minor).unwrap(),
+            currency: EUR,
+            reference: None,
+            confirmed: None,
+            idempotency_key: Some(format!("pay-{minor}")),
+        };
+        let paid = bank.create_payment(&payer, input).await.unwrap().value;
+        let input = RefundPayment {
+            payment: paid.payment.id,
+            amount: Some((Amount::new(200).unwrap(), EUR)),
+            idempotency_key: Some(format!("refund-{minor}")),
+        };
+        bank.refund_payment(&payee, input).await.unwrap();
+    }
 }
 
 /// A number of transfers from Alice to Bob, many at a time.

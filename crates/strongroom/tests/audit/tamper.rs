@@ -35,6 +35,24 @@ const CASES: &[Case] = &[
         "unbalanced",
     ),
     case(
+        "take a refund back",
+        "UPDATE payments SET refunded = 0 WHERE amount = 500",
+        "payments",
+        "payment_changed",
+    ),
+    case(
+        "let two payments swap what was given back of them",
+        "UPDATE payments SET refunded = CASE amount WHEN 500 THEN 201 ELSE 199 END",
+        "payments",
+        "payment_changed",
+    ),
+    case(
+        "delete all payments",
+        "DELETE FROM payments",
+        "payments",
+        "payment_changed",
+    ),
+    case(
         "edit an amount",
         "UPDATE entries SET amount = amount - 1 WHERE id = {e}",
         "transactions",

@@ -25,6 +25,7 @@ const TRANSFERS: &str = "/api/v1/transfers";
 stories!(
     money_by_a_key_is_moved_by_signed_requests_only,
     a_key_pair_signs_and_its_key_alone_does_not,
+    a_program_pays_and_gives_back_by_signed_requests,
     a_signed_request_counts_once_however_often_it_comes,
     a_signed_request_is_refused_after_a_restart,
     what_was_changed_after_signing_is_refused,
@@ -78,6 +79,37 @@ async fn money_by_a_key_is_moved_by_signed_requests_only(server: Server) {
     let mut both = Signed::new(Method::GET, "/api/v1/accounts", None, &id).by(&server, &key, &id);
     both.headers.push(("x-api-key".to_owned(), made.text("key")));
     both.send(&server).await.refused(401, "unauthenticated");
+}
+
+async fn a_program_pays_and_gives_back_by_signed_requests(server: Server) {
+    let scopes = json!({"scopes": ["payments:write", "transfers:read"]});
+    let (alice, from, shop, made) = customer(&server, scopes).await;
+    let teller = server.operator("teller").await;
+    let merchant = json!({"account_id": shop["id"], "name": "Alice's Bakery"});
+    let merchant = teller.client.post("/api/v1/admin/merchants", merchant).await;
+    let merchant = merchant.expect(201).text("id");
+    let (id, key) = (
+        made.text("id"),
+        SigningKey::Shared(shared(&made.text("signing_secret"))),
+    );
+    let send = async |path: &str, body: Value| {
+        let signed = Signed::new(Method::POST, path, Some(&body), &id).by(&server, &key, &id);
+        (signed.send(&server).await, signed)
+    };
+    let body = json!({"from_account_id": from["id"], "merchant_id": merchant,
+        "amount": {"amount": 700, "currency": "EUR"}});
+    let (paid, signed) = send("/api/v1/payments", body.clone()).await;
+    let payment = paid.expect(201).text("id");
+    signed.send(&server).await.refused(401, "signature_replayed");
+    let (again, _) = send("/api/v1/payments", body).await;
+    again.refused(409, "duplicate_suspected");
+    let refund = format!("/api/v1/payments/{payment}/refund");
+    let (given, _) = send(&refund, json!({"amount": {"amount": 300, "currency": "EUR"}})).await;
+    given.expect(201);
+    assert_eq!(
+        (alice.posted(&from).await, alice.posted(&shop).await),
+        (9_600, 400)
+    );
 }
 
 async fn a_key_pair_signs_and_its_key_alone_does_not(server: Server) {

@@ -14,7 +14,7 @@ use strongroom_app::{
     operators::{AddOperator, OperatorAdded},
 };
 use strongroom_domain::{
-    id::{ApprovalId, ApprovalKind},
+    id::{ApprovalId, ApprovalKind, TransferId},
     principal::Role,
 };
 use utoipa::IntoParams;
@@ -24,7 +24,10 @@ use crate::{
     Problem,
     extract::{Auth, JsonBody, QueryParams},
     state::AppState,
-    v1::check::{Check, path_id},
+    v1::{
+        check::{Check, path_id},
+        receipts::transaction_id,
+    },
 };
 
 /// Bytes of a digest.
@@ -36,6 +39,7 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(list))
         .routes(routes!(approve))
         .routes(routes!(reject))
+        .routes(routes!(ask_for_reversal))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -69,6 +73,27 @@ async fn ask_for_operator(
         break_glass: false,
     };
     let approval = state.bank.ask_for_operator(&cx, input).await?;
+    let asked = wire::ApprovalRequested {
+        approval_id: approval.to_string(),
+    };
+    Ok((StatusCode::ACCEPTED, Json(asked)).into_response())
+}
+
+/// Ask for a movement to be taken back. Another operator decides.
+///
+/// What was moved comes back by a contra movement of its own, once: of a payment, what refunds have left of it. A
+/// freeze does not stop it; nobody is brought below what the account may stand at.
+#[utoipa::path(post, path = "/api/v1/transfers/{id}/reversal", tag = "operators", request_body = wire::ReversalRequest,
+    params(("id" = String, Path, description = "A transaction, transfer, deposit, withdrawal or payment.")),
+    responses((status = 202, description = "Asked for.", body = wire::ApprovalRequested)))]
+async fn ask_for_reversal(
+    State(state): State<AppState>,
+    Auth(cx): Auth,
+    Path(id): Path<String>,
+    JsonBody(body): JsonBody<wire::ReversalRequest>,
+) -> Result<Response, Problem> {
+    let id = transaction_id(&id)?;
+    let approval = state.bank.ask_for_reversal(&cx, id, &body.reason).await?;
     let asked = wire::ApprovalRequested {
         approval_id: approval.to_string(),
     };
@@ -140,6 +165,10 @@ async fn approve(
     Ok(Json(wire::Approved {
         approval: to_wire(approved.approval),
         operator,
+        transfer_id: approved.reversal.map(|id| {
+            let id: TransferId = id.cast();
+            id.to_string()
+        }),
     }))
 }
 

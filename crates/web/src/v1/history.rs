@@ -40,7 +40,7 @@ struct HistoryQuery {
     min_amount: Option<i64>,
     /// At most this many minor units, in or out.
     max_amount: Option<i64>,
-    /// `transfer`, `deposit`, `withdrawal` or `capture`.
+    /// `transfer`, `deposit`, `withdrawal`, `capture`, `payment`, `refund` or `reversal`.
     kind: Option<String>,
     /// The text contains this, whatever the case.
     q: Option<String>,

@@ -25,8 +25,10 @@ mod idempotency;
 mod limits;
 mod me;
 mod me_login;
+mod merchants;
 mod passkeys;
 mod passwords;
+mod payments;
 mod receipts;
 mod step_up;
 mod transfers;
@@ -56,6 +58,8 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .merge(batches::routes())
         .merge(holds::routes())
         .merge(limits::routes())
+        .merge(payments::routes())
+        .merge(merchants::routes())
         .merge(counter::routes())
         .merge(receipts::routes())
         .merge(admin_accounts::routes())

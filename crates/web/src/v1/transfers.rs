@@ -10,7 +10,7 @@ use serde::Deserialize;
 use strongroom_api::{money::Money, transfers as wire};
 use strongroom_app::transfers::{CreateTransfer, Payee, TransferDetails};
 use strongroom_domain::{
-    id::{AccountId, TransferId, TransferKind},
+    id::{AccountId, TransactionId, TransferId, TransferKind},
     text::MEMO_CHARS_MAX,
 };
 use utoipa::IntoParams;
@@ -174,7 +174,13 @@ async fn read(
 ) -> Result<Json<wire::Transfer>, Problem> {
     let id = path_id::<TransferKind>(&id)?;
     let details = state.bank.transaction(&cx, id.cast()).await?;
-    Ok(Json(to_wire(&details, false)))
+    let links = state.bank.reversal_links(id.cast()).await?;
+    let text = |id: TransactionId| id.cast::<TransferKind>().to_string();
+    Ok(Json(wire::Transfer {
+        reversed_by: links.reversed_by.map(text),
+        reverses: links.reverses.map(text),
+        ..to_wire(&details, false)
+    }))
 }
 
 pub(crate) fn to_wire(details: &TransferDetails, dry_run: bool) -> wire::Transfer {
@@ -192,5 +198,7 @@ pub(crate) fn to_wire(details: &TransferDetails, dry_run: bool) -> wire::Transfe
         description: details.description.clone(),
         created_at: transaction.booked_at.to_string(),
         dry_run,
+        reversed_by: None,
+        reverses: None,
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     account::{Account, SkipPath},
     audit::{
         record::{Opening, SignedRecord, number_digest},
-        replay::{Findings, Problem, is_of_the_chart},
+        replay::{Findings, PaymentSum, Problem, is_of_the_chart},
     },
     hold::{Hold, HoldState},
     id::HoldId,
@@ -54,6 +54,8 @@ pub(super) struct Held {
     opening: Option<Opening>,
     /// By hold: the newest record about it. Of those that have ended the newest [`ENDED_MAX`] are kept.
     holds: HashMap<HoldId, (i64, Hold)>,
+    /// What was paid to it.
+    pub(super) payments: PaymentSum,
     begun: bool,
     seen: bool,
 }

@@ -58,6 +58,7 @@ problems! {
     StateHeld = "state_held", "what is reserved on the account is not the sum of its open holds";
     HoldChanged = "hold_changed", "the hold is not as the log left it";
     HoldMissing = "hold_missing", "a hold that is open by the log is not open in the table";
+    PaymentChanged = "payment_changed", "the payments to this account are not those of the log";
     StateFreezes = "state_freezes", "the account's freezes are not those of the log";
     StateClosed = "state_closed", "the account is closed or open against the log";
     StateFloor = "state_floor", "the account's floor is not that of the log";

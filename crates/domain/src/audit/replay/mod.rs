@@ -11,6 +11,7 @@
 
 mod account;
 mod finding;
+mod payments;
 mod transaction;
 
 use std::collections::{HashMap, hash_map};
@@ -18,6 +19,7 @@ use std::collections::{HashMap, hash_map};
 use account::Held;
 pub use account::Start;
 pub use finding::{FINDINGS_MAX, Finding, Findings, Problem};
+pub use payments::PaymentSum;
 pub use transaction::check_transaction;
 
 use crate::{
@@ -123,6 +125,15 @@ impl Replay {
         {
             self.held(hold.account).hold(record.id, hold);
         }
+        if let Some((payment, moved)) = record.details.payment_state()
+            && self.slice.has(payment.to_account)
+        {
+            let booked = record.object_id == *payment.id.as_bytes();
+            let before = if booked { None } else { payment.before(moved) };
+            self.held(payment.to_account)
+                .payments
+                .change(before.as_ref(), &payment);
+        }
         if record.object_kind != "account" {
             return;
         }
@@ -167,6 +178,33 @@ impl Replay {
         if self.slice.has(account) {
             let from_nothing = self.from_nothing;
             self.held(account).compare_holds(stored, from_nothing, findings);
+        }
+    }
+
+    /// Compares the payments to the accounts after one id up to and with another as the books hold them; accounts
+    /// without payments may be left out. Only a fold from an empty bank knows them all.
+    pub fn compare_payments(
+        &self,
+        (after, last): (AccountId, AccountId),
+        stored: &HashMap<AccountId, PaymentSum>,
+        findings: &mut Findings,
+    ) {
+        if !self.from_nothing {
+            return;
+        }
+        let of_page = |id: &AccountId| *id > after && *id <= last;
+        let none = PaymentSum::default();
+        let known = |id: &AccountId| self.accounts.get(id).map_or(&none, |held| &held.payments);
+        let mut wrong: Vec<AccountId> = stored
+            .iter()
+            .filter(|(id, sum)| self.slice.has(**id) && known(id) != *sum)
+            .map(|(id, _)| *id)
+            .collect();
+        let missing = |id: &&AccountId| of_page(id) && !stored.contains_key(*id) && *known(id) != none;
+        wrong.extend(self.accounts.keys().filter(missing));
+        wrong.sort_unstable();
+        for id in wrong {
+            findings.add("payments", id, Problem::PaymentChanged);
         }
     }
 

@@ -55,6 +55,9 @@ const fn action_of(verb: &Verb) -> Action {
             TransactionKind::Deposit => Action::DepositCreate,
             TransactionKind::Withdrawal => Action::WithdrawalCreate,
             TransactionKind::Capture => Action::HoldCapture,
+            TransactionKind::Payment => Action::PaymentCreate,
+            TransactionKind::Refund => Action::PaymentRefund,
+            TransactionKind::Reversal => Action::TransferReverse,
         },
         Verb::Change { change, .. } => match change {
             AccountChange::Freeze(_) => Action::AccountFreeze,
@@ -65,6 +68,9 @@ const fn action_of(verb: &Verb) -> Action {
         Verb::Capture(_) => Action::HoldCapture,
         Verb::Void(_) => Action::HoldVoid,
         Verb::Limit(_) => Action::LimitsChange,
+        Verb::Pay(_) => Action::PaymentCreate,
+        Verb::Refund(_) => Action::PaymentRefund,
+        Verb::Reverse(_) => Action::TransferReverse,
     }
 }
 
@@ -106,6 +112,7 @@ fn books() -> Books {
         nonces: HashMap::new(),
         limits: HashMap::new(),
         rules: Default::default(),
+        payments: crate::ledger::PaymentBook::default(),
         epoch: 1,
         booked_at: Timestamp::from_micros(1_000),
         today: Date::default(),

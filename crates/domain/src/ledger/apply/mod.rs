@@ -3,27 +3,31 @@
 mod accounts;
 mod batch;
 mod holds;
+mod payments;
 mod post;
 
 use self::{
     accounts::{change_state, limit, open},
     batch::batch,
     holds::{capture, place, release_due, void},
+    payments::{duplicate_of, pay, refund, reverse},
     post::{own_side, post},
 };
 use crate::{
     account::Account,
     audit::{Details, Object, Record, SignedRecord},
     hold::Hold,
-    id::{HoldId, StepUpId},
+    id::{HoldId, PaymentId, StepUpId},
     ledger::{
         book::{Book, Changes, StoredOutcome},
         bounds,
         command::{Command, Idempotency, Owned, StepUpClaim, Verb},
         order::Order,
+        payments::Refunded,
         refusal::Refusal,
     },
     limits::CustomerLimits,
+    payment::Payment,
     transaction::Transaction,
 };
 
@@ -48,6 +52,10 @@ pub enum Done {
     Captured(Hold),
     /// What a customer allows oneself from now on.
     Limited(Box<CustomerLimits>),
+    /// A merchant was paid.
+    Paid(Payment),
+    /// Something of a payment was given back: the payment afterwards.
+    Refunded(Refunded, Payment),
 }
 
 /// What a command's sender is told.
@@ -76,6 +84,9 @@ pub enum Answer {
     /// A fresh factor must approve this request first, and none has, or its approval is spent or over. No outcome: the
     /// same key may be used again.
     StepUpNeeded,
+    /// It looks like this payment of a moment ago. No outcome: the same key may be used again, with the word that it is
+    /// meant.
+    DuplicateSuspected(PaymentId),
     /// The signature's nonce was used by another request.
     NonceUsed,
 }
@@ -150,12 +161,12 @@ fn decide_one(book: &mut Book, changes: &mut Changes, command: &Command, signer:
         Verb::Capture(asked) => capture(book, changes, command, asked),
         Verb::Void(hold) => void(book, changes, command, *hold),
         Verb::Limit(new) => limit(book, changes, command, *new),
+        Verb::Pay(new) => pay(book, changes, command, new),
+        Verb::Refund(asked) => refund(book, changes, command, asked),
+        Verb::Reverse(new) => reverse(book, changes, command, new),
     };
     if command.dry_run {
-        return match decision {
-            Ok(effect) => Answer::Done(Box::new(effect.done)),
-            Err(refusal) => Answer::Refused(refusal),
-        };
+        return told(book, command, decision);
     }
     record(book, changes, command, &decision, signer);
     // A refused request may be tried again as long as its approval lasts: nothing was done with it.
@@ -165,9 +176,17 @@ fn decide_one(book: &mut Book, changes: &mut Changes, command: &Command, signer:
     if let Some(key) = &command.idempotency {
         remember(book, changes, key, &decision);
     }
-    match decision {
-        Ok(effect) => Answer::Done(Box::new(effect.done)),
-        Err(refusal) => Answer::Refused(refusal),
+    told(book, command, decision)
+}
+
+fn told(book: &Book, command: &Command, decision: Decision) -> Answer {
+    match (decision, &command.verb) {
+        (Ok(effect), _) => Answer::Done(Box::new(effect.done)),
+        (Err(Refusal::DuplicateSuspected), Verb::Pay(new)) => duplicate_of(book, new)
+            .map_or(Answer::Refused(Refusal::DuplicateSuspected), |earlier| {
+                Answer::DuplicateSuspected(earlier.id)
+            }),
+        (Err(refusal), _) => Answer::Refused(refusal),
     }
 }
 
@@ -234,6 +253,9 @@ fn object_of(verb: &Verb) -> Object {
         Verb::Capture(asked) => Object::Transaction(asked.id),
         Verb::Void(hold) => hold_object(hold.id),
         Verb::Limit(new) => Object::Account(new.account),
+        Verb::Pay(new) => Object::Transaction(new.posting.id),
+        Verb::Refund(asked) => Object::Transaction(asked.id),
+        Verb::Reverse(new) => Object::Transaction(new.id),
     }
 }
 
@@ -255,6 +277,10 @@ fn record(
             (Verb::Post(posting), Err(_)) => Object::Account(own_side(posting).unwrap_or(posting.from)),
             (Verb::Hold(new), Err(_)) => Object::Account(new.account),
             (Verb::Capture(asked), Err(_)) => hold_object(asked.hold.id),
+            (Verb::Pay(new), Err(_)) => Object::Account(new.posting.from),
+            (Verb::Refund(asked), Err(_)) => Object::Other("payment", *asked.payment.id.as_bytes()),
+            // The transaction that was to be reversed is there, and has a record of its own.
+            (Verb::Reverse(new), Err(_)) => Object::Other("approval", *new.approval.as_bytes()),
             (verb, _) => object_of(verb),
         },
         outcome: decision.as_ref().err().map_or("ok", |refusal| refusal.code()),

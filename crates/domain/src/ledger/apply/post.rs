@@ -21,8 +21,14 @@ use crate::{
 
 pub(super) fn post(book: &mut Book, changes: &mut Changes, command: &Command, posting: &Posting) -> Decision {
     bounds::check(book, command, &Moved::of(posting))?;
+    // What belongs to a hold, a payment or an approval moves by its own verb only.
+    if !matches!(
+        posting.kind,
+        TransactionKind::Transfer | TransactionKind::Deposit | TransactionKind::Withdrawal
+    ) {
+        return Err(Refusal::AccountNotFound);
+    }
     let (from, to) = check_post(book, command, posting)?;
-    let amount = posting.amount.minor();
     let first_entry = book.next_entry;
     let last_entry = first_entry.checked_add(1).ok_or(Refusal::BalanceOverflow)?;
     if command.dry_run {
@@ -38,9 +44,26 @@ pub(super) fn post(book: &mut Book, changes: &mut Changes, command: &Command, po
     if let Some(paid) = paid(posting) {
         spending::charge(book, changes, command, &paid);
     }
-    let entries = append_entries(book, changes, from, to, amount)?;
-    let transaction = transaction_of(book, posting, to, first_entry, last_entry);
-    let details = Details::transaction(&transaction.digest(&entries_digest(&posting.salt, &entries)));
+    let (transaction, digest) = book_posting(book, changes, posting, from, to)?;
+    Ok(Effect {
+        resource: *posting.id.as_bytes(),
+        details: Details::transaction(&digest),
+        done: Done::Posted(transaction),
+    })
+}
+
+/// Books a movement that was checked, with its text. Tells the digest that the log binds it by.
+pub(super) fn book_posting(
+    book: &mut Book,
+    changes: &mut Changes,
+    posting: &Posting,
+    from: AccountId,
+    to: AccountId,
+) -> Result<(Transaction, [u8; 32]), Refusal> {
+    let entries = append_entries(book, changes, from, to, posting.amount.minor())?;
+    let [first, last] = entries;
+    let transaction = transaction_of(book, posting, to, first.id, last.id);
+    let digest = transaction.digest(&entries_digest(&posting.salt, &entries));
     changes.entries.extend(entries);
     changes.transactions.push(transaction.clone());
     if let Some(memo) = &posting.memo {
@@ -50,18 +73,19 @@ pub(super) fn post(book: &mut Book, changes: &mut Changes, command: &Command, po
             sealed: memo.sealed.clone(),
         });
     }
-    Ok(Effect {
-        resource: *posting.id.as_bytes(),
-        details,
-        done: Done::Posted(transaction),
-    })
+    Ok((transaction, digest))
 }
 
 /// What limits count: cash does not, and what was reserved was counted then.
-fn paid(posting: &Posting) -> Option<Paid> {
+pub(super) fn paid(posting: &Posting) -> Option<Paid> {
     let class = match posting.kind {
         TransactionKind::Transfer => LimitClass::Transfers,
-        TransactionKind::Deposit | TransactionKind::Withdrawal | TransactionKind::Capture => return None,
+        TransactionKind::Payment => LimitClass::Payments,
+        TransactionKind::Deposit
+        | TransactionKind::Withdrawal
+        | TransactionKind::Capture
+        | TransactionKind::Refund
+        | TransactionKind::Reversal => return None,
     };
     Some(Paid {
         from: posting.from,
@@ -126,10 +150,8 @@ pub(super) fn transaction_of(
 /// The customer's account that the caller acts on: the payer, or who brings cash.
 pub(super) fn own_side(posting: &Posting) -> Option<AccountId> {
     match posting.kind {
-        TransactionKind::Transfer | TransactionKind::Withdrawal | TransactionKind::Capture => {
-            Some(posting.from)
-        }
         TransactionKind::Deposit => posting.to,
+        _ => Some(posting.from),
     }
 }
 
@@ -139,13 +161,20 @@ const fn action_of(kind: TransactionKind) -> Action {
         TransactionKind::Deposit => Action::DepositCreate,
         TransactionKind::Withdrawal => Action::WithdrawalCreate,
         TransactionKind::Capture => Action::HoldCapture,
+        TransactionKind::Payment => Action::PaymentCreate,
+        TransactionKind::Refund => Action::PaymentRefund,
+        TransactionKind::Reversal => Action::TransferReverse,
     }
 }
 
 /// The checks of a movement, own side first: whoever cannot pay learns nothing about the payee.
-fn check_post(book: &Book, command: &Command, posting: &Posting) -> Result<(AccountId, AccountId), Refusal> {
-    // A permit for one kind of movement moves nothing of another kind, and what was reserved moves by its hold only.
-    if posting.kind == TransactionKind::Capture || command.authority.action != action_of(posting.kind) {
+pub(super) fn check_post(
+    book: &Book,
+    command: &Command,
+    posting: &Posting,
+) -> Result<(AccountId, AccountId), Refusal> {
+    // A permit for one kind of movement moves nothing of another kind.
+    if command.authority.action != action_of(posting.kind) {
         return Err(Refusal::AccountNotFound);
     }
     let own_is_from = posting.kind != TransactionKind::Deposit;
@@ -221,10 +250,10 @@ pub(super) fn check_funds(account: &Account, amount: i64) -> Result<(), Refusal>
     }
 }
 
-/// A transfer pays a customer; cash moves between a customer and a till.
+/// A transfer or payment pays a customer; cash moves between a customer and a till.
 fn check_other_side(other: &Account, posting: &Posting, credited: bool) -> Result<(), Refusal> {
     let amount = posting.amount.minor();
-    if posting.kind == TransactionKind::Transfer {
+    if matches!(posting.kind, TransactionKind::Transfer | TransactionKind::Payment) {
         return check_payee(other, posting.currency, amount);
     }
     let (stopped, room) = if credited {

@@ -71,7 +71,7 @@ pub(super) fn till(currency: Currency) -> AccountId {
     SystemAccount::Cash.id(currency)
 }
 
-fn command(by: UserId, scope: Owned, action: Action, verb: Verb) -> Command {
+pub(super) fn command(by: UserId, scope: Owned, action: Action, verb: Verb) -> Command {
     Command {
         authority: Authority {
             caller: Caller {
@@ -116,6 +116,9 @@ pub(super) fn post(
         TransactionKind::Deposit => Action::DepositCreate,
         TransactionKind::Withdrawal => Action::WithdrawalCreate,
         TransactionKind::Capture => Action::HoldCapture,
+        TransactionKind::Payment => Action::PaymentCreate,
+        TransactionKind::Refund => Action::PaymentRefund,
+        TransactionKind::Reversal => Action::TransferReverse,
     };
     let posting = Posting {
         id: TransactionId::from_bytes(draw()),
@@ -292,6 +295,7 @@ impl Desk {
                 nonces: HashMap::new(),
                 limits: HashMap::new(),
                 rules: Default::default(),
+                payments: crate::ledger::PaymentBook::default(),
                 epoch: EPOCH,
                 booked_at,
                 today: Date::parse("2026-11-20").unwrap(),

@@ -213,7 +213,11 @@ fn money_is_neither_made_nor_lost(before: &Book, after: &Book) {
 }
 
 fn is_recorded(command: &Command, answer: &Answer) -> bool {
-    !command.dry_run && matches!(answer, Answer::Done(_) | Answer::Refused(_))
+    !command.dry_run
+        && matches!(
+            answer,
+            Answer::Done(_) | Answer::Refused(_) | Answer::DuplicateSuspected(_)
+        )
 }
 
 fn every_decision_has_one_record(
@@ -262,10 +266,15 @@ fn every_decision_has_one_record(
         assert_eq!(record.mac_key, KEY_ID);
         let outcome = match answer {
             Answer::Refused(refusal) => refusal.code(),
+            Answer::DuplicateSuspected(_) => "duplicate_suspected",
             _ => "ok",
         };
         assert_eq!(record.outcome, outcome);
-        if let (Verb::Post(_) | Verb::Capture(_), Answer::Done(_)) = (&command.verb, answer) {
+        if let (
+            Verb::Post(_) | Verb::Capture(_) | Verb::Pay(_) | Verb::Refund(_) | Verb::Reverse(_),
+            Answer::Done(_),
+        ) = (&command.verb, answer)
+        {
             let transaction = transactions.next().unwrap();
             assert_eq!(transaction.record, record.id);
             assert_eq!(&record.object_id, transaction.id.as_bytes());
@@ -342,6 +351,8 @@ pub(super) fn resource_of(command: &Command, done: &Done) -> [u8; 16] {
             other => panic!("{other:?} captures nothing"),
         },
         Done::Posted(transaction) => *transaction.id.as_bytes(),
+        Done::Paid(payment) => *payment.id.as_bytes(),
+        Done::Refunded(refunded, _) => *refunded.transaction.as_bytes(),
         Done::Opened(account) | Done::Changed(account) => *account.id.as_bytes(),
         Done::Limited(_) => match &command.verb {
             Verb::Limit(new) => *new.account.as_bytes(),

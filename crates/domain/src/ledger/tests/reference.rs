@@ -79,6 +79,7 @@ pub(super) enum Told {
     Reused(usize, Option<[u8; 16]>),
     Stale,
     StepUpNeeded,
+    DuplicateSuspected,
     NonceUsed,
 }
 
@@ -91,12 +92,15 @@ impl From<&Answer> for Told {
                 Done::Held(hold) | Done::Captured(hold) => *hold.id.as_bytes(),
                 // The answer names no account; the one that was asked for is in the command.
                 Done::Limited(_) => [0; 16],
+                Done::Paid(payment) => *payment.id.as_bytes(),
+                Done::Refunded(refunded, _) => *refunded.transaction.as_bytes(),
             }),
             Answer::Refused(refusal) => Self::Refused(*refusal),
             Answer::Replayed { refusal, resource } => Self::Replayed(*refusal, *resource),
             Answer::KeyReused { field, resource } => Self::Reused(*field, *resource),
             Answer::Stale => Self::Stale,
             Answer::StepUpNeeded => Self::StepUpNeeded,
+            Answer::DuplicateSuspected(_) => Self::DuplicateSuspected,
             Answer::NonceUsed => Self::NonceUsed,
         }
     }
@@ -194,6 +198,7 @@ impl Paper {
             Verb::Capture(asked) => next.capture(command.authority.scope, asked),
             Verb::Void(hold) => next.void(command.authority.scope, *hold),
             Verb::Limit(new) => next.limit(command.authority.scope, *new),
+            Verb::Pay(_) | Verb::Refund(_) | Verb::Reverse(_) => panic!("payments have tests of their own"),
         };
         if !command.dry_run {
             if decision.is_ok() {

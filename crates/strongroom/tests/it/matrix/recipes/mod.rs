@@ -6,6 +6,7 @@ mod keys;
 mod logins;
 mod money;
 mod oneself;
+mod payments;
 mod policies;
 
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -31,6 +32,8 @@ pub(crate) const ABOUT_OBJECTS: &[&str] = &[
     "POST /api/v1/transfers/batch",
     "GET /api/v1/holds",
     "POST /api/v1/holds",
+    "POST /api/v1/payments",
+    "POST /api/v1/admin/merchants",
     "POST /api/v1/deposits",
     "POST /api/v1/withdrawals",
     "POST /api/v1/admin/accounts",
@@ -87,6 +90,9 @@ pub(crate) async fn ask(operation: &str, scene: &Scene<'_>) -> Option<Ask> {
         return Some(ask);
     }
     if let Some(ask) = money::ask(operation, scene).await {
+        return Some(ask);
+    }
+    if let Some(ask) = payments::ask(operation, scene).await {
         return Some(ask);
     }
     if let Some(ask) = keys::ask(operation, scene).await {

@@ -1,0 +1,285 @@
+//! `/payments`: customers pay merchants, merchants give back.
+
+use axum::{
+    Json,
+    extract::{FromRequestParts, Path, State},
+    response::Response,
+};
+use http::{HeaderName, request::Parts};
+use serde::Deserialize;
+use strongroom_api::{
+    codes,
+    money::{Money, Page},
+    payments as wire,
+};
+use strongroom_app::payments::{CreatePayment, PaymentDetails, RefundDetails, RefundPayment};
+use strongroom_domain::{
+    id::{AccountId, MerchantId, PaymentId, PaymentKind, TransferId},
+    ledger::Refusal,
+    text::MEMO_CHARS_MAX,
+};
+use utoipa::IntoParams;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    Problem,
+    extract::{Auth, JsonBody, OptionalJsonBody, QueryParams},
+    state::AppState,
+    v1::{
+        check::{Check, path_id},
+        idempotency::{IdempotencyKey, created},
+    },
+};
+
+const CONFIRM: HeaderName = HeaderName::from_static("x-confirm-duplicate");
+
+pub(crate) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(create, list))
+        .routes(routes!(read))
+        .routes(routes!(refund))
+        .routes(routes!(list_refunds))
+}
+
+/// What a client says to `duplicate_suspected`: the word of the problem document, sent back as it came.
+#[derive(Debug, Clone)]
+struct Confirmed(Option<PaymentId>);
+
+impl<S: Sync> FromRequestParts<S> for Confirmed {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let mut sent = parts.headers.get_all(CONFIRM).iter();
+        let Some(first) = sent.next() else {
+            return Ok(Self(None));
+        };
+        match (
+            first.to_str().ok().and_then(|text| PaymentId::parse(text).ok()),
+            sent.next(),
+        ) {
+            (Some(id), None) => Ok(Self(Some(id))),
+            _ => Err(Problem::new(
+                &codes::VALIDATION_FAILED,
+                "`X-Confirm-Duplicate` must be sent once, with the `confirmation` of the refusal.",
+            )),
+        }
+    }
+}
+
+/// Pay a merchant.
+///
+/// A payment of the same payer to the same merchant over the same amount within two minutes looks like a mistake: it is
+/// answered with `duplicate_suspected`, the earlier payment's id in `resource`, and a `confirmation`; sent again with
+/// `X-Confirm-Duplicate: <confirmation>` it goes through.
+#[utoipa::path(post, path = "/api/v1/payments", tag = "payments", request_body = wire::CreatePayment,
+    params(("Idempotency-Key" = String, Header, description = "Your name for this one intent."),
+        ("X-Confirm-Duplicate" = Option<String>, Header, description = "The `confirmation` of `duplicate_suspected`.")),
+    responses((status = 201, description = "Paid.", body = wire::Payment)))]
+async fn create(
+    State(state): State<AppState>,
+    Auth(cx): Auth,
+    IdempotencyKey(key): IdempotencyKey,
+    Confirmed(confirmed): Confirmed,
+    JsonBody(body): JsonBody<wire::CreatePayment>,
+) -> Result<Response, Problem> {
+    let mut check = Check::default();
+    let from: Option<AccountId> = check.id("/from_account_id", &body.from_account_id);
+    let merchant: Option<MerchantId> = check.id("/merchant_id", &body.merchant_id);
+    let amount = check.amount("/amount", &body.amount);
+    let reference = match &body.reference {
+        Some(text) => check.line("/reference", text, MEMO_CHARS_MAX, false).map(Some),
+        None => Some(None),
+    };
+    let input = from.zip(merchant).zip(amount).zip(reference).map(
+        |(((from, merchant), (amount, currency)), reference)| CreatePayment {
+            from,
+            merchant,
+            amount,
+            currency,
+            reference,
+            confirmed,
+            idempotency_key: key,
+        },
+    );
+    let once = state.bank.create_payment(&cx, check.done(input)?).await?;
+    let payment = to_wire(&once.value);
+    Ok(created(
+        &once,
+        &format!("/api/v1/payments/{}", payment.id),
+        payment,
+    ))
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+struct ListQuery {
+    /// What this merchant of yours was paid; what you paid when absent.
+    merchant_id: Option<String>,
+    /// 1 to 100; 20 when absent.
+    limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// List payments, newest first.
+#[utoipa::path(get, path = "/api/v1/payments", tag = "payments", params(ListQuery),
+    responses((status = 200, description = "A page of payments.", body = Page<wire::Payment>)))]
+async fn list(
+    State(state): State<AppState>,
+    Auth(cx): Auth,
+    QueryParams(query): QueryParams<ListQuery>,
+) -> Result<Json<Page<wire::Payment>>, Problem> {
+    let mut check = Check::default();
+    let limit = check.limit(query.limit);
+    let merchant: Option<Option<MerchantId>> = match &query.merchant_id {
+        Some(text) => check.id("?merchant_id", text).map(Some),
+        None => Some(None),
+    };
+    let before: Option<Option<PaymentId>> = match &query.cursor {
+        Some(text) => check.id("?cursor", text).map(Some),
+        None => Some(None),
+    };
+    let ((limit, merchant), before) = check.done(limit.zip(merchant).zip(before))?;
+    let more = limit.saturating_add(1);
+    let mut found = state.bank.payments(&cx, merchant, before, more).await?;
+    let more = cut(&mut found, limit);
+    let next_cursor = found
+        .last()
+        .filter(|_| more)
+        .map(|last| last.payment.id.to_string());
+    Ok(Json(Page {
+        data: found.iter().map(to_wire).collect(),
+        next_cursor,
+    }))
+}
+
+/// Keeps a page and tells whether there was more.
+fn cut<T>(found: &mut Vec<T>, limit: u32) -> bool {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let more = found.len() > limit;
+    found.truncate(limit);
+    more
+}
+
+/// Read a payment that you are a party of.
+#[utoipa::path(get, path = "/api/v1/payments/{id}", tag = "payments", params(("id" = String, Path, description = "Its id.")),
+    responses((status = 200, description = "The payment.", body = wire::Payment)))]
+async fn read(
+    State(state): State<AppState>,
+    Auth(cx): Auth,
+    Path(id): Path<String>,
+) -> Result<Json<wire::Payment>, Problem> {
+    Ok(Json(to_wire(&state.bank.payment(&cx, payment_id(&id)?).await?)))
+}
+
+/// Give back some of a payment that you were paid, or all that is left.
+#[utoipa::path(post, path = "/api/v1/payments/{id}/refund", tag = "payments", request_body = Option<wire::RefundPayment>,
+    params(("id" = String, Path, description = "The payment."),
+        ("Idempotency-Key" = String, Header, description = "Your name for this one intent.")),
+    responses((status = 201, description = "Given back.", body = wire::Refund)))]
+async fn refund(
+    State(state): State<AppState>,
+    Auth(cx): Auth,
+    Path(id): Path<String>,
+    IdempotencyKey(key): IdempotencyKey,
+    OptionalJsonBody(body): OptionalJsonBody<wire::RefundPayment>,
+) -> Result<Response, Problem> {
+    let body = body.unwrap_or_default();
+    let mut check = Check::default();
+    let amount = match &body.amount {
+        Some(amount) => check.amount("/amount", amount).map(Some),
+        None => Some(None),
+    };
+    let input = RefundPayment {
+        amount: check.done(amount)?,
+        payment: payment_id(&id)?,
+        idempotency_key: key,
+    };
+    let once = state.bank.refund_payment(&cx, input).await?;
+    let location = format!("/api/v1/payments/{}/refunds", once.value.payment.id);
+    Ok(created(&once, &location, refund_to_wire(&once.value)))
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+struct RefundsQuery {
+    /// 1 to 100; 20 when absent.
+    limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// List what was given back of a payment, in that order.
+#[utoipa::path(get, path = "/api/v1/payments/{id}/refunds", tag = "payments",
+    params(("id" = String, Path, description = "The payment."), RefundsQuery),
+    responses((status = 200, description = "A page of refunds.", body = Page<wire::Refund>)))]
+async fn list_refunds(
+    State(state): State<AppState>,
+    Auth(cx): Auth,
+    Path(id): Path<String>,
+    QueryParams(query): QueryParams<RefundsQuery>,
+) -> Result<Json<Page<wire::Refund>>, Problem> {
+    let mut check = Check::default();
+    let limit = check.limit(query.limit);
+    let after = match query.cursor.as_deref().map(str::parse::<i64>) {
+        None => Some(0),
+        Some(Ok(after)) if after > 0 => Some(after),
+        Some(_) => {
+            check.refuse("?cursor", "invalid_value", "must be the cursor of a page before");
+            None
+        }
+    };
+    let (limit, after) = check.done(limit.zip(after))?;
+    let more = limit.saturating_add(1);
+    let mut found = state.bank.refunds(&cx, payment_id(&id)?, after, more).await?;
+    let more = cut(&mut found, limit);
+    let next_cursor = found
+        .last()
+        .filter(|_| more)
+        .map(|last| last.refunded.refunded.to_string());
+    Ok(Json(Page {
+        data: found.iter().map(refund_to_wire).collect(),
+        next_cursor,
+    }))
+}
+
+fn payment_id(text: &str) -> Result<PaymentId, Problem> {
+    path_id::<PaymentKind>(text).map_err(|_| strongroom_app::Error::from(Refusal::PaymentNotFound).into())
+}
+
+fn money(amount: i64, currency: strongroom_domain::money::Currency) -> Money {
+    Money {
+        amount,
+        currency: currency.code().to_owned(),
+    }
+}
+
+fn to_wire(details: &PaymentDetails) -> wire::Payment {
+    let payment = &details.payment;
+    let transfer: TransferId = payment.id.cast();
+    wire::Payment {
+        id: payment.id.to_string(),
+        state: payment.status().to_owned(),
+        from_account_id: payment.account.to_string(),
+        merchant_id: payment.merchant.to_string(),
+        transfer_id: transfer.to_string(),
+        amount: money(payment.amount.minor(), payment.currency),
+        refunded: money(payment.refunded, payment.currency),
+        remaining: money(payment.left(), payment.currency),
+        reference: details.reference.clone(),
+        created_at: payment.paid_at.to_string(),
+    }
+}
+
+fn refund_to_wire(details: &RefundDetails) -> wire::Refund {
+    let payment = &details.payment;
+    wire::Refund {
+        id: details.id().to_string(),
+        payment_id: payment.id.to_string(),
+        payment_state: payment.status().to_owned(),
+        amount: money(details.refunded.amount.minor(), payment.currency),
+        refunded: money(payment.refunded, payment.currency),
+        remaining: money(payment.left(), payment.currency),
+        created_at: details.refunded.at.to_string(),
+    }
+}
