@@ -7,7 +7,7 @@ use strongroom_domain::{action::Action, principal::Role, time::Timestamp};
 
 use super::{
     Facts, Kind, Policies,
-    schema::{moves_money, reads},
+    schema::{moves_money, moves_money_alone, reads},
 };
 
 /// The first decision of the grid that a set must not come to, in words.
@@ -47,11 +47,13 @@ fn is_off_the_rails(facts: &Facts<'_>, role: Role) -> bool {
         Kind::Job | Kind::Cli => moves_money(action),
         // The grid's keys have no scopes.
         Kind::ApiKey => action != Action::DeskEnter,
-        Kind::User if facts.own => action == Action::AccountOpenFor,
+        Kind::User if facts.own => {
+            matches!(action, Action::AccountOpenFor | Action::MerchantCreate)
+        }
         Kind::User => {
             facts.assurance < 2
                 || (role == Role::Auditor && !reads(action))
-                || (role == Role::Admin && moves_money(action))
+                || (role == Role::Admin && moves_money_alone(action))
         }
     }
 }

@@ -37,6 +37,7 @@ pub(super) const GROUPS: &[&str] = &[
     OWN_LOGIN,
     MONEY,
     NOT_MONEY,
+    MONEY_ALONE,
     CHANGES,
     UNSCOPED,
     "accounts:read",
@@ -44,10 +45,13 @@ pub(super) const GROUPS: &[&str] = &[
     "transfers:read",
     "transfers:write",
     "deposits:write",
+    "payments:write",
 ];
 const OWN_LOGIN: &str = "own-login";
 const MONEY: &str = "money";
 const NOT_MONEY: &str = "not-money";
+/// Moves money without a second person.
+const MONEY_ALONE: &str = "money-alone";
 const CHANGES: &str = "changes";
 const UNSCOPED: &str = "unscoped";
 
@@ -83,6 +87,7 @@ pub(super) fn groups(action: Action) -> impl Iterator<Item = &'static str> {
     [
         is_own_login(action).then_some(OWN_LOGIN),
         Some(money),
+        moves_money_alone(action).then_some(MONEY_ALONE),
         (!reads(action)).then_some(CHANGES),
         scope,
     ]
@@ -99,6 +104,8 @@ pub(crate) const fn reads(action: Action) -> bool {
             | Action::TransferRead
             | Action::HoldRead
             | Action::LimitsRead
+            | Action::PaymentRead
+            | Action::MerchantRead
             | Action::LedgerInspect
             | Action::AuditRead
             | Action::SecurityEventRead
@@ -120,7 +127,10 @@ const fn scope_of(action: Action) -> Option<&'static str> {
         Action::TransferCreate | Action::HoldPlace | Action::HoldCapture | Action::HoldVoid => {
             Some("transfers:write")
         }
-        Action::TransferRead | Action::HoldRead => Some("transfers:read"),
+        Action::TransferRead | Action::HoldRead | Action::PaymentRead | Action::MerchantRead => {
+            Some("transfers:read")
+        }
+        Action::PaymentCreate | Action::PaymentRefund => Some("payments:write"),
         Action::DepositCreate | Action::WithdrawalCreate => Some("deposits:write"),
         _ => None,
     }
@@ -135,7 +145,15 @@ pub(super) const fn moves_money(action: Action) -> bool {
             | Action::HoldPlace
             | Action::HoldCapture
             | Action::HoldVoid
+            | Action::PaymentCreate
+            | Action::PaymentRefund
+            | Action::TransferReverse
     )
+}
+
+/// What moves money and is not decided by a second person besides.
+pub(super) fn moves_money_alone(action: Action) -> bool {
+    moves_money(action) && action != Action::TransferReverse
 }
 
 /// What everybody with a login does with their own login.

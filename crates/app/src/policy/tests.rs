@@ -30,7 +30,10 @@ mod by_hand {
     use super::*;
 
     pub(super) fn allows(facts: &Facts<'_>) -> bool {
-        if facts.kind == Kind::User && facts.action == Action::AccountOpenFor && facts.own {
+        if facts.kind == Kind::User
+            && matches!(facts.action, Action::AccountOpenFor | Action::MerchantCreate)
+            && facts.own
+        {
             return false;
         }
         let (auditor, admin) = (
@@ -40,7 +43,8 @@ mod by_hand {
         let holds_roles = matches!(facts.kind, Kind::User | Kind::ApiKey);
         if holds_roles
             && !facts.own
-            && (auditor && !reads(facts.action) || admin && moves_money(facts.action))
+            && (auditor && !reads(facts.action)
+                || admin && moves_money(facts.action) && facts.action != Action::TransferReverse)
         {
             return false;
         }
@@ -62,6 +66,9 @@ mod by_hand {
                 | Action::HoldPlace
                 | Action::HoldCapture
                 | Action::HoldVoid
+                | Action::PaymentCreate
+                | Action::PaymentRefund
+                | Action::TransferReverse
         )
     }
 
@@ -73,7 +80,10 @@ mod by_hand {
             Action::TransferCreate | Action::HoldPlace | Action::HoldCapture | Action::HoldVoid => {
                 "transfers:write"
             }
-            Action::TransferRead | Action::HoldRead => "transfers:read",
+            Action::TransferRead | Action::HoldRead | Action::PaymentRead | Action::MerchantRead => {
+                "transfers:read"
+            }
+            Action::PaymentCreate | Action::PaymentRefund => "payments:write",
             Action::DepositCreate | Action::WithdrawalCreate => "deposits:write",
             _ => return false,
         };
@@ -99,7 +109,14 @@ mod by_hand {
         );
         let reads = matches!(
             action,
-            DeskEnter | AccountRead | AccountList | TransferRead | HoldRead | UserRead
+            DeskEnter
+                | AccountRead
+                | AccountList
+                | TransferRead
+                | HoldRead
+                | PaymentRead
+                | MerchantRead
+                | UserRead
         );
         if role == Role::Customer {
             let customers = matches!(
@@ -123,6 +140,10 @@ mod by_hand {
                     | HoldCapture
                     | HoldVoid
                     | HoldRead
+                    | PaymentCreate
+                    | PaymentRefund
+                    | PaymentRead
+                    | MerchantRead
                     | ApiKeyCreate
                     | ApiKeyRead
                     | ApiKeyRotate
@@ -139,6 +160,8 @@ mod by_hand {
                     | DepositCreate
                     | WithdrawalCreate
                     | HoldVoid
+                    | MerchantCreate
+                    | TransferReverse
             ),
             Role::Auditor => matches!(
                 action,
@@ -154,6 +177,7 @@ mod by_hand {
                 action,
                 AccountFreeze
                     | AccountUnfreeze
+                    | TransferReverse
                     | LedgerInspect
                     | AuditRead
                     | SecurityEventRead
