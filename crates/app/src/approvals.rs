@@ -438,7 +438,7 @@ impl Bank {
         decision: &Decision,
     ) -> Result<(), Error> {
         let mut tx = self.store.write(Scope::Operator).await?;
-        if self.maker_may_ask(&tx, checked).await? {
+        if self.maker_may_ask(&tx, checked, None, cx.now()).await? {
             return Ok(());
         }
         self.close(&mut tx, cx, checked, ApprovalState::Expired, decision)
