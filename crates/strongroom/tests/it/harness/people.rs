@@ -104,7 +104,9 @@ impl Server {
             .map(|entries| entries.filter_map(Result::ok).collect())
             .unwrap_or_default();
         // Asked once for each: mails come while they are sorted.
-        mails.sort_by_cached_key(|entry| std::cmp::Reverse(entry.metadata().and_then(|meta| meta.modified()).ok()));
+        mails.sort_by_cached_key(|entry| {
+            std::cmp::Reverse(entry.metadata().and_then(|meta| meta.modified()).ok())
+        });
         mails
             .iter()
             .filter_map(|entry| std::fs::read_to_string(entry.path()).ok())
@@ -122,7 +124,9 @@ impl Server {
             .filter_map(Result::ok)
             .collect();
         // Asked once for each: mails come while they are sorted.
-        mails.sort_by_cached_key(|entry| std::cmp::Reverse(entry.metadata().and_then(|meta| meta.modified()).ok()));
+        mails.sort_by_cached_key(|entry| {
+            std::cmp::Reverse(entry.metadata().and_then(|meta| meta.modified()).ok())
+        });
         mails.iter().find_map(|entry| {
             let text = std::fs::read_to_string(entry.path()).ok()?;
             let to_it = text
