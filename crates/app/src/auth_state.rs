@@ -22,9 +22,9 @@ use strongroom_crypto::{
     ApiKey, ApiKeyHash, TokenError, dpop::thumbprint_of, http_signature::Presented, token::fingerprint,
 };
 use strongroom_domain::{
-    id::{ApiKeyId, RequestId, SessionId, UserId},
+    id::{ApiKeyId, SessionId, UserId},
     ledger::KeyBounds,
-    principal::{Assurance, Caller, Origin, Principal},
+    principal::{Assurance, Caller, Principal},
     time::Timestamp,
 };
 use strongroom_store::{
@@ -33,14 +33,15 @@ use strongroom_store::{
 };
 
 use crate::{
+    arrival::{Arrival, Credential},
     bank::Bank,
     cx::{Cx, Proofs, Rights},
     error::{Error, Kind},
     grants::{GrantRow, next_end, roles_at},
     identity::SESSION_IDLE_SECS,
     networks::Networks,
-    possession::{Possession, ProofParts, invalid_proof},
-    signatures::{OpenNonce, RequestParts, invalid},
+    possession::{Possession, invalid_proof},
+    signatures::{OpenNonce, invalid},
 };
 
 /// Most verified tokens that are remembered.
@@ -56,32 +57,6 @@ pub(crate) const SEEN_WRITE_SECS: i64 = 60;
 /// Sessions that one commit writes the last use of.
 const SEEN_WRITE_ROWS_MAX: usize = 500;
 const MICROS: i64 = 1_000_000;
-
-/// What a caller shows.
-#[derive(Clone, Copy)]
-pub enum Credential<'a> {
-    /// An access token.
-    Bearer(&'a str),
-    /// An access token that is bound to a key, with a proof of the key.
-    Bound(&'a str, ProofParts<'a>),
-    /// The key of an integration.
-    ApiKey(&'a str),
-    /// The cookie of a session that lives in a browser.
-    Browser(&'a str),
-    /// A request that names the key of an integration and is signed with its secret.
-    Signed(RequestParts<'a>),
-}
-
-/// In which request, and from where.
-#[derive(Debug, Clone, Copy)]
-pub struct Arrival {
-    /// The request.
-    pub request: RequestId,
-    /// How it came in.
-    pub origin: Origin,
-    /// The network address that it came from; a key that is bound to networks is refused without one.
-    pub address: Option<IpAddr>,
-}
 
 /// What a verified token says, for as long as it is good.
 #[derive(Debug, Clone, Copy)]

@@ -9,6 +9,7 @@ pub mod accounts;
 pub mod api_key_input;
 pub mod api_keys;
 pub mod approvals;
+pub mod arrival;
 pub mod audit_log;
 pub mod audit_records;
 pub mod auth_state;
@@ -74,7 +75,7 @@ pub mod users;
 pub mod verify;
 mod wrong_keys;
 
-pub use auth_state::{Arrival, Credential};
+pub use arrival::{Arrival, Credential};
 pub use authorize::Permit;
 pub use bank::{Bank, BankSettings};
 pub use clock::{Clock, SystemClock};

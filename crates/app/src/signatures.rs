@@ -24,7 +24,7 @@ use strongroom_store::{Scope, identity::KeySigning};
 use crate::{
     accounts::replayed,
     api_key_input::Scheme,
-    auth_state::Arrival,
+    arrival::Arrival,
     bank::Bank,
     cx::Cx,
     error::{Error, Kind},

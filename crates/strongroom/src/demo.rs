@@ -17,7 +17,7 @@ use strongroom_app::{
     Arrival, Bank, Cx,
     accounts::{AccountDetails, OpenAccount},
     api_keys::{AddApiKey, KeyOwner},
-    auth_state::Credential,
+    arrival::Credential,
     counter::MoveCash,
     customers::{AddCustomer, FirstPassword},
     login::LoginAnswer,

@@ -400,15 +400,15 @@ async fn a_hundred_parallel_holds_never_reserve_more_than_there_is(server: Serve
 }
 
 async fn a_large_hold_needs_a_factor_as_a_transfer_does(server: Server) {
-    let (alice, from, _bob, to) = town(&server, 900_000_000).await;
+    let (alice, from, _bob, to) = town(&server, 9_000_000).await;
     // Without a factor of her own nothing asks her for one; once there is one, its size does.
-    place(&alice, &from, &to, 300_000_000).await.expect(201);
+    place(&alice, &from, &to, 2_000_000).await.expect(201);
     let client = &alice.client;
     let offered = client.post("/api/v1/me/mfa/totp", json!({})).await.expect(200);
     let code = json!({"code": code_of(&offered.text("otpauth_uri"))});
     client.post("/api/v1/me/mfa/totp/confirm", code).await.expect(200);
     client
-        .post_once("/api/v1/holds", &new_key(), body(&from, &to, 300_000_000))
+        .post_once("/api/v1/holds", &new_key(), body(&from, &to, 2_000_000))
         .await
         .refused(401, "step_up_required");
     client

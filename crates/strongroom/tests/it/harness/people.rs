@@ -103,7 +103,10 @@ impl Server {
         let mut mails: Vec<_> = std::fs::read_dir(self.outbox())
             .map(|entries| entries.filter_map(Result::ok).collect())
             .unwrap_or_default();
-        mails.sort_by_key(|entry| std::cmp::Reverse(entry.metadata().and_then(|meta| meta.modified()).ok()));
+        // Asked once for each: mails come while they are sorted.
+        mails.sort_by_cached_key(|entry| {
+            std::cmp::Reverse(entry.metadata().and_then(|meta| meta.modified()).ok())
+        });
         mails
             .iter()
             .filter_map(|entry| std::fs::read_to_string(entry.path()).ok())
@@ -120,7 +123,10 @@ impl Server {
             .ok()?
             .filter_map(Result::ok)
             .collect();
-        mails.sort_by_key(|entry| std::cmp::Reverse(entry.metadata().and_then(|meta| meta.modified()).ok()));
+        // Asked once for each: mails come while they are sorted.
+        mails.sort_by_cached_key(|entry| {
+            std::cmp::Reverse(entry.metadata().and_then(|meta| meta.modified()).ok())
+        });
         mails.iter().find_map(|entry| {
             let text = std::fs::read_to_string(entry.path()).ok()?;
             let to_it = text
