@@ -36,7 +36,7 @@ async fn send(person: &Person, mode: &str, transfers: &[Value]) -> Answer {
 }
 
 /// The code of each result, `posted` for those that were.
-fn codes(answer: &Answer) -> Vec<String> {
+pub(crate) fn codes(answer: &Answer) -> Vec<String> {
     let results = answer.body["results"].as_array().unwrap();
     let code = |result: &Value| match result["status"].as_str().unwrap() {
         "posted" => "posted".to_owned(),
