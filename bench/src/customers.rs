@@ -11,7 +11,7 @@ use strongroom_app::{Clock, SystemClock};
 use strongroom_crypto::{ExposeSecret, SecretBytes, random, totp};
 
 use crate::{
-    client::{Connection, Request, Target},
+    client::{Connection, Request, Sender, Target},
     draw::{Draw, Pairs},
     outcome::Outcome,
     server::{Program, Server},
@@ -141,6 +141,11 @@ impl Customers {
         Ok(())
     }
 
+    /// Everybody's access token.
+    pub(crate) fn tokens(&self) -> impl Iterator<Item = &str> {
+        self.people.iter().map(|person| person.token.as_str())
+    }
+
     /// Opens the accounts and pays in, a connection per customer at once.
     async fn open(&mut self, server: &Server, teller: &str) -> Outcome<()> {
         let mut tasks = Vec::new();
@@ -235,6 +240,41 @@ impl Customers {
         }
     }
 
+    /// What logs one customer in after another, each with the right password on a device that is new.
+    pub(crate) fn logins(&self, first: usize) -> impl FnMut(&mut Vec<u8>) + Send + 'static {
+        let requests: Vec<Vec<u8>> = self
+            .people
+            .iter()
+            .map(|person| {
+                let mut out = Vec::new();
+                let body = json!({"email": person.email, "password": person.password}).to_string();
+                Request::new("POST", "/api/v1/auth/login", None).json(None, &body, &mut out);
+                out
+            })
+            .collect();
+        let mut next = first;
+        move |out| {
+            out.clear();
+            out.extend_from_slice(&requests[next % requests.len()]);
+            next += 1;
+        }
+    }
+
+    /// As many sessions, each with the token that renews it.
+    pub(crate) async fn sessions(&self, server: &Server, count: usize) -> Outcome<Vec<Renewing>> {
+        let mut caller = Caller::new(&server.target).await?;
+        let mut sessions = Vec::with_capacity(count);
+        for person in self.people.iter().cycle().take(count) {
+            let body = json!({"email": person.email, "password": person.password});
+            let answer = caller.post("/api/v1/auth/login", None, &body).await?;
+            sessions.push(Renewing {
+                head: Request::new("POST", "/api/v1/auth/refresh", None),
+                token: text(&answer, "refresh_token")?,
+            });
+        }
+        Ok(sessions)
+    }
+
     fn heads(&self, method: &str, path: impl Fn(usize) -> String) -> Vec<Request> {
         self.people
             .iter()
@@ -278,6 +318,25 @@ impl Customers {
         } else {
             Err(format!("the books are off: {count} accounts hold {sum} instead of {expected}").into())
         }
+    }
+}
+
+/// A session that is renewed again and again, each time with the token of the answer before.
+pub(crate) struct Renewing {
+    head: Request,
+    token: String,
+}
+
+impl Sender for Renewing {
+    fn next(&mut self, out: &mut Vec<u8>) {
+        let body = format!(r#"{{"refresh_token":"{}"}}"#, self.token);
+        self.head.json(None, &body, out);
+    }
+
+    fn answered(&mut self, body: &[u8]) {
+        let answer: Value = serde_json::from_slice(body).unwrap_or_default();
+        // Without a token in it the next request shows an old one, and is counted as what it then is: refused.
+        self.token = text(&answer, "refresh_token").unwrap_or_default();
     }
 }
 

@@ -82,6 +82,8 @@ async fn run(settings: &Settings, report: &mut Report) -> Outcome<()> {
             "start" => scenario::start(settings, report).await?,
             "lone" => scenario::lone(settings, report).await?,
             "reads" => scenario::reads(settings, report).await?,
+            "logins" => scenario::logins(settings, report).await?,
+            "sessions" => scenario::sessions(settings, report).await?,
             "transfers" => scenario::transfers(settings, report).await?,
             _ => scenario::open(settings, report).await?,
         }

@@ -5,10 +5,12 @@ use std::{hint::black_box, net::IpAddr, sync::Arc, time::Instant};
 
 use strongroom_app::{
     Clock, Cx, Rights, SystemClock,
-    authorize::{Resource, authorize},
-    idempotency::IdempotencyKey,
-    policy::{Facts, Kind, Policies},
-    record::RecordSigner,
+    audit::record::RecordSigner,
+    authority::{
+        authorize::{Resource, authorize},
+        policy::{Facts, Kind, Policies},
+    },
+    money::idempotency::IdempotencyKey,
 };
 use strongroom_crypto::{
     AccessTokens, DataKey, ExposeSecret, Keyring, NewToken, Place, data_key, random, token,
@@ -60,7 +62,7 @@ pub(crate) fn run(settings: &Settings, report: &mut Report) -> Outcome<()> {
         report,
         batches: if settings.quick { 40 } else { 200 },
     };
-    let ring = Keyring::generate(0);
+    let ring = Arc::new(Keyring::generate(0));
     let user: UserId = id();
     tokens(&mut bench, &ring);
     limits(&mut bench)?;
@@ -191,7 +193,7 @@ fn rights(bench: &mut Bench<'_>, user: UserId) -> Outcome<()> {
     };
     let rights = Arc::new(Rights {
         roles: vec![Role::Customer],
-        scopes: None,
+        ..Rights::default()
     });
     let cx = Cx::new(caller, rights, Assurance::Aal1, id(), SystemClock.now(), 1);
     authorize(&cx, Action::TransferCreate, Resource::OwnedBy(user))?;
@@ -244,8 +246,8 @@ fn decisions(bench: &mut Bench<'_>, count: usize) -> Outcome<()> {
     Ok(())
 }
 
-fn audit(bench: &mut Bench<'_>, ring: &Keyring, user: UserId) {
-    let signer = RecordSigner::new(ring.audit_mac());
+fn audit(bench: &mut Bench<'_>, ring: &Arc<Keyring>, user: UserId) {
+    let signer = RecordSigner::new(ring.into());
     let record = || Record {
         id: 7,
         at: SystemClock.now(),

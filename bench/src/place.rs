@@ -70,6 +70,18 @@ impl Place {
         Ok(settings)
     }
 
+    /// How the store opens what a server on this data directory wrote.
+    pub(crate) fn served(&self, data: &Path) -> StoreSettings {
+        let url = match &self.server {
+            None => DatabaseUrl::Sqlite(data.join("strongroom.db")),
+            Some(server) => DatabaseUrl::Postgres(server.url("login")),
+        };
+        StoreSettings {
+            migrate_at_start: false,
+            ..StoreSettings::new(url)
+        }
+    }
+
     /// As an administrator does once after migrating: the serving login may take the roles.
     pub(crate) async fn allow_login(&self) -> Outcome<()> {
         if let Some(server) = &self.server {

@@ -18,7 +18,7 @@ const READY_SECS_MAX: u64 = 30;
 /// How long it may take to stop.
 const STOP_SECS_MAX: u64 = 20;
 /// The classes that are under load here.
-const CLASSES: [&str; 5] = ["ANONYMOUS", "AUTH", "API_READ", "API_WRITE", "HEALTH"];
+const CLASSES: [&str; 6] = ["ANONYMOUS", "AUTH", "SESSION", "API_READ", "API_WRITE", "HEALTH"];
 const PLENTY: &str = "1000000000/1h";
 /// Between two looks whether it is ready.
 const LOOK: Duration = Duration::from_millis(1);
@@ -55,6 +55,11 @@ impl Program {
         &self.data
     }
 
+    /// What its clients call it.
+    pub(crate) fn url(&self) -> String {
+        format!("https://localhost:{}", self.address.port())
+    }
+
     /// A verb of the command line on this data directory.
     pub(crate) fn verb(&self, words: &[&str]) -> Command {
         let mut command = Command::new(&self.path);
@@ -69,6 +74,8 @@ impl Program {
             )
             // Where the measurement is about the server, its log goes where a service's goes.
             .env("STRONGROOM_LOG__FORMAT", "json")
+            // Rules measure and learn as they always do; what one machine sends in a second would else be stopped.
+            .env("STRONGROOM_FRAUD__MODE", "shadow")
             .env("STRONGROOM_LOG__LEVEL", "warn")
             .env("STRONGROOM_METRICS__LISTEN", "127.0.0.1:0")
             .env("STRONGROOM_APPROVALS__BOOTSTRAP", "true")

@@ -19,6 +19,8 @@ cargo xtask bench [--quick] [--rounds N] [--engine sqlite|postgres] [--only NAME
                  open       latency at a constant rate of arrivals
                  reads      balances over HTTPS beside the HTTPS floor
                  lone       one connection alone beside one flush of the disk
+                 logins     logins and refreshes, and what a flood of logins does to everybody else
+                 sessions   who calls, remembered, and the question whether anything was revoked
                  start      ready time and idle memory
   --json FILE    where the figures are written (target/bench/<time>.json, and latest.json beside it)
 ";
@@ -27,13 +29,15 @@ cargo xtask bench [--quick] [--rounds N] [--engine sqlite|postgres] [--only NAME
 const URL_VARIABLE: &str = "STRONGROOM_TEST_POSTGRES";
 
 /// All measurements, in the order in which they run.
-pub(crate) const NAMES: [&str; 8] = [
+pub(crate) const NAMES: [&str; 10] = [
     "parts",
     "lane",
     "growth",
     "start",
     "lone",
     "reads",
+    "logins",
+    "sessions",
     "transfers",
     "open",
 ];

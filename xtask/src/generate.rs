@@ -18,7 +18,7 @@ struct Generated {
 }
 
 /// Every generated file of the repository.
-const GENERATED: [Generated; 3] = [
+const GENERATED: [Generated; 4] = [
     Generated {
         file: "openapi.json",
         verb: &["openapi"],
@@ -26,6 +26,10 @@ const GENERATED: [Generated; 3] = [
     Generated {
         file: "docs/errors.md",
         verb: &["errors"],
+    },
+    Generated {
+        file: "docs/security/events.md",
+        verb: &["events"],
     },
     Generated {
         file: "docs/configuration.md",

@@ -5,6 +5,7 @@
 
 mod bench;
 mod detection;
+mod fraud;
 mod generate;
 mod matrix;
 mod outcome;
@@ -12,7 +13,9 @@ mod peers;
 mod postgres;
 mod run;
 mod signature_clients;
+mod soak;
 mod steps;
+mod stories;
 mod tidy;
 
 use std::process::ExitCode;
@@ -30,6 +33,9 @@ cargo xtask <verb>
   matrix [--accept]  ask every operation in everybody's name and compare with the table, or write the table anew
   bench [ARG...]     build for release, start a private PostgreSQL, run the benchmark with the arguments
   detection FOLDER   detection and false alarms on public collections, as a table
+  fraud FOLDER       the same of the rules about fraud on real histories
+  soak [STEPS] [--seed N]
+                     every verb in random order against a model, on both engines; 2,000,000 steps each
   postgres           a private PostgreSQL in the foreground, as the tests use it; ends with Ctrl-C
 ";
 
@@ -44,6 +50,8 @@ fn main() -> ExitCode {
         "matrix" => matrix::verb(&rest),
         "bench" => bench::verb(&rest),
         "detection" => detection::verb(&rest),
+        "fraud" => fraud::verb(&rest),
+        "soak" => soak::verb(&rest),
         "postgres" => postgres::verb(&rest),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");

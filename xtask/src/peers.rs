@@ -42,6 +42,49 @@ pub(crate) const PEERS: [Peer; 3] = [
         files: &["package.json", "package-lock.json", "walk.mjs"],
     },
 ];
+
+/// A program of the distribution.
+pub(crate) struct Program {
+    /// Tells the tests where it is.
+    pub(crate) variable: &'static str,
+    name: &'static str,
+    /// Files that it needs besides; one folder of a path may be a `*`.
+    needs: &'static [&'static str],
+    packages: &'static [&'static str],
+}
+
+/// Those that tests run beside the server, each on ports of its own.
+pub(crate) const PROGRAMS: [Program; 4] = [
+    Program {
+        variable: "STRONGROOM_TEST_REDIS",
+        name: "redis-server",
+        needs: &["/usr/bin/redis-cli"],
+        packages: &["redis-server", "redis-tools"],
+    },
+    Program {
+        variable: "STRONGROOM_TEST_RSYSLOG",
+        name: "rsyslogd",
+        // TLS by the library that ends connections as both standards ask for.
+        needs: &["/usr/lib/*/rsyslog/lmnsd_ossl.so"],
+        packages: &["rsyslog", "rsyslog-openssl"],
+    },
+    Program {
+        variable: "STRONGROOM_TEST_PEBBLE",
+        name: "pebble",
+        needs: &["/usr/bin/pebble-challtestsrv"],
+        packages: &["pebble"],
+    },
+    Program {
+        variable: "STRONGROOM_TEST_NGINX",
+        name: "nginx",
+        needs: &[
+            "/usr/lib/nginx/modules/ngx_http_modsecurity_module.so",
+            "/usr/share/modsecurity-crs/rules",
+        ],
+        packages: &["nginx", "libnginx-mod-http-modsecurity", "modsecurity-crs"],
+    },
+];
+
 /// Tells the tests where the browser is.
 pub(crate) const CHROMIUM_VARIABLE: &str = "STRONGROOM_TEST_CHROMIUM";
 /// What it is called, by who packs it.
@@ -79,6 +122,47 @@ impl Peer {
             outcome?;
         }
         Ok(folder)
+    }
+}
+
+impl Program {
+    /// Where it is; installs it where we may. Without it the stories that need it say that they did not run.
+    pub(crate) fn find_or_install(&self) -> Outcome<Option<PathBuf>> {
+        if let Some(path) = env::var_os(self.variable) {
+            return Ok(Some(PathBuf::from(path)));
+        }
+        if self.find().is_none() && run::on_path("apt-get").is_some() {
+            eprintln!(
+                "{} is not installed as a whole: installing the distribution's packages by apt-get (this once)",
+                self.name
+            );
+            apt_get(self.packages)
+                .map_err(|failure| failure.during(&format!("apt-get could not install {}", self.name)))?;
+        }
+        let found = self.find();
+        if found.is_none() {
+            eprintln!(
+                "xtask: there is no whole {}; stories that need it do not run",
+                self.name
+            );
+        }
+        Ok(found)
+    }
+
+    /// Where it is, if everything that it needs is there.
+    fn find(&self) -> Option<PathBuf> {
+        run::on_path(self.name).filter(|_| self.needs.iter().all(|path| is_there(path)))
+    }
+}
+
+fn is_there(path: &str) -> bool {
+    match path.split_once("/*/") {
+        None => Path::new(path).exists(),
+        Some((folder, rest)) => fs::read_dir(folder).is_ok_and(|entries| {
+            entries
+                .filter_map(Result::ok)
+                .any(|entry| entry.path().join(rest).exists())
+        }),
     }
 }
 
@@ -154,6 +238,14 @@ fn major_of(version: &str) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_folder_of_a_path_may_be_any() {
+        assert!(is_there("/proc/self/status"));
+        assert!(is_there("/proc/*/status"));
+        assert!(!is_there("/proc/*/no-such-file"));
+        assert!(!is_there("/no-such-folder/*/status"));
+    }
 
     #[test]
     fn the_major_version_is_read_from_its_line() {

@@ -4,17 +4,20 @@
 //! fails, except the one that is documented as optional.
 
 use std::env;
+use std::ffi::OsString;
 use std::time::{Duration, Instant};
 
 use crate::outcome::Outcome;
 use crate::postgres::{Cluster, URL_VARIABLE};
-use crate::{generate, peers, run, signature_clients, tidy};
+use crate::{generate, peers, run, signature_clients, stories, tidy};
 
 /// How a step came out when it did not fail.
 enum Done {
     Passed,
     /// Its program is not here; the sentence says which.
     NotRun(String),
+    /// It passed, but these stories only at the second try.
+    Unsteady(Vec<String>),
 }
 
 /// A step: its name, what it is, and how it is done.
@@ -119,6 +122,12 @@ pub(crate) fn test(args: &[String]) -> Outcome<()> {
         let word = match outcome {
             Ok(Done::Passed) => "passed".to_owned(),
             Ok(Done::NotRun(why)) => format!("not run: {why}"),
+            Ok(Done::Unsteady(stories)) => {
+                format!(
+                    "passed; at the second try only, wants mending: {}",
+                    stories.join(", ")
+                )
+            }
             Err(failure) => {
                 failed.push(step.name);
                 eprintln!("xtask: {} failed: {failure}", step.name);
@@ -205,9 +214,8 @@ fn gen_check(plan: &Plan) -> Outcome<Done> {
 }
 
 fn tests(plan: &Plan) -> Outcome<Done> {
-    let mut command = run::cargo();
     // Kept until the tests have ended; dropping it stops the server.
-    let _cluster = if env::var_os(URL_VARIABLE).is_some() {
+    let cluster = if env::var_os(URL_VARIABLE).is_some() {
         eprintln!("xtask: using the PostgreSQL that {URL_VARIABLE} names");
         None
     } else {
@@ -217,36 +225,62 @@ fn tests(plan: &Plan) -> Outcome<Done> {
             cluster.major(),
             cluster.folder().display()
         );
-        cluster.export_to(&mut command);
         Some(cluster)
     };
-    command.args(["test", "--no-fail-fast"]);
-    if plan.packages.is_empty() {
-        command.arg("--workspace");
-    }
-    for package in &plan.packages {
-        command.args(["--package", package]);
-    }
+    let peers = peers_of(plan)?;
+    let command = |args: &[&str]| {
+        let mut command = run::cargo();
+        if let Some(cluster) = &cluster {
+            cluster.export_to(&mut command);
+        }
+        // Here a missing engine is a failure: half of the tests would otherwise be silent.
+        command.env("STRONGROOM_REQUIRE_POSTGRES", "1");
+        command.envs(peers.iter().map(|(name, value)| (name, value)));
+        command.arg("test").args(args);
+        if plan.packages.is_empty() {
+            command.arg("--workspace");
+        }
+        for package in &plan.packages {
+            command.args(["--package", package]);
+        }
+        command
+    };
+    let mut all = command(&["--no-fail-fast"]);
     if !plan.filters.is_empty() {
-        command.arg("--").args(&plan.filters);
+        all.arg("--").args(&plan.filters);
     }
-    // The stories that talk to others' programs are in one package: whoever runs others needs neither Node.js nor
-    // Python.
+    let unsteady = stories::run(&mut all, || {
+        let mut again = command(&["--test", "it"]);
+        again.arg("--");
+        again
+    })?;
+    Ok(if unsteady.is_empty() {
+        Done::Passed
+    } else {
+        Done::Unsteady(unsteady)
+    })
+}
+
+/// Where others' programs are, by the variables that name them. The stories that talk to them are in one package:
+/// whoever runs others needs neither Node.js nor Python.
+fn peers_of(plan: &Plan) -> Outcome<Vec<(&'static str, OsString)>> {
+    let mut found = Vec::new();
     if plan.packages.is_empty() || plan.packages.iter().any(|package| package == "strongroom") {
         for peer in &peers::PEERS {
-            command.env(peer.variable, peer.find_or_install()?);
+            found.push((peer.variable, peer.find_or_install()?.into()));
         }
-        command.env(
-            signature_clients::FOLDER_VARIABLE,
-            signature_clients::find_or_install()?,
-        );
+        for program in &peers::PROGRAMS {
+            if let Some(path) = program.find_or_install()? {
+                found.push((program.variable, path.into()));
+            }
+        }
+        let clients = signature_clients::find_or_install()?;
+        found.push((signature_clients::FOLDER_VARIABLE, clients.into()));
         if let Some(browser) = peers::chromium()? {
-            command.env(peers::CHROMIUM_VARIABLE, browser);
+            found.push((peers::CHROMIUM_VARIABLE, browser.into()));
         }
     }
-    // Here a missing engine is a failure: half of the tests would otherwise be silent.
-    command.env("STRONGROOM_REQUIRE_POSTGRES", "1");
-    run::succeed(&mut command).map(|()| Done::Passed)
+    Ok(found)
 }
 
 fn in_ci() -> bool {

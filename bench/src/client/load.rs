@@ -33,6 +33,21 @@ pub(crate) enum Arrivals {
     PerSecond(f64),
 }
 
+/// What one connection asks.
+pub(crate) trait Sender: Send + 'static {
+    /// Writes the next request into the buffer, over what is there.
+    fn next(&mut self, out: &mut Vec<u8>);
+
+    /// Sees what was answered with success, where the next request depends on it.
+    fn answered(&mut self, _body: &[u8]) {}
+}
+
+impl<F: FnMut(&mut Vec<u8>) + Send + 'static> Sender for F {
+    fn next(&mut self, out: &mut Vec<u8>) {
+        self(out);
+    }
+}
+
 /// What to do to a server.
 pub(crate) struct Load<'a> {
     pub(crate) target: &'a Target,
@@ -108,10 +123,7 @@ struct Tally {
 
 impl Load<'_> {
     /// Runs the load. `sender` makes, for each connection, what writes its next request into the buffer.
-    pub(crate) async fn run<S>(&self, mut sender: impl FnMut(usize) -> S) -> Outcome<Loaded>
-    where
-        S: FnMut(&mut Vec<u8>) + Send + 'static,
-    {
+    pub(crate) async fn run<S: Sender>(&self, mut sender: impl FnMut(usize) -> S) -> Outcome<Loaded> {
         let shared = Arc::new(Shared {
             counting: AtomicBool::new(false),
             over: AtomicBool::new(false),
@@ -218,10 +230,10 @@ struct Worker {
 }
 
 impl Worker {
-    async fn run(mut self, mut sender: impl FnMut(&mut Vec<u8>)) {
+    async fn run(mut self, mut sender: impl Sender) {
         let mut request = Vec::with_capacity(4 * 1024);
         while let Some(begun) = self.turn().await {
-            sender(&mut request);
+            sender.next(&mut request);
             if self.connection.is_none() {
                 self.connection = self.target.connect().await.ok();
             }
@@ -239,6 +251,7 @@ impl Worker {
             };
             if (200..300).contains(&reply.status) {
                 tally.acknowledged_ever += 1;
+                sender.answered(connection.body(&reply));
             }
             if !counting {
                 continue;

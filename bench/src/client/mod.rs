@@ -5,5 +5,5 @@ mod load;
 mod request;
 
 pub(crate) use connection::{Connection, Target};
-pub(crate) use load::{Arrivals, Load, Loaded};
+pub(crate) use load::{Arrivals, Load, Loaded, Sender};
 pub(crate) use request::Request;

@@ -1,15 +1,16 @@
 //! A bank's books in this process, without the server around them: store, lane, customers' accounts with money.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, LazyLock},
     time::{Duration, Instant},
 };
 
-use strongroom_app::{Clock, SystemClock, record::RecordSigner};
+use strongroom_app::{Clock, SystemClock, audit::record::RecordSigner};
 use strongroom_crypto::{Idempotency as Keyed, Keyring, random};
 use strongroom_domain::{
     account::{CustomerKind, SystemAccount},
     action::Action,
+    fraud::{FraudMode, FraudRules},
     iban::Iban,
     id::{AccountId, Id, UserId},
     ledger::{
@@ -56,6 +57,16 @@ impl LaneClock for Utc {
 
     fn limits(&self) -> Arc<LimitRules> {
         Arc::default()
+    }
+
+    fn hour(&self, at: Timestamp) -> u8 {
+        u8::try_from(at.seconds() / 3_600 % 24).unwrap_or_default()
+    }
+
+    fn fraud(&self) -> Arc<FraudRules> {
+        static WATCHING: LazyLock<Arc<FraudRules>> =
+            LazyLock::new(|| Arc::new(FraudRules::built_in(FraudMode::Shadow)));
+        WATCHING.clone()
     }
 }
 
@@ -127,10 +138,10 @@ impl Books {
     /// A bank with `accounts` customers' accounts, each with money on it.
     pub(crate) async fn open(place: Place, accounts: usize) -> Outcome<Self> {
         let store = Store::open(&place.migrated().await?).await?;
-        let ring = Keyring::generate(SystemClock.now().micros());
+        let ring = Arc::new(Keyring::generate(SystemClock.now().micros()));
         let mut books = Self {
             lane: store.lane(Arc::new(Utc)),
-            signer: RecordSigner::new(ring.audit_mac()),
+            signer: RecordSigner::new((&ring).into()),
             keyed: ring.idempotency(),
             owner: id(),
             accounts: Vec::with_capacity(accounts),
@@ -189,6 +200,7 @@ impl Books {
                 currency: Currency::EUR,
                 overdraft: 0,
                 number,
+                held_to_floor: None,
                 sealed_name: vec![4; 60],
             }),
         )
@@ -235,6 +247,7 @@ impl Books {
                 scope: Owned::ByAnyone,
                 policy: 1,
                 epoch: 1,
+                network: None,
             },
             request: id(),
             idempotency,

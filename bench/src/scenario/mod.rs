@@ -1,14 +1,18 @@
 //! The server from outside, over HTTPS, with everything on: authentication, authorization, idempotency, audit.
 
+mod logins;
 mod lone;
 mod open;
 mod reads;
+mod sessions;
 mod start;
 mod transfers;
 
+pub(crate) use logins::run as logins;
 pub(crate) use lone::run as lone;
 pub(crate) use open::run as open;
 pub(crate) use reads::run as reads;
+pub(crate) use sessions::run as sessions;
 pub(crate) use start::run as start;
 pub(crate) use transfers::run as transfers;
 

@@ -82,8 +82,9 @@ pub struct Account {
     pub kind: String,
     /// Its currency.
     pub currency: String,
-    /// The owner's name for it.
-    pub name: String,
+    /// The owner's name for it; only who serves the owner sees it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// `active`, `frozen` or `closed`.
     pub state: String,
     /// How much is on it.

@@ -49,6 +49,10 @@ pub struct CreateApiKey {
     pub public_key: Option<String>,
     /// `rfc9421` (default), `plain`.
     pub signature_schemes: Option<Vec<String>>,
+    /// The certificate of the client that uses it: the SHA-256 of its DER form, 32 bytes in base64url (`x5t#S256` of
+    /// RFC 8705). Without that certificate in the connection's handshake (mutual TLS) the key is refused; any will do
+    /// when absent.
+    pub certificate_thumbprint: Option<String>,
 }
 
 /// Body of `POST /api-keys/{id}/rotate`.
@@ -60,6 +64,8 @@ pub struct RotateApiKey {
     pub overlap_secs: Option<i64>,
     /// Another public key, 32 bytes in base64url; the old one's when absent.
     pub public_key: Option<String>,
+    /// Another certificate, by its thumbprint; the old one's when absent.
+    pub certificate_thumbprint: Option<String>,
 }
 
 /// A key that was made. Its secrets are shown this once.
@@ -80,7 +86,7 @@ pub struct ApiKeyMade {
 #[schema(example = json!({"id": "key_01jd3vw4ezfkx8y0q4sfcmj2t9", "name": "Bookkeeping", "scopes": ["accounts:read"],
     "created_at": "2026-11-20T11:00:00.000000Z", "expires_at": null, "last_used_at": null, "allowed_ips": null,
     "caveats": {"max_amount": null, "allowed_beneficiaries": null, "budget": null}, "public_key": null,
-    "signature_schemes": ["rfc9421"], "replaced_by": null}))]
+    "signature_schemes": ["rfc9421"], "certificate_thumbprint": null, "replaced_by": null}))]
 pub struct ApiKey {
     /// The id.
     pub id: String,
@@ -102,6 +108,8 @@ pub struct ApiKey {
     pub public_key: Option<String>,
     /// How they may be signed.
     pub signature_schemes: Vec<String>,
+    /// The certificate that it is bound to, by its thumbprint.
+    pub certificate_thumbprint: Option<String>,
     /// The key that takes its place.
     pub replaced_by: Option<String>,
 }

@@ -29,7 +29,7 @@ pub struct ApprovalRequested {
 /// A request that somebody else decides.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(example = json!({"id": "appr_01kaggvh4tfs8rm9wpsh5d0a3e", "action": "user.create", "state": "open",
-    "maker_id": "user_01kaggvh4tfs8rm9wpsh5d0a3e",
+    "maker_id": "user_01kaggvh4tfs8rm9wpsh5d0a3e", "rule": {"makers": ["admin"], "checkers": ["admin"], "over": null},
     "request": {"email": "tom@bank.example", "full_name": "Tom Teller", "role": "teller"},
     "digest": "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
     "created_at": "2026-11-20T09:15:00Z", "expires_at": "2026-11-27T09:15:00Z",
@@ -43,6 +43,8 @@ pub struct Approval {
     pub state: String,
     /// Who asks; `null` for whoever holds the data directory.
     pub maker_id: Option<String>,
+    /// Who asks and who decides, as it was when it was asked for.
+    pub rule: ApprovalRule,
     /// What exactly; `null` once it is decided.
     #[schema(value_type = Option<Object>)]
     pub request: Option<serde_json::Value>,
@@ -58,6 +60,18 @@ pub struct Approval {
     pub decided_at: Option<String>,
     /// Why.
     pub reason: Option<String>,
+}
+
+/// The rule that a request was asked under. What is set differently since changes nothing about it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({"makers": ["teller"], "checkers": ["teller", "admin"], "over": 1_000_000}))]
+pub struct ApprovalRule {
+    /// The roles that ask.
+    pub makers: Vec<String>,
+    /// The roles that decide.
+    pub checkers: Vec<String>,
+    /// Above how many whole units of the currency it takes two, where that is what makes it.
+    pub over: Option<i64>,
 }
 
 /// Body of a decision.
@@ -79,7 +93,7 @@ pub struct Approved {
     pub approval: Approval,
     /// For an operator who is new or lost a factor: what has to be handed over. Shown once, good for 24 hours.
     pub operator: Option<PrintedSecrets>,
-    /// For a reversal: the contra movement.
+    /// For a reversal: the contra movement; for cash: the movement.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transfer_id: Option<String>,
 }

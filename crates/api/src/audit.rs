@@ -1,6 +1,8 @@
 //! The books and the audit log as operators see them.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
+use strongroom_domain::audit::Hash;
 use utoipa::ToSchema;
 
 /// One line of the trial balance.
@@ -109,6 +111,8 @@ pub struct LogCheckpoint {
     pub size: u64,
     /// The log's public keys, active first: keep them where the bank's operators cannot write.
     pub keys: Vec<String>,
+    /// The newest head that each witness cosigned, as it was cosigned.
+    pub cosigned: Vec<String>,
 }
 
 /// An audit record.
@@ -160,4 +164,49 @@ pub struct RecordProof {
     pub proof: Vec<String>,
     /// The signed head that the proof leads to.
     pub checkpoint: String,
+}
+
+/// Proof that the log of one size continues that of another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ConsistencyProof {
+    /// Leaves of the earlier log.
+    pub from_size: u64,
+    /// Base64: its root.
+    pub from_root: String,
+    /// Leaves of the later log.
+    pub to_size: u64,
+    /// Base64: its root.
+    pub to_root: String,
+    /// Base64: the hashes of RFC 9162, section 2.1.4.
+    #[schema(max_items = 128)]
+    pub proof: Vec<String>,
+    /// The newest signed head, which continues both.
+    pub checkpoint: String,
+}
+
+/// What a witness shows: the head that it saw last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WitnessedHead {
+    /// The signed note of that head with the witness's cosignature of this moment (C2SP tlog-cosignature); of the empty
+    /// log, where it has seen none.
+    pub cosigned: String,
+}
+
+/// What a witness is told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NextHead {
+    /// The newest signed head.
+    pub checkpoint: String,
+    /// Base64: proof that the larger of both heads continues the smaller (RFC 9162, section 2.1.4).
+    #[schema(max_items = 128)]
+    pub consistency: Vec<String>,
+}
+
+impl NextHead {
+    /// The hashes of the proof; `None` where one cannot be read.
+    pub fn proof(&self) -> Option<Vec<Hash>> {
+        let hash = |text: &String| STANDARD.decode(text).ok()?.try_into().ok();
+        self.consistency.iter().map(hash).collect()
+    }
 }

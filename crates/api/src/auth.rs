@@ -84,6 +84,21 @@ pub struct Login {
     pub email: String,
     /// The password.
     pub password: SecretText,
+    /// After `puzzle_required`: the puzzle and its answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub puzzle: Option<SolvedPuzzle>,
+}
+
+/// A puzzle that was solved.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"challenge": "ARIABk…", "answer": "183044"}))]
+pub struct SolvedPuzzle {
+    /// The `challenge` of `puzzle_required`.
+    pub challenge: String,
+    /// 1 to 20 characters, so that SHA-256 of `challenge:answer` begins with as many zero bits as the second byte of
+    /// the decoded challenge says.
+    pub answer: String,
 }
 
 /// What a complete login gets.
@@ -247,6 +262,7 @@ mod tests {
         let body = Login {
             email: "alice@example.org".to_owned(),
             password: "canary-4711".into(),
+            puzzle: None,
         };
         assert!(!format!("{body:?}").contains("canary"));
     }

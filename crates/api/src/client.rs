@@ -3,7 +3,7 @@
 //! Retries are the caller's affair, because only the caller knows the intent: send the same request with the same
 //! idempotency key again, and it happens once.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use reqwest::{Certificate, Method, RequestBuilder, Url};
 use serde::{Serialize, de::DeserializeOwned};
@@ -11,6 +11,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{
     Problem,
     accounts::{Account, HistoryLine, OpenAccountFor},
+    audit::{NextHead, WitnessedHead},
     money::Page,
     transfers::{CashMovement, MoveCash},
 };
@@ -30,6 +31,9 @@ pub enum ClientError {
     /// The address of the server, or a body, cannot be written.
     #[error("the request cannot be written")]
     Body,
+    /// An answer that is too large, or no answer of this program.
+    #[error("the answer cannot be read")]
+    Unreadable,
     /// The local authority's certificate cannot be read.
     #[error("the certificate of the local authority cannot be read")]
     Authority,
@@ -43,7 +47,7 @@ impl ClientError {
                 matches!(problem.status, 429 | 503) || problem.code == "idempotency_in_progress"
             }
             Self::NoAnswer(_) => true,
-            Self::Authority | Self::Body => false,
+            Self::Authority | Self::Body | Self::Unreadable => false,
         }
     }
 }
@@ -190,6 +194,68 @@ impl Client {
         self.http
             .request(method, format!("{}{path}", self.url))
             .header("X-API-Key", &self.key)
+    }
+}
+
+/// Largest answer about the log that is read, in bytes.
+const HEAD_BYTES_MAX: usize = 512 * 1024;
+/// Until a server that is asked about its log has answered.
+const HEAD_TIME_MAX: Duration = Duration::from_secs(20);
+
+/// A client that follows a server's log. What it shows is its credential.
+#[derive(Debug, Clone)]
+pub struct LogClient {
+    http: reqwest::Client,
+    url: String,
+}
+
+impl LogClient {
+    /// For a server at `url`, which shows a certificate of this authority (PEM), or of one that the system knows.
+    ///
+    /// # Errors
+    /// [`ClientError::Authority`] when the PEM cannot be read, [`ClientError::Body`] for what is no `https` address.
+    pub fn new(url: &str, authority: Option<&[u8]>) -> Result<Self, ClientError> {
+        if Url::parse(url).map_err(|_| ClientError::Body)?.scheme() != "https" {
+            return Err(ClientError::Body);
+        }
+        let http = reqwest::Client::builder()
+            .https_only(true)
+            .redirect(reqwest::redirect::Policy::none())
+            .timeout(HEAD_TIME_MAX);
+        let http = match authority {
+            Some(pem) => {
+                let authority = Certificate::from_pem(pem).map_err(|_| ClientError::Authority)?;
+                http.tls_certs_only([authority])
+            }
+            None => http,
+        };
+        Ok(Self {
+            http: http.build()?,
+            url: url.trim_end_matches('/').to_owned(),
+        })
+    }
+
+    /// `POST /log/cosignatures`.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn next_head(&self, body: &WitnessedHead) -> Result<NextHead, ClientError> {
+        let url = format!("{}{PREFIX}/log/cosignatures", self.url);
+        let mut response = self.http.post(url).json(body).send().await?;
+        let mut bytes = Vec::new();
+        while let Some(chunk) = response.chunk().await? {
+            if bytes.len() + chunk.len() > HEAD_BYTES_MAX {
+                return Err(ClientError::Unreadable);
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        let unreadable = |_| ClientError::Unreadable;
+        if response.status().is_success() {
+            return serde_json::from_slice(&bytes).map_err(unreadable);
+        }
+        Err(ClientError::Refused(
+            serde_json::from_slice(&bytes).map_err(unreadable)?,
+        ))
     }
 }
 

@@ -10,6 +10,8 @@ pub enum Kind {
     Unauthenticated,
     /// Logged in, but this needs a fresh factor.
     StepUp,
+    /// A puzzle has to be solved first.
+    Puzzle,
     /// Logged in and not allowed.
     Forbidden,
     /// Not there, or not yours: the two look the same.
@@ -104,6 +106,10 @@ codes! {
     STEP_UP_REQUIRED = "step_up_required", StepUp, "A fresh factor is needed",
         "Prove a factor for `challenge` at `/api/v1/auth/step-up`, then repeat the same request.";
 
+    PUZZLE_REQUIRED = "puzzle_required", Puzzle, "A puzzle has to be solved first",
+        "Solve `challenge` (see docs/integrators/puzzle.md) and repeat the login with `puzzle`, or log in with a passkey or \
+         on a device that is known.";
+
     FORBIDDEN = "forbidden", Forbidden, "Not allowed",
         "Ask an administrator for the right.";
     ATTACK_SUSPECTED = "attack_suspected", Forbidden, "It looks like an attack",
@@ -112,6 +118,8 @@ codes! {
         "Use an older factor, or wait until this one is a day old.";
     CHECKER_TOO_NEW = "checker_too_new", Forbidden, "Power given lately decides nothing yet",
         "Let somebody else decide, or wait until a day has passed.";
+    REASON_REQUIRED = "reason_required", Forbidden, "A reason is needed",
+        "Send `X-Access-Reason` with why this has to be read, 1 to 200 characters; it is kept.";
     MAKER_IS_CHECKER = "maker_is_checker", Forbidden, "Maker and checker must be two people",
         "Let somebody else decide.";
 
@@ -123,11 +131,19 @@ codes! {
         "Check the id; a hold of others looks the same.";
     PAYMENT_NOT_FOUND = "payment_not_found", NotFound, "There is no such payment",
         "Check the id; a payment of others looks the same.";
+    BENEFICIARY_NOT_FOUND = "beneficiary_not_found", NotFound, "There is no such beneficiary",
+        "Check the id; a beneficiary of others looks the same.";
+    SUSPENSE_ITEM_NOT_FOUND = "suspense_item_not_found", NotFound, "Nothing lies in suspense here",
+        "Check the id; `GET /api/v1/admin/suspense` lists what does.";
+    REVIEW_NOT_FOUND = "review_not_found", NotFound, "Nothing waits for a look here",
+        "Check the id; a transfer of others, and one that did not wait, look the same.";
     METHOD_NOT_ALLOWED = "method_not_allowed", MethodNotAllowed, "This method is not known here",
         "Use one of the methods in `Allow`.";
 
     ACCOUNT_NOT_EMPTY = "account_not_empty", Conflict, "The account is not at zero",
         "Move the money away, wait for holds, then close it.";
+    REVIEW_CLOSED = "review_closed", Conflict, "It is decided, or its time is over",
+        "Read the transfer: its state tells what became of it.";
     EMAIL_TAKEN = "email_taken", Conflict, "Somebody has this address",
         "Use another address.";
     NO_SECOND_FACTOR = "no_second_factor", Conflict, "There is no second factor",
@@ -158,12 +174,34 @@ codes! {
         "Read the transfer.";
     ACCOUNTS_OPEN = "accounts_open", Conflict, "There are accounts that are not closed",
         "Move the money away and close each account first.";
+    PAYMENTS_WAITING = "payments_waiting", Conflict, "There are payments on their way",
+        "Cancel them, or wait until they are settled or back.";
     PAYMENT_CLOSED = "payment_closed", Conflict, "Nothing of the payment is left to give back",
         "Read the payment.";
+    PAYMENT_LEFT = "payment_left", Conflict, "The payment has left the bank, or is over",
+        "Read the payment.";
+    ENTRY_KNOWN = "entry_known", Conflict, "The entry of a statement was read before",
+        "Nothing; every entry counts once.";
+    SUSPENSE_ITEM_CLOSED = "suspense_item_closed", Conflict, "It was taken from suspense before",
+        "Read the item.";
+    NOTHING_TO_RELEASE = "nothing_to_release", Conflict, "No payment waits to leave",
+        "Ask again when there is one.";
+    RAIL_NOT_CONFIGURED = "rail_not_configured", Conflict, "The bank has no account at another bank",
+        "Set `rail.account` and the folders.";
+    BENEFICIARY_EXISTS = "beneficiary_exists", Conflict, "There is a beneficiary with this number",
+        "Use the one that is on the list.";
+    TOO_MANY_BENEFICIARIES = "too_many_beneficiaries", Conflict, "There are as many beneficiaries as there can be",
+        "Take one off the list first: it holds 200.";
+    TOO_MANY_LIMITS = "too_many_limits", Conflict, "As many accounts have limits of their own as may",
+        "Take the limits of another account away first: 32 of a currency have some.";
     MERCHANT_EXISTS = "merchant_exists", Conflict, "There is a merchant with this account",
         "Use another account of the customer's.";
     USER_STATE = "user_state", Conflict, "The login is in another state",
         "Read the user; only some changes fit each state.";
+    APPROVAL_STALE = "approval_stale", Conflict, "What the request is about changed meanwhile",
+        "Reject it and let it be asked for anew.";
+    SECOND_PERSON_NEEDED = "second_person_needed", Conflict, "It takes a second person",
+        "Send the same request again: it is filed for somebody else's decision.";
     APPROVAL_CLOSED = "approval_closed", Conflict, "The approval is decided or expired",
         "Read the approval.";
     LAST_ADMINISTRATOR = "last_administrator", Conflict, "Nobody else administrates for good",
@@ -174,6 +212,14 @@ codes! {
         "Choose another name, or write a further text of that policy.";
     POLICY_ACTIVE = "policy_active", Conflict, "The policy is in force",
         "Put it out of force before it is deleted.";
+    KEY_NOT_ROTATABLE = "key_not_rotatable", Conflict, "Keys of this purpose are not rotated here",
+        "Read why in the detail; docs/security/cryptography.md says what to do instead.";
+    FRAUD_RULES_MOVED = "fraud_rules_moved", Conflict, "Other rules about fraud came in force meanwhile",
+        "Read them and draft the change anew.";
+    FRAUD_RULES_UNCHANGED = "fraud_rules_unchanged", Conflict, "The rules about fraud are so already",
+        "Read the rules in force.";
+    FRAUD_RULES_UNREADABLE = "fraud_rules_unreadable", Conflict, "The rules about fraud cannot be read",
+        "Bring an earlier set back, or the program's own (revision 0).";
     POLICY_NOT_ACTIVE = "policy_not_active", Conflict, "The policy is not in force",
         "Read the policy.";
 
@@ -198,6 +244,8 @@ codes! {
         "Delete what is not needed any more.";
     INSUFFICIENT_FUNDS = "insufficient_funds", Rejected, "The available balance does not suffice",
         "Tell the customer.";
+    TRANSFER_DECLINED = "transfer_declined", Rejected, "The bank does not do this",
+        "Do not try again; whoever meant it talks to the bank. Nothing says more.";
     EXCEEDS_HOLD = "exceeds_hold", Rejected, "The hold reserves less",
         "Capture at most what remains of the hold.";
     EXCEEDS_PAYMENT = "exceeds_payment", Rejected, "Less is left of the payment",
@@ -210,6 +258,8 @@ codes! {
         "Capture or void some first: an account has at most 1,000.";
     LIMIT_EXCEEDED = "limit_exceeded", Rejected, "A limit would be exceeded",
         "Tell the customer; `GET /api/v1/limits` shows the limits.";
+    BANK_LIMIT_EXCEEDED = "bank_limit_exceeded", Rejected, "The bank moves no more of this currency today",
+        "Send it again tomorrow, with a new key.";
     ACCOUNT_FROZEN = "account_frozen", Rejected, "The account is frozen",
         "Tell the customer.";
     ACCOUNT_CLOSED = "account_closed", Rejected, "The account is closed",
@@ -220,6 +270,8 @@ codes! {
         "Use accounts and an amount of one currency.";
     BALANCE_OVERFLOW = "balance_overflow", Rejected, "The account cannot hold that much",
         "Use another account.";
+    BENEFICIARY_TOO_NEW = "beneficiary_too_new", Rejected, "The beneficiary is too new",
+        "Wait; the beneficiary's `new_until` says how long little is paid.";
     PAYEE_UNAVAILABLE = "payee_unavailable", Rejected, "The payee cannot be paid",
         "Check the account with the payee; nothing says more about it.";
     PAYEE_NOT_ALLOWED = "payee_not_allowed", Rejected, "The key may not pay this account",
@@ -229,9 +281,14 @@ codes! {
     IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused", Rejected, "The key was used for something else",
         "Take a new key for a new intent; `errors` names the fields that differ.";
 
+    ALREADY_IN_FORCE = "already_in_force", Conflict, "It is in force already",
+        "List `/api/v1/admin/incident-actions`.";
+
     RATE_LIMITED = "rate_limited", Throttled, "Too many requests",
         "Wait as long as `Retry-After` says.";
 
+    READ_ONLY = "read_only", Unavailable, "The bank moves no money for the moment",
+        "Repeat later, with the same idempotency key; reading goes on.";
     OVERLOADED = "overloaded", Unavailable, "Too much at once",
         "Repeat after `Retry-After`, with the same idempotency key.";
     TIMED_OUT = "timed_out", Unavailable, "It took too long",

@@ -12,7 +12,7 @@ use crate::policies::Applicable;
     "request_id": "req_01kaggvh4tfs8rm9wpsh5d0a3e", "principal_kind": "user",
     "principal": "user_01kaggvh4tfs8rm9wpsh5d0a3e", "action": "account.freeze", "decision": "deny",
     "policy_version": 2}))]
-pub struct Decision {
+pub struct RecordedDecision {
     /// The id.
     pub id: String,
     /// When the request arrived.
@@ -23,10 +23,16 @@ pub struct Decision {
     pub principal_kind: String,
     /// Who.
     pub principal: Option<String>,
+    /// Whose things it was about, where these were somebody else's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<String>,
     /// What was asked for.
     pub action: String,
     /// `allow` or `deny`.
     pub decision: String,
+    /// Why an operator read it, in the operator's words; erased with the operator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// Number of the set that decided.
     pub policy_version: i64,
 }
@@ -35,7 +41,7 @@ pub struct Decision {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DecidedAgain {
     /// As it was recorded.
-    pub recorded: Decision,
+    pub recorded: RecordedDecision,
     /// What the same policies decide about the same facts: `allow` or `deny`.
     pub decision: String,
     /// Whether that is the same.

@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 use crate::{
     accounts::{Account, HistoryLine},
     api_keys::ApiKey,
+    beneficiaries::Beneficiary,
     external::ExternalLogin,
     me::{Session, User},
     passkeys::Passkey,
@@ -26,6 +27,8 @@ pub struct Export {
     pub external_logins: Vec<ExternalLogin>,
     /// Keys of own programs, newest first.
     pub api_keys: Vec<ApiKey>,
+    /// Whom the person pays, newest first.
+    pub beneficiaries: Vec<Beneficiary>,
     /// Accounts, closed ones as well, newest first.
     pub accounts: Vec<ExportedAccount>,
 }

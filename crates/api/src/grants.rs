@@ -26,7 +26,7 @@ pub struct Roles {
 /// A role given to a user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(example = json!({"id": "grant_01kaggvh4tfs8rm9wpsh5d0a3e", "role": "teller",
-    "granted_at": "2026-11-20T09:15:00Z", "expires_at": null, "granted_by": null}))]
+    "granted_at": "2026-11-20T09:15:00Z", "expires_at": null, "department": null, "granted_by": null}))]
 pub struct Grant {
     /// The id.
     pub id: String,
@@ -36,6 +36,8 @@ pub struct Grant {
     pub granted_at: String,
     /// The end; `null` for good.
     pub expires_at: Option<String>,
+    /// The only department that it counts in; `null`: everywhere.
+    pub department: Option<String>,
     /// Who asked for it, where somebody did.
     pub granted_by: Option<String>,
 }
@@ -56,4 +58,6 @@ pub struct NewGrant {
     pub role: String,
     /// The end; for good when absent.
     pub expires_at: Option<String>,
+    /// The only department that it is to count in, for `support` and `teller`; everywhere when absent.
+    pub department: Option<String>,
 }

@@ -34,7 +34,7 @@ pub struct Merchant {
     pub created_at: String,
 }
 
-/// Body of `POST /payments`.
+/// Body of `POST /payments`: to a merchant or to a beneficiary.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"from_account_id": "acct_01jd3vw4ezfkx8y0q4sfcmj2t9",
@@ -43,8 +43,12 @@ pub struct Merchant {
 pub struct CreatePayment {
     /// The account debited: one of yours.
     pub from_account_id: String,
-    /// Who is paid.
-    pub merchant_id: String,
+    /// The merchant who is paid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merchant_id: Option<String>,
+    /// The beneficiary who is paid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beneficiary_id: Option<String>,
     /// How much: 1 to 10¹⁵ minor units, in the currency of both accounts.
     pub amount: Money,
     /// What it is for, at most 500 characters.
@@ -72,20 +76,33 @@ pub struct RefundPayment {
 pub struct Payment {
     /// Its id.
     pub id: String,
-    /// `paid`, `partially_refunded`, `refunded` or `reversed`.
+    /// To a merchant `paid`, `partially_refunded`, `refunded` or `reversed`; to a beneficiary `pending`, `settled`,
+    /// `returned` or `cancelled`.
     pub state: String,
     /// The account debited.
     pub from_account_id: String,
-    /// Who was paid.
-    pub merchant_id: String,
+    /// The merchant who was paid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merchant_id: Option<String>,
+    /// The beneficiary who was paid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beneficiary_id: Option<String>,
+    /// The beneficiary's name, for the payer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beneficiary_name: Option<String>,
     /// The movement in the books: history, receipt and reversal know it by this id.
     pub transfer_id: String,
     /// How much was paid.
     pub amount: Money,
     /// Given back by the merchant so far.
-    pub refunded: Money,
-    /// What may still be given back.
-    pub remaining: Money,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refunded: Option<Money>,
+    /// What a merchant may still give back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remaining: Option<Money>,
+    /// The movement by which it came back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub returned_by: Option<String>,
     /// What it is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,

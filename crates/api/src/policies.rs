@@ -34,6 +34,9 @@ pub struct Thing {
 pub struct Circumstances {
     /// Factors proved: 0, 1 or 2.
     pub assurance: i64,
+    /// Whether it was said why this has to be.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub reason: bool,
     /// `api`, `web`, `cli` or `job`; `api` when absent.
     pub origin: Option<String>,
     /// When; now when absent.

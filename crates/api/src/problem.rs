@@ -36,7 +36,7 @@ pub struct Problem {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
     /// With `step_up_required`: what a second factor has to approve. Valid for five minutes, for exactly
-    /// this request, once.
+    /// this request, once. With `puzzle_required`: the puzzle; for five minutes, for this address, once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub challenge: Option<String>,
     /// With `duplicate_suspected`: repeat the request with this text in `X-Confirm-Duplicate`.

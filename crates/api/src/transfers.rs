@@ -34,7 +34,8 @@ pub struct CreateTransfer {
 pub struct Transfer {
     /// Its id; `GET /receipts/{id}` proves it.
     pub id: String,
-    /// `posted`: it is in the books.
+    /// `posted`: it is in the books. `pending_review`: its money is reserved until the bank has looked at it; then it
+    /// is `posted`, `rejected`, `expired`, or `cancelled` by you.
     pub state: String,
     /// The account debited.
     pub from_account_id: String,

@@ -5,6 +5,12 @@
 //! that nobody can log in as. A key never makes, replaces or lists keys. Replacing gives a new key beside the old one,
 //! which counts for a while longer; both are of one integration and share its budget and its idempotency keys.
 
+pub(crate) mod bounds;
+pub mod input;
+pub mod networks;
+pub mod signatures;
+pub(crate) mod wrong;
+
 use std::sync::Arc;
 
 use strongroom_crypto::{ApiKey, Place, SecretString};
@@ -21,17 +27,16 @@ use strongroom_store::{
     identity::{ApiKeyRow, KeySigning, NewApiKey},
 };
 
-pub use crate::api_key_input::{AddApiKey, Caveats, KeyOwner, RotateApiKey, SCOPES, Scheme};
+pub use crate::api_keys::input::{AddApiKey, Caveats, KeyOwner, RotateApiKey, SCOPES, Scheme};
 use crate::{
-    api_key_input::check_key,
-    authorize::{Permit, Resource, authorize},
+    api_keys::{input::check_key, networks::Networks},
+    audit::record::Entry,
+    authority::authorize::{Permit, Resource, authorize},
     bank::Bank,
     cx::Cx,
     error::{Error, Kind},
+    identity::step_up::require_recent_proof,
     mail::MailKind,
-    networks::Networks,
-    record::Entry,
-    step_up::require_recent_proof,
 };
 
 /// Most keys of a person that count at a time.
@@ -67,6 +72,8 @@ pub struct ApiKeyDetails {
     pub last_used_at: Option<Timestamp>,
     /// Where it may be used; everywhere when absent.
     pub networks: Option<Networks>,
+    /// The thumbprint of the certificate without which it is nothing.
+    pub certificate: Option<[u8; 32]>,
     /// Its caveats.
     pub bounds: KeyBounds,
     /// How its requests may be signed.
@@ -162,6 +169,7 @@ impl Bank {
                 .networks
                 .as_ref()
                 .map(|networks| networks.seal(data_key, &id)),
+            certificate: input.certificate,
             bounds: input.caveats.bounds(id),
             signing,
         };
@@ -200,11 +208,11 @@ impl Bank {
         schemes: &[Scheme],
     ) -> (Secrets, strongroom_crypto::ApiKeyHash, KeySigning) {
         let key = ApiKey::generate(self.identity.settings.key_environment, *id.as_bytes());
-        let hash = self.ring.api_key_hash(&key);
+        let hash = self.ring().api_key_hash(&key);
         let shared = public_key.is_none() || schemes.contains(&Scheme::Plain);
         let (signing, sealed_secret) = match shared {
             true => {
-                let (text, sealed) = self.ring.new_signing_secret(id.as_bytes());
+                let (text, sealed) = self.ring().new_signing_secret(id.as_bytes());
                 (Some(text), Some(sealed))
             }
             false => (None, None),
@@ -270,6 +278,7 @@ impl Bank {
                     last_used_at: self.identity.state.key_seen(row.id).max(row.last_used_at),
                     schemes: Scheme::split(&row.signing.schemes),
                     public_key: row.signing.public_key,
+                    certificate: row.certificate,
                     scopes: row.scopes,
                     created_at: row.created_at,
                     expires_at: row.expires_at,
@@ -284,7 +293,8 @@ impl Bank {
     ///
     /// # Errors
     /// `not_found`; `step_up_required` without a fresh factor; `api_key_replaced` when another took its place before;
-    /// `too_many_api_keys`.
+    /// `too_many_api_keys`; for a key that moves more at once than its owner may without a factor also
+    /// `no_second_factor` and `factor_too_new`.
     pub async fn rotate_api_key(
         self: &Arc<Self>,
         cx: &Cx,
@@ -301,6 +311,10 @@ impl Bank {
                 row.owner == me && !row.revoked && row.expires_at.is_none_or(|end| cx.now() < end)
             };
             let old = found.filter(counts).ok_or_else(Error::not_found)?;
+            // Its largest amount was allowed with a factor, which may be another by now.
+            if let Some((amount, currency)) = old.bounds.max_amount {
+                bank.require_money_factor(&cx, me, amount, currency).await?;
+            }
             bank.replace_key(&cx, &permit, &old, input).await
         })
         .await
@@ -338,6 +352,7 @@ impl Bank {
                 .expires_at
                 .map(|end| cx.now().plus_seconds(end.seconds_since(old.created_at))),
             sealed_networks: networks.map(|networks| networks.seal(&data_key, &id)),
+            certificate: input.certificate.or(old.certificate),
             bounds: old.bounds.clone(),
             signing,
         };

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use strongroom_domain::{id::RequestId, principal::Origin};
 
-use crate::{possession::ProofParts, signatures::RequestParts};
+use crate::{api_keys::signatures::RequestParts, identity::possession::ProofParts};
 
 /// What a caller shows.
 #[derive(Clone, Copy)]
@@ -30,4 +30,7 @@ pub struct Arrival {
     pub origin: Origin,
     /// The network address that it came from; a key that is bound to networks is refused without one.
     pub address: Option<IpAddr>,
+    /// The thumbprint of the certificate that the client proved to have in this connection's handshake, where the
+    /// listener asks for one ([`crate::certificate_thumbprint`]); a key that is bound to one is refused without it.
+    pub certificate: Option<[u8; 32]>,
 }

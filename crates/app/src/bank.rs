@@ -4,8 +4,9 @@ use std::{path::PathBuf, sync::Arc};
 
 use jiff::tz::TimeZone;
 use quick_cache::sync::Cache;
-use strongroom_crypto::{Idempotency, Keyring};
+use strongroom_crypto::{Idempotency, Keyring, WitnessKey};
 use strongroom_domain::{
+    fraud::{FraudMode, FraudRules},
     iban::Iban,
     id::{AccountId, UserId},
     ledger::{Answer, Command, Order},
@@ -14,18 +15,25 @@ use strongroom_domain::{
 use strongroom_store::{BankRow, Store};
 
 use crate::{
-    audit_log::{Checkpoints, prove_continues},
+    audit::{
+        log::{Checkpoints, prove_continues},
+        record::RecordSigner,
+        sealer::LogKeeper,
+        witnesses::Witnesses,
+    },
+    authority::{decision_log::DecisionLog, policy::Book},
     clock::{BankClock, Clock},
     cx::Cx,
-    decision_log::DecisionLog,
     error::Error,
-    identity::{Identity, IdentitySettings},
-    ledger_check::LedgerCheck,
-    ledger_writer::{LedgerWriter, WriterSettings},
-    people::People,
-    policy::Book,
-    record::RecordSigner,
-    sealer::LogKeeper,
+    identity::{Identity, IdentitySettings, people::People},
+    keys::{LiveRing, rotation::RingKeeper},
+    money::{
+        fraud::FraudInForce,
+        ledger_check::LedgerCheck,
+        ledger_writer::{LedgerWriter, WriterSettings},
+        rails::RailSettings,
+    },
+    security::stream::Security,
 };
 
 /// What a bank is founded with and run by.
@@ -41,24 +49,42 @@ pub struct BankSettings {
     pub log_origin: String,
     /// Where checkpoints of the audit log are kept, outside the database.
     pub checkpoints: PathBuf,
+    /// Who follows the log from elsewhere and cosigns.
+    pub witnesses: Vec<WitnessKey>,
     /// Bounds of the ledger's writer.
     pub writer: WriterSettings,
     /// What customers may pay.
     pub limits: LimitRules,
+    /// What is done about what looks like fraud.
+    pub fraud: FraudSettings,
     /// How people log in.
     pub identity: IdentitySettings,
+}
+
+/// What is done about what looks like fraud.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct FraudSettings {
+    /// Whether verdicts count.
+    pub mode: FraudMode,
+    /// Above how many whole units of its currency a transfer under review is released by two people.
+    pub two_release_over: u64,
+    /// How long it is kept why a movement was stopped, in days.
+    pub reviews_kept_days: u32,
 }
 
 /// A running bank.
 #[derive(Debug)]
 pub struct Bank {
     pub(crate) store: Store,
-    pub(crate) ring: Arc<Keyring>,
+    pub(crate) keeper: RingKeeper,
     pub(crate) keyed: Idempotency,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) zone: TimeZone,
     pub(crate) row: BankRow,
     pub(crate) limits: Arc<LimitRules>,
+    pub(crate) fraud: FraudSettings,
+    /// The rules that the lane of this node decides by.
+    pub(crate) fraud_rules: FraudInForce,
     pub(crate) writer: LedgerWriter,
     pub(crate) people: People,
     pub(crate) recorder: RecordSigner,
@@ -72,7 +98,12 @@ pub struct Bank {
     /// What every decision about people and integrations is taken under.
     pub(crate) policies: Book,
     pub(crate) checkpoints: Arc<Checkpoints>,
+    pub(crate) witnesses: Arc<Witnesses>,
     pub(crate) check: LedgerCheck,
+    /// What is noticed of attacks.
+    pub(crate) security: Arc<Security>,
+    /// How payments leave the bank.
+    pub(crate) rail: tokio::sync::OnceCell<RailSettings>,
     _keeper: LogKeeper,
 }
 
@@ -95,10 +126,12 @@ impl Bank {
         let row = found_or_load(&store, settings, clock.as_ref()).await?;
         let zone = TimeZone::get(&row.time_zone).map_err(Error::internal)?;
         let limits = Arc::new(settings.limits.clone());
+        let fraud_rules = FraudInForce::new(FraudRules::built_in(settings.fraud.mode));
         let bank_clock = BankClock {
             clock: clock.clone(),
             zone: zone.clone(),
             limits: limits.clone(),
+            fraud: fraud_rules.clone(),
         };
         // Before anything is written: a log that was cut or rewritten is not continued.
         let checkpoints = Arc::new(Checkpoints::open(&settings.checkpoints, &ring, &row.log_origin)?);
@@ -107,30 +140,40 @@ impl Bank {
             let head = store.log_head().await?;
             prove_continues(&store, &latest, &head).await?;
         }
-        let recorder = RecordSigner::new(ring.audit_mac());
+        let live = LiveRing::from(ring.clone());
+        let recorder = RecordSigner::new(live.clone());
         let lane = store.lane(Arc::new(bank_clock));
         let writer = LedgerWriter::start(lane, Arc::new(recorder.clone()), settings.writer)
             .map_err(Error::internal)?;
-        Ok(Self {
-            _keeper: LogKeeper::start(&store, checkpoints.clone(), clock.clone()),
+        let security = Arc::<Security>::default();
+        let bank = Self {
+            _keeper: LogKeeper::start(&store, checkpoints.clone(), clock.clone(), security.clone()),
             checkpoints,
+            witnesses: Arc::new(Witnesses::open(&settings.checkpoints, &settings.witnesses)),
             check: LedgerCheck::default(),
-            people: People::new(store.clone(), ring.clone()),
+            rail: tokio::sync::OnceCell::new(),
+            people: People::new(store.clone(), live.clone()),
             owners: Cache::new(FACTS_CACHED_MAX),
             numbers: Cache::new(FACTS_CACHED_MAX),
-            decisions: Arc::default(),
+            decisions: Arc::new(DecisionLog::told_to(security.clone())),
+            security,
             policies: Book::new(zone.clone()).map_err(Error::internal)?,
             keyed: ring.idempotency(),
             identity: Identity::new(&ring, &settings.identity)?,
             store,
-            ring,
+            keeper: live.into(),
             clock,
             zone,
             row,
             limits,
+            fraud: settings.fraud,
+            fraud_rules,
             writer,
             recorder,
-        })
+        };
+        // Before the first request: who is refused here is refused by a node that was away when it was decided.
+        bank.read_blocked_networks().await?;
+        Ok(bank)
     }
 
     /// The store, for health checks and jobs.

@@ -4,10 +4,13 @@ use std::{fmt::Debug, sync::Arc};
 
 use jiff::tz::TimeZone;
 use strongroom_domain::{
+    fraud::FraudRules,
     limits::LimitRules,
     time::{Date, Timestamp},
 };
 use strongroom_store::ledger::LaneClock;
+
+use crate::money::fraud::FraudInForce;
 
 /// A source of time. Tests choose it.
 pub trait Clock: Send + Sync + Debug {
@@ -38,6 +41,8 @@ pub struct BankClock {
     pub zone: TimeZone,
     /// What the bank allows its customers to pay.
     pub limits: Arc<LimitRules>,
+    /// The rules about fraud that are in force.
+    pub fraud: FraudInForce,
 }
 
 impl LaneClock for BankClock {
@@ -51,5 +56,13 @@ impl LaneClock for BankClock {
 
     fn limits(&self) -> Arc<LimitRules> {
         self.limits.clone()
+    }
+
+    fn hour(&self, at: Timestamp) -> u8 {
+        at.hour_in(&self.zone)
+    }
+
+    fn fraud(&self) -> Arc<FraudRules> {
+        self.fraud.now()
     }
 }

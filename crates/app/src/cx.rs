@@ -1,16 +1,24 @@
 //! The context of a call: who, with which rights, in which request, when, and under which policies.
 
-use std::net::IpAddr;
+use std::{
+    net::IpAddr,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use strongroom_crypto::random;
 use strongroom_domain::{
+    department::Department,
     id::{Id, RequestId, UserId},
     ledger::KeyBounds,
     principal::{Assurance, Caller, Origin, Principal, Role},
+    text::check_line,
     time::Timestamp,
 };
 
-use crate::{error::Error, policy::InForce, signatures::OpenNonce};
+use crate::{api_keys::signatures::OpenNonce, authority::policy::InForce, error::Error};
+
+/// The longest reason for a read, in characters.
+pub const REASON_CHARS_MAX: usize = 200;
 
 /// What a principal holds: the input of every decision.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -19,12 +27,28 @@ pub struct Rights {
     pub roles: Vec<Role>,
     /// Scopes, for an integration's key: it may do what its owner may *and* its scopes name. `None` for people.
     pub scopes: Option<Vec<String>>,
+    /// Where the person works.
+    pub department: Option<Department>,
+    /// Those of the roles that count in one department only.
+    pub within: Vec<(Role, Department)>,
 }
 
 impl Rights {
     /// Whether a role is held.
     pub fn has(&self, role: Role) -> bool {
         self.roles.contains(&role)
+    }
+
+    /// The only department that a role counts in; `None` where it counts everywhere.
+    pub(crate) fn bound_to(&self, role: Role) -> Option<Department> {
+        let found = self.within.iter().find(|(of, _)| *of == role);
+        found.map(|(_, department)| *department)
+    }
+
+    /// The roles that count everywhere.
+    pub(crate) fn everywhere(&self) -> Vec<Role> {
+        let all = self.roles.iter().copied();
+        all.filter(|role| self.bound_to(*role).is_none()).collect()
     }
 }
 
@@ -35,6 +59,22 @@ pub struct Proofs {
     pub login_at: Option<Timestamp>,
     /// When a factor was proved again, for changes of settings.
     pub proved_at: Option<Timestamp>,
+}
+
+/// How far a call of an operator reached: whether anything was decided about what is not the operator's own. Clones
+/// share it.
+#[derive(Debug, Clone, Default)]
+pub struct Reach(std::sync::Arc<AtomicBool>);
+
+impl Reach {
+    /// Whether it did.
+    pub fn is_beyond_own(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn goes_beyond_own(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// The context of one call. Made where a principal is established, and nowhere else.
@@ -54,6 +94,8 @@ pub struct Cx {
     pub(crate) epoch: i64,
     /// How fresh the proofs are.
     pub(crate) proofs: Proofs,
+    /// What stands for the network that the request came from, where that is known.
+    pub(crate) network: Option<u32>,
     /// Where the request came from, where that is known.
     pub(crate) address: Option<IpAddr>,
     /// The policies that decide. `None` for the host and for jobs: an author's policies are about people and
@@ -63,6 +105,12 @@ pub struct Cx {
     pub(crate) bounds: Option<std::sync::Arc<KeyBounds>>,
     /// What makes the request good once, where it was signed or came with a proof.
     pub(crate) nonce: Option<std::sync::Arc<OpenNonce>>,
+    /// Why whoever works for the bank says that this has to be, where it was said.
+    pub(crate) reason: Option<std::sync::Arc<str>>,
+    /// Whose thing the call is about and where that person belongs, where whoever works for the bank makes it.
+    pub(crate) beside: Option<(UserId, Option<Department>)>,
+    /// How far the call reached, where whoever works for the bank makes it.
+    reach: Option<Reach>,
 }
 
 impl Cx {
@@ -86,10 +134,14 @@ impl Cx {
                 login_at: None,
                 proved_at: None,
             },
+            network: None,
             address: None,
             in_force: None,
             bounds: None,
             nonce: None,
+            reason: None,
+            beside: None,
+            reach: None,
         }
     }
 
@@ -103,14 +155,17 @@ impl Cx {
     /// The same call, decided under these policies.
     #[must_use]
     pub(crate) fn under(mut self, policies: std::sync::Arc<InForce>) -> Self {
+        let is_operator = self.rights.roles.iter().any(|role| role.is_operator());
+        self.reach = is_operator.then(Reach::default);
         self.in_force = Some(policies);
         self
     }
 
-    /// The same call from this address.
+    /// The same call from this address, in a network that the number stands for.
     #[must_use]
-    pub(crate) const fn at_address(mut self, address: Option<IpAddr>) -> Self {
+    pub(crate) const fn at_address(mut self, address: Option<IpAddr>, network: Option<u32>) -> Self {
         self.address = address;
+        self.network = network;
         self
     }
 
@@ -126,6 +181,26 @@ impl Cx {
     pub(crate) fn with_nonce(mut self, nonce: std::sync::Arc<OpenNonce>) -> Self {
         self.nonce = Some(nonce);
         self
+    }
+
+    /// The same call about something of this person's, who belongs there.
+    #[must_use]
+    pub(crate) const fn about(mut self, owner: UserId, department: Option<Department>) -> Self {
+        self.beside = Some((owner, department));
+        self
+    }
+
+    /// The same call for a reason: 1 to [`REASON_CHARS_MAX`] printable characters. Customers need none and have none.
+    ///
+    /// # Errors
+    /// `validation_failed` for what is no reason.
+    pub fn for_reason(mut self, reason: &str) -> Result<Self, Error> {
+        if self.reach.is_some() {
+            check_line(reason, REASON_CHARS_MAX, true)
+                .map_err(|error| Error::field("X-Access-Reason:", "invalid_value", error.to_string()))?;
+            self.reason = Some(reason.into());
+        }
+        Ok(self)
     }
 
     /// Whether the request was signed by the key that calls.
@@ -168,6 +243,11 @@ impl Cx {
             epoch,
             ..self.clone()
         }
+    }
+
+    /// How far the call reached, where whoever works for the bank makes it.
+    pub const fn reach(&self) -> Option<&Reach> {
+        self.reach.as_ref()
     }
 
     /// When the request arrived.

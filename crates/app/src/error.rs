@@ -18,6 +18,8 @@ pub enum Kind {
     Unauthenticated,
     /// A fresh factor is needed.
     StepUp,
+    /// A puzzle has to be solved first.
+    Puzzle,
     /// Logged in, and not allowed.
     Forbidden,
     /// Not there, or not yours.
@@ -197,6 +199,11 @@ impl Error {
         Self::new(Kind::Internal, "internal", "Something went wrong on our side.").caused_by(source)
     }
 
+    /// Whether a refusal is the same whatever was asked about: nobody learns from it whether there is such a thing.
+    pub(crate) fn says_nothing_of_the_object(&self) -> bool {
+        matches!(self.kind, Kind::Unauthenticated | Kind::Unavailable)
+    }
+
     /// Our fault, where a value that must be there is not.
     pub fn broken(what: &'static str) -> Self {
         Self::internal(StoreError::Corrupt(what))
@@ -235,7 +242,19 @@ impl From<Refusal> for Error {
             Refusal::OverTransferLimit => (Kind::Rejected, "This is more than the limit of one movement."),
             Refusal::OverDailyLimit => (Kind::Rejected, "This is more than is left of today's limit."),
             Refusal::OverMonthlyLimit => (Kind::Rejected, "This is more than is left of this month's limit."),
-            Refusal::RaiseNotApproved => return Self::step_up_required(None),
+            Refusal::OverBankLimit => (Kind::Rejected, "The bank moves no more of this currency today."),
+            Refusal::TooManyLimits => (
+                Kind::Conflict,
+                "As many of your accounts have limits of their own as may.",
+            ),
+            Refusal::Declined => (Kind::Rejected, "The bank does not do this."),
+            Refusal::ReviewNotFound => (Kind::NotFound, "Nothing waits for a look under this id."),
+            Refusal::ReviewClosed => (Kind::Conflict, "It is decided, or its time is over."),
+            Refusal::ReviewNotYours => (
+                Kind::Forbidden,
+                "Neither side of a transfer decides about it, nor one person twice.",
+            ),
+            Refusal::ConfirmationNeeded | Refusal::RaiseNotApproved => return Self::step_up_required(None),
             Refusal::PayeeNotAllowed => (Kind::Rejected, "The key may not be used to pay this account."),
             Refusal::NumberTaken => (Kind::Internal, "No account number could be drawn."),
             Refusal::HoldNotFound => (Kind::NotFound, "There is no such hold."),
@@ -261,6 +280,24 @@ impl From<Refusal> for Error {
             Refusal::AlreadyReversed => (Kind::Conflict, "It was reversed before."),
             Refusal::NotReversible => (Kind::Rejected, "This is not reversed."),
             Refusal::ApprovalClosed => (Kind::Conflict, "The request is decided, or its time is over."),
+            Refusal::ApprovalStale => (
+                Kind::Conflict,
+                "What the request is about changed meanwhile: let it be asked for anew.",
+            ),
+            Refusal::SecondPersonNeeded => (Kind::Conflict, "It takes a second person: ask again."),
+            Refusal::BeneficiaryNotFound => (Kind::NotFound, "There is no such beneficiary."),
+            Refusal::BeneficiaryTooNew => (
+                Kind::Rejected,
+                "The beneficiary is too new to be paid. Read it to see when it can be.",
+            ),
+            Refusal::OverBeneficiaryLimit => (
+                Kind::Rejected,
+                "This is more than is paid to a beneficiary who is new.",
+            ),
+            Refusal::PaymentLeft => (Kind::Conflict, "The payment has left the bank, or is over."),
+            Refusal::EntryKnown => (Kind::Conflict, "The entry was read before."),
+            Refusal::SuspenseNotFound => (Kind::NotFound, "Nothing lies in suspense under this id."),
+            Refusal::SuspenseClosed => (Kind::Conflict, "It was taken from suspense before."),
             Refusal::TooManyHolds => (Kind::Rejected, "The account has as many holds as it may have."),
         };
         Self::new(kind, refusal.code(), detail)

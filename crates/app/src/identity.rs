@@ -1,6 +1,37 @@
 //! What establishing a principal needs: settings, keys of tokens, the pool that hashes passwords, and what is
 //! remembered.
 
+pub(crate) mod agent;
+pub mod auth_state;
+pub mod browser;
+pub mod closing;
+pub mod credentials;
+pub mod customers;
+pub mod devices;
+pub mod email;
+pub mod email_change;
+pub(crate) mod export;
+pub mod external;
+pub(crate) mod factor_reset;
+pub mod factors;
+pub(crate) mod guess;
+pub mod harder;
+pub(crate) mod last_seen;
+pub mod login;
+pub mod mfa;
+pub mod operators;
+pub mod passkeys;
+pub mod passwords;
+pub mod people;
+pub mod personal;
+pub mod possession;
+pub mod refresh;
+pub mod registration;
+pub mod sessions;
+pub mod step_up;
+pub mod token_set;
+pub mod users;
+
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
@@ -16,13 +47,15 @@ use strongroom_domain::{
 };
 
 use crate::{
-    auth_state::AuthState,
+    authority::readers::ReadersRule,
     bank::Bank,
     cx::Cx,
     error::Error,
-    external::{ProviderSettings, Providers},
+    identity::{
+        auth_state::AuthState,
+        external::{ProviderSettings, Providers},
+    },
     mail::{MAIL_RETRY_SECS, MailSink},
-    security_events::Pending,
 };
 
 /// Lifetime of an access token, in seconds.
@@ -53,6 +86,10 @@ pub struct IdentitySettings {
     pub operators_at_once: bool,
     /// New operators decide about requests of others at once: development only.
     pub approvals_bootstrap: bool,
+    /// How much an operator reads before somebody is told.
+    pub readers: ReadersRule,
+    /// How long decisions are kept, in days; the database keeps them for 400 at least.
+    pub decisions_kept_days: u32,
     /// What a new password must be.
     pub password_policy: Policy,
     /// What a password hash costs.
@@ -63,6 +100,8 @@ pub struct IdentitySettings {
     pub step_up_transfer_over: u64,
     /// Customers without a second factor are asked for one, too, so that they must bind one first.
     pub customer_mfa_required: bool,
+    /// Wrong tries of everybody in five minutes from which on unknown devices solve a puzzle first; 0 for never.
+    pub puzzle_after: u32,
     /// Issuers elsewhere that people may log in by.
     pub providers: Vec<ProviderSettings>,
     /// The sender's name in mails and authenticator apps.
@@ -72,12 +111,18 @@ pub struct IdentitySettings {
 }
 
 impl IdentitySettings {
+    /// How long decisions are kept where nobody says otherwise, in days: ten years.
+    pub const DECISIONS_KEPT_DAYS: u32 = 3_653;
+
     /// Threads that hash passwords, 46 MiB each.
     pub const PASSWORD_WORKERS: usize = 2;
     /// Passwords that wait to be hashed.
     pub const PASSWORD_QUEUE: usize = 64;
     /// Places of the queue that are kept for known devices.
     pub const PASSWORD_RESERVED: usize = 16;
+
+    /// Wrong tries in five minutes.
+    pub const PUZZLE_AFTER: u32 = 300;
 
     /// Whole units of the currency.
     pub const STEP_UP_TRANSFER_OVER: u64 = 10_000;
@@ -91,6 +136,8 @@ impl IdentitySettings {
             key_environment: KeyEnvironment::Test,
             operators_at_once: false,
             approvals_bootstrap: false,
+            readers: ReadersRule::default(),
+            decisions_kept_days: Self::DECISIONS_KEPT_DAYS,
             password_policy: Policy::default(),
             password_cost: Cost::DEFAULT,
             password_pool: PoolSize {
@@ -100,6 +147,7 @@ impl IdentitySettings {
             },
             step_up_transfer_over: Self::STEP_UP_TRANSFER_OVER,
             customer_mfa_required: false,
+            puzzle_after: Self::PUZZLE_AFTER,
             providers: Vec::new(),
             bank_name: "Strongroom".to_owned(),
             mail_retry_secs: MAIL_RETRY_SECS,
@@ -124,9 +172,9 @@ pub(crate) struct Identity {
     pub(crate) passkeys: Option<Passkeys>,
     pub(crate) state: AuthState,
     pub(crate) external: Providers,
-    pub(crate) failures: Pending,
     /// Tries that a secret was looked at for.
     pub(crate) guesses: AtomicU64,
+    pub(crate) wrong_tries: harder::Failures,
     pub(crate) mail: tokio::sync::OnceCell<Arc<dyn MailSink>>,
     pub(crate) mail_waits: tokio::sync::Notify,
 }
@@ -142,8 +190,8 @@ impl Identity {
             passkeys: Passkeys::new(&settings.public_url, &settings.bank_name).ok(),
             state: AuthState::default(),
             external: Providers::new(&settings.public_url, &settings.providers),
-            failures: Pending::default(),
             guesses: AtomicU64::new(0),
+            wrong_tries: harder::Failures::default(),
             settings: settings.clone(),
             authority: authority_of(&settings.public_url),
             operators_authority: settings.operators_url.as_deref().map(authority_of),
@@ -178,7 +226,7 @@ impl Bank {
             origin,
         };
         let request = RequestId::from_bytes(strongroom_crypto::random::uuid_v7(now.micros()));
-        let epoch = self.store.epoch().await?;
+        let epoch = self.reached_by(principal).await?;
         Ok(Cx::new(
             caller,
             Arc::default(),

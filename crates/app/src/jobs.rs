@@ -4,7 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use strongroom_store::{Maintained, Scope, StoreError, identity::SWEEP_ROWS_MAX};
 
-use crate::{auth_state::SEEN_WRITE_SECS, bank::Bank, error::Error, security_events::WRITE_SECS};
+use crate::{
+    bank::Bank,
+    error::Error,
+    identity::auth_state::SEEN_WRITE_SECS,
+    keys::rotation::RING_LOOK,
+    security::{alerts::ALERT_WAIT, events::WRITE_SECS, incident_actions::NETWORKS_READ},
+};
 
 /// Longest time between two looks at the outbox: another node, or an earlier try, may have left something.
 const MAIL_WAIT: Duration = Duration::from_secs(5);
@@ -15,6 +21,12 @@ const ENDED_KEPT_SECS: i64 = 30 * 24 * 60 * 60;
 const DECISIONS_PAUSE: Duration = Duration::from_millis(250);
 /// Until decisions that could not be written are tried again.
 const DECISIONS_RETRY: Duration = Duration::from_secs(1);
+/// Between two looks at whether blocks of the log became full.
+const SUMMARIES_WAIT: Duration = Duration::from_secs(5);
+/// Between two looks at what people are to be told of, however much happens.
+const NOTICES_PAUSE: Duration = Duration::from_millis(500);
+/// Longest time between them: another node may have made the log grow.
+const NOTICES_WAIT: Duration = Duration::from_secs(5);
 /// Most portions that one run forgets.
 const SWEEP_PORTIONS_MAX: usize = 20;
 /// Most steps of the store's own upkeep in one run: more keys than a minute of full load leaves behind.
@@ -25,8 +37,14 @@ impl Bank {
     pub async fn run_jobs(self: Arc<Self>) {
         tokio::join!(
             self.run_mail(),
+            self.run_notices(),
             self.run_security_events(),
+            self.run_alerts(),
+            self.run_blocks(),
             self.run_decisions(),
+            self.run_summaries(),
+            self.run_rail(),
+            self.run_ring(),
             self.run_upkeep()
         );
     }
@@ -35,6 +53,16 @@ impl Bank {
         loop {
             let _ = tokio::time::timeout(MAIL_WAIT, self.identity.mail_waits.notified()).await;
             report("mail", self.send_mails().await.map(drop));
+        }
+    }
+
+    async fn run_notices(&self) {
+        let mut growth = self.store.log_growth();
+        loop {
+            report("notices", self.write_notices().await.map(drop));
+            // Many payments share one commit of notices.
+            tokio::time::sleep(NOTICES_PAUSE).await;
+            let _ = tokio::time::timeout(NOTICES_WAIT, growth.changed()).await;
         }
     }
 
@@ -47,6 +75,23 @@ impl Bank {
         }
     }
 
+    async fn run_alerts(&self) {
+        loop {
+            let _ = tokio::time::timeout(ALERT_WAIT, self.security.raised.notified()).await;
+            report("alerts", self.write_alerts().await.map(drop));
+            report("alerts", self.tell_alerts().await.map(drop));
+        }
+    }
+
+    async fn run_blocks(&self) {
+        let mut tick = tokio::time::interval(NETWORKS_READ);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            report("blocked networks", self.read_blocked_networks().await);
+        }
+    }
+
     async fn run_decisions(&self) {
         loop {
             self.decisions.wait().await;
@@ -55,6 +100,39 @@ impl Bank {
             report("decisions", outcome.map(drop));
             // What could not be written is still there: another try soon, and meanwhile room gets scarce.
             tokio::time::sleep(if failed { DECISIONS_RETRY } else { DECISIONS_PAUSE }).await;
+        }
+    }
+
+    async fn run_summaries(&self) {
+        let mut tick = tokio::time::interval(SUMMARIES_WAIT);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            report("summaries of the log", self.summarise_log().await.map(drop));
+        }
+    }
+
+    async fn run_rail(&self) {
+        // Said before the jobs run, or never.
+        let Some(settings) = self.rail.get() else { return };
+        let mut tick = tokio::time::interval(settings.every);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            report(
+                "files to the bank's own bank",
+                self.deliver_files().await.map(drop),
+            );
+            report("statements", self.read_statements().await.map(drop));
+        }
+    }
+
+    async fn run_ring(&self) {
+        let mut tick = tokio::time::interval(RING_LOOK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            report("keyring", self.keep_ring().await);
         }
     }
 
@@ -94,6 +172,12 @@ impl Bank {
     pub async fn sweep_identity(&self) -> Result<(), Error> {
         self.forget_mails().await?;
         self.sweep_security_events().await?;
+        self.sweep_feed().await?;
+        self.sweep_alerts().await?;
+        self.sweep_notices().await?;
+        self.sweep_decisions().await?;
+        self.sweep_reviews().await?;
+        self.wipe_travelled().await?;
         let now = self.clock.now();
         let ended = now.plus_seconds(-ENDED_KEPT_SECS);
         let tx = self.store.write(Scope::System).await?;

@@ -1,9 +1,15 @@
 //! The keyring of this node, and whether it is the one that the database was written with.
 
+mod files;
+mod live;
+pub mod rotation;
+
 use strongroom_crypto::{KeyCheck, KeyProvider, Keyring, Purpose};
 use strongroom_domain::time::Timestamp;
 use strongroom_store::{KeyCheckRow, Store, StoreError};
 
+pub use self::live::LiveRing;
+use self::rotation::with_rotations;
 use crate::error::Error;
 
 /// Loads the keyring, or makes one for an empty database, and holds it against the database's check values.
@@ -39,6 +45,11 @@ pub async fn load_keyring(
                 provider.describe()
             ))));
         }
+    };
+    // What two people brought in force while this node was away, or in the moment in which it was killed.
+    let ring = match with_rotations(store, &ring, now).await? {
+        Some(next) => next,
+        None => ring,
     };
     let new = ring.verify_check_values(&known).map_err(Error::internal)?;
     let rows: Vec<KeyCheckRow> = new

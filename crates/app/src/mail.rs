@@ -8,6 +8,7 @@
 
 mod kind;
 mod letter;
+pub mod outbox;
 
 use std::{fmt::Debug, sync::Arc};
 
@@ -20,8 +21,8 @@ use strongroom_store::{Scope, WriteTx, identity::MailRow};
 pub(crate) use kind::MailKind;
 pub use letter::Encoding;
 
-pub use crate::outbox::MailDirectory;
-use crate::{bank::Bank, credentials::mail_place, error::Error};
+pub use crate::mail::outbox::MailDirectory;
+use crate::{bank::Bank, error::Error, identity::credentials::mail_place};
 
 /// Mails of one kind to one recipient in an hour.
 pub const MAILS_PER_HOUR_MAX: u64 = 3;
@@ -39,10 +40,6 @@ const REFUSALS_MAX: u32 = 3;
 const HOUR_SECS: i64 = 60 * 60;
 /// How long a notice without a token is kept and tried, in seconds.
 const NOTICE_SECS: i64 = 7 * 24 * HOUR_SECS;
-/// Said by the last notice of its kind in an hour.
-const FOLDED: &str =
-    "Further logins of this hour are not told one by one; the list of your sessions has them all.";
-
 /// A mail as it leaves the bank.
 #[derive(Clone)]
 pub struct Mail {
@@ -145,6 +142,11 @@ impl Bank {
         params: &MailParams,
         now: Timestamp,
     ) -> Result<(), Error> {
+        // What is mailed about a login is in its owner's list, too, and there is no way to have it told by one alone.
+        if let Some(person) = params.person.as_deref().filter(|_| kind.is_security_notice()) {
+            let person = UserId::parse(person).map_err(Error::internal)?;
+            self.put_security_notice(tx, person, kind, now).await?;
+        }
         let since = now.plus_seconds(-HOUR_SECS);
         let lately = tx.count_mails(&recipient, kind.name(), since).await?;
         if (kind.is_folded() || !kind.is_security_notice()) && lately >= MAILS_PER_HOUR_MAX {
@@ -154,7 +156,7 @@ impl Bank {
         let folded;
         let params = if kind.is_folded() && lately == MAILS_PER_HOUR_MAX - 1 {
             folded = MailParams {
-                more: FOLDED.to_owned(),
+                more: kind.folded().to_owned(),
                 ..params.clone()
             };
             &folded
@@ -167,7 +169,7 @@ impl Bank {
             id,
             kind: kind.name().to_owned(),
             recipient,
-            sealed: self.ring.seal(mail_place(&id), &text),
+            sealed: self.ring().seal(mail_place(&id), &text),
             attempts: 0,
             refusals: 0,
             created_at: now,
@@ -190,6 +192,25 @@ impl Bank {
         let params = MailParams {
             person: Some(person.to_string()),
             token: token.to_owned(),
+            ..MailParams::default()
+        };
+        self.put_mail(tx, index, kind, &params).await
+    }
+
+    /// Writes a mail to a person's own address that says what exactly happened, in our own words.
+    pub(crate) async fn mail_detail(
+        &self,
+        tx: &mut WriteTx,
+        person: UserId,
+        kind: MailKind,
+        detail: String,
+    ) -> Result<(), Error> {
+        let Some(index) = address_of(tx, person).await? else {
+            return Ok(());
+        };
+        let params = MailParams {
+            person: Some(person.to_string()),
+            detail,
             ..MailParams::default()
         };
         self.put_mail(tx, index, kind, &params).await
@@ -338,7 +359,7 @@ impl Bank {
 
     fn read_mail(&self, row: &MailRow) -> Option<(MailKind, MailParams)> {
         let kind = MailKind::parse(&row.kind)?;
-        let plain = self.ring.open(mail_place(&row.id), &row.sealed).ok()?;
+        let plain = self.ring().open(mail_place(&row.id), &row.sealed).ok()?;
         Some((kind, serde_json::from_slice(plain.expose()).ok()?))
     }
 

@@ -15,6 +15,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use crate::keyring::{Key, Keyring, Purpose};
 use crate::mac::hmac_of;
 use crate::secret::{SecretBytes, SecretString, constant_time_eq};
+use crate::token::sha256;
 
 /// Length of a key's text in characters.
 pub const TEXT_LEN: usize = PREFIX_LEN + ID_CHARS + SECRET_CHARS + CHECKSUM_CHARS;
@@ -199,6 +200,12 @@ impl fmt::Debug for ApiKey {
             .field("id", &hex::encode(self.id))
             .finish_non_exhaustive()
     }
+}
+
+/// The thumbprint of a certificate: SHA-256 of its DER form (`x5t#S256`; RFC 8705, section 3.1).
+#[must_use]
+pub fn certificate_thumbprint(der: &[u8]) -> [u8; 32] {
+    sha256(der)
 }
 
 #[cfg(test)]

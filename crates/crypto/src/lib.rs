@@ -21,6 +21,7 @@ pub mod note;
 pub mod oidc;
 pub mod passkey;
 pub mod password;
+pub mod puzzle;
 pub mod random;
 pub mod receipt;
 pub mod recovery;
@@ -30,19 +31,21 @@ pub mod secret;
 pub mod signing_secret;
 pub mod token;
 pub mod totp;
+mod webhook;
+pub mod witness;
 
 mod self_test;
 #[cfg(test)]
 mod wycheproof_tests;
 mod xaes;
 
-pub use api_key::{ApiKey, ApiKeyHash, KeyEnvironment};
+pub use api_key::{ApiKey, ApiKeyHash, KeyEnvironment, certificate_thumbprint};
 pub use challenge::Challenge;
 pub use data_key::DataKey;
 pub use device::DeviceMark;
 pub use keyring::{
     DocumentError, EnvProvider, FileProvider, KeyCheck, KeyInfo, KeyProvider, KeyState, Keyring,
-    KeyringError, ProviderError, Purpose,
+    KeyringError, ProviderError, Purpose, TravellingKey,
 };
 pub use mac::{AuditMac, Idempotency};
 pub use nonce::nonce_digest;
@@ -56,3 +59,5 @@ pub use secret::{ExposeSecret, SecretBytes, SecretString};
 pub use self_test::{SelfTestError, self_test};
 pub use signing_secret::SigningSecret;
 pub use token::{AccessTokens, Claims, NewToken, TokenError};
+pub use webhook::webhook_signature;
+pub use witness::{Witness, WitnessKey};

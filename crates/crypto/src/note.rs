@@ -64,15 +64,9 @@ impl VerifierKey {
     /// [`NoteError::Name`].
     pub fn new(name: &str, public: [u8; 32]) -> Result<Self, NoteError> {
         check_name(name)?;
-        let mut hash = Context::new(&SHA256);
-        hash.update(name.as_bytes());
-        hash.update(&[b'\n', TYPE_ED25519]);
-        hash.update(&public);
-        let hash = hash.finish();
-        let id = u32::from_be_bytes(*hash.as_ref().first_chunk().expect("SHA-256 has 32 bytes"));
         Ok(Self {
             name: name.to_owned(),
-            id,
+            id: key_id(name, TYPE_ED25519, &public),
             public,
         })
     }
@@ -82,21 +76,8 @@ impl VerifierKey {
     /// # Errors
     /// [`NoteError::VerifierKey`], [`NoteError::Name`].
     pub fn parse(line: &str) -> Result<Self, NoteError> {
-        let mut parts = line.splitn(3, '+');
-        let (Some(name), Some(id), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
-            return Err(NoteError::VerifierKey);
-        };
-        let key = STANDARD.decode(key).map_err(|_| NoteError::VerifierKey)?;
-        let Some((&TYPE_ED25519, public)) = key.split_first() else {
-            return Err(NoteError::VerifierKey);
-        };
-        let public = public.try_into().map_err(|_| NoteError::VerifierKey)?;
-        let parsed = Self::new(name, public)?;
-        if format!("{:08x}", parsed.id) != id {
-            Err(NoteError::VerifierKey)
-        } else {
-            Ok(parsed)
-        }
+        let (name, public) = read_key(line, TYPE_ED25519)?;
+        Self::new(name, public)
     }
 
     /// The key's name.
@@ -120,8 +101,47 @@ impl VerifierKey {
 
 impl fmt::Display for VerifierKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let key = [&[TYPE_ED25519][..], &self.public].concat();
-        write!(f, "{}+{:08x}+{}", self.name, self.id, STANDARD.encode(key))
+        f.write_str(&key_line(&self.name, TYPE_ED25519, &self.public))
+    }
+}
+
+/// The first four bytes of SHA-256(name ‖ newline ‖ type ‖ key), big-endian.
+pub(crate) fn key_id(name: &str, kind: u8, public: &[u8; 32]) -> u32 {
+    let mut hash = Context::new(&SHA256);
+    hash.update(name.as_bytes());
+    hash.update(&[b'\n', kind]);
+    hash.update(public);
+    let hash = hash.finish();
+    u32::from_be_bytes(*hash.as_ref().first_chunk().expect("SHA-256 has 32 bytes"))
+}
+
+/// `name+id+base64(type ‖ key)`.
+pub(crate) fn key_line(name: &str, kind: u8, public: &[u8; 32]) -> String {
+    let key = [&[kind][..], public].concat();
+    format!(
+        "{name}+{:08x}+{}",
+        key_id(name, kind, public),
+        STANDARD.encode(key)
+    )
+}
+
+/// Name and key of a line of [`key_line`]; the id must fit.
+pub(crate) fn read_key(line: &str, kind: u8) -> Result<(&str, [u8; 32]), NoteError> {
+    let mut parts = line.splitn(3, '+');
+    let (Some(name), Some(_), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
+        return Err(NoteError::VerifierKey);
+    };
+    check_name(name)?;
+    let key = STANDARD.decode(key).map_err(|_| NoteError::VerifierKey)?;
+    let public = key
+        .split_first()
+        .filter(|(found, _)| **found == kind)
+        .and_then(|(_, public)| public.try_into().ok())
+        .ok_or(NoteError::VerifierKey)?;
+    if key_line(name, kind, &public) == line {
+        Ok((name, public))
+    } else {
+        Err(NoteError::VerifierKey)
     }
 }
 
@@ -184,12 +204,16 @@ impl Keyring {
 }
 
 fn signature_line(verifier: &VerifierKey, pair: &Ed25519KeyPair, text: &str) -> String {
-    let mut signed = verifier.id.to_be_bytes().to_vec();
-    signed.extend_from_slice(pair.sign(text.as_bytes()).as_ref());
-    format!("{SIGNATURE_MARK}{} {}\n", verifier.name, STANDARD.encode(signed))
+    line_of(&verifier.name, verifier.id, pair.sign(text.as_bytes()).as_ref())
 }
 
-fn check_name(name: &str) -> Result<(), NoteError> {
+/// A signature line.
+pub(crate) fn line_of(name: &str, id: u32, signature: &[u8]) -> String {
+    let signed = [&id.to_be_bytes()[..], signature].concat();
+    format!("{SIGNATURE_MARK}{name} {}\n", STANDARD.encode(signed))
+}
+
+pub(crate) fn check_name(name: &str) -> Result<(), NoteError> {
     let good = !name.is_empty()
         && name.len() <= NAME_BYTES_MAX
         && !name
@@ -236,10 +260,10 @@ fn open_with<'a, 'k>(
     }
 }
 
-type SignatureLine<'a> = (&'a str, u32, Vec<u8>);
+pub(crate) type SignatureLine<'a> = (&'a str, u32, Vec<u8>);
 
 /// Text (with its final newline) and signature lines of a well-formed note; nothing is verified.
-fn split(note: &str) -> Result<(&str, Vec<SignatureLine<'_>>), NoteError> {
+pub(crate) fn split(note: &str) -> Result<(&str, Vec<SignatureLine<'_>>), NoteError> {
     if note.len() > NOTE_BYTES_MAX || note.chars().any(|c| c < ' ' && c != '\n') {
         return Err(NoteError::Malformed);
     }

@@ -43,10 +43,20 @@ actions! {
     DepositCreate = "deposit.create",
     /// Book cash out.
     WithdrawalCreate = "withdrawal.create",
+    /// Decide about cash that takes two people.
+    CashDecide = "cash.decide",
     /// Read a customer's limits.
     LimitsRead = "limits.read",
     /// Change what a customer allows oneself.
     LimitsChange = "limits.change",
+    /// Let a customer pay more than the bank's rules do, for a time.
+    LimitsExcept = "limits.except",
+    /// Set what a customer is allowed at most.
+    LimitsSet = "limits.set",
+    /// Read what one is told of, and by which ways.
+    NoticeRead = "notice.read",
+    /// Take note of it, and choose the ways.
+    NoticeChange = "notice.change",
     /// Reserve money for a payee.
     HoldPlace = "hold.place",
     /// Pay out of a hold.
@@ -63,8 +73,38 @@ actions! {
     PaymentRefund = "payment.refund",
     /// Read a payment.
     PaymentRead = "payment.read",
+    /// Take back a payment to a beneficiary that has not left.
+    PaymentCancel = "payment.cancel",
+    /// Add a beneficiary.
+    BeneficiaryAdd = "beneficiary.add",
+    /// Read one's beneficiaries.
+    BeneficiaryRead = "beneficiary.read",
+    /// Take a beneficiary off the list.
+    BeneficiaryRemove = "beneficiary.remove",
+    /// Ask whether a name is that of an account's holder.
+    PayeeCheck = "payee.check",
     /// Take back, for the bank, what an earlier movement moved.
     TransferReverse = "transfer.reverse",
+    /// Read files of payments to other banks, what nobody could place, and how both banks' books agree.
+    RailRead = "rail.read",
+    /// Let payments to other banks go in a file.
+    RailRelease = "rail.release",
+    /// Lay a released file where it is fetched.
+    RailDeliver = "rail.deliver",
+    /// Book what the bank's own bank says it did.
+    RailSettle = "rail.settle",
+    /// Say whose money is what nobody could place.
+    SuspenseResolve = "suspense.resolve",
+    /// Take back a transfer of one's own that waits for a look.
+    TransferCancel = "transfer.cancel",
+    /// Read what rules found unusual, and why.
+    ReviewRead = "review.read",
+    /// Release or reject what waits for a look.
+    ReviewDecide = "review.decide",
+    /// Read the rules about fraud, and check drafts of others.
+    FraudRulesRead = "fraud_rules.read",
+    /// Put other rules about fraud in force.
+    FraudRulesChange = "fraud_rules.change",
     /// Make somebody a merchant.
     MerchantCreate = "merchant.create",
     /// Read who a merchant is.
@@ -73,8 +113,22 @@ actions! {
     LedgerInspect = "ledger.inspect",
     /// Read the audit log.
     AuditRead = "audit.read",
+    /// Bind recorded decisions to the audit log.
+    DecisionRecord = "decision.record",
+    /// Go through the pages of the audit log.
+    AuditBrowse = "audit.browse",
+    /// Take records of the audit log away, with their proofs.
+    AuditExport = "audit.export",
     /// Read what was counted of failed logins and refused credentials.
     SecurityEventRead = "security_event.read",
+    /// Take note of an alert.
+    AlertAcknowledge = "alert.acknowledge",
+    /// Read what was done against incidents.
+    IncidentRead = "incident.read",
+    /// Do something against an incident: stop money, end all sessions, block a network.
+    IncidentAct = "incident.act",
+    /// Take that back.
+    IncidentLift = "incident.lift",
     /// Read which addresses are blocked.
     BlockRead = "block.read",
     /// Lift the block of an address.
@@ -91,6 +145,8 @@ actions! {
     UserExport = "user.export",
     /// Close an own login for good.
     UserClose = "user.close",
+    /// Say to which department somebody belongs.
+    UserPlace = "user.place",
     /// Make a user.
     UserCreate = "user.create",
     /// Lock, unlock, disable or enable a user.
@@ -139,6 +195,8 @@ actions! {
     PolicyWrite = "policy.write",
     /// Put a policy in force or out of it.
     PolicyActivate = "policy.activate",
+    /// Read which keys the ring has.
+    KeyRead = "key.read",
     /// Generate, rotate or export keys.
     KeyManage = "key.manage",
     /// Start a log or continue it from another.

@@ -83,6 +83,9 @@ pub struct Hold {
     pub expires_at: Timestamp,
     /// When it ended; `None` while it is open.
     pub closed_at: Option<Timestamp>,
+    /// Whether it waits for somebody of the bank to look at the transfer that it stands for: then nobody but they move
+    /// its money, and who sent it may only take it back.
+    pub review: bool,
 }
 
 /// What is asked of [`Hold::capture`].
@@ -201,6 +204,9 @@ impl Hold {
         }
     }
 
+    /// In the byte of the state.
+    const REVIEW: u8 = 0x80;
+
     /// The canonical bytes of the whole hold, as the audit log binds them: big-endian, fixed length.
     pub fn bytes(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(92);
@@ -210,7 +216,7 @@ impl Hold {
         out.extend_from_slice(&self.amount.minor().to_be_bytes());
         out.extend_from_slice(&self.currency.code_bytes());
         out.extend_from_slice(&self.captured.to_be_bytes());
-        out.push(self.state.number());
+        out.push(self.state.number() | if self.review { Self::REVIEW } else { 0 });
         out.extend_from_slice(&self.placed_at.micros().to_be_bytes());
         out.extend_from_slice(&self.expires_at.micros().to_be_bytes());
         out.extend_from_slice(&self.closed_at.map_or(0, Timestamp::micros).to_be_bytes());
@@ -237,10 +243,11 @@ impl Hold {
             amount: Amount::new(i64::from_be_bytes(*amount)).ok()?,
             currency: Currency::parse(std::str::from_utf8(currency).ok()?).ok()?,
             captured: i64::from_be_bytes(*captured),
-            state: HoldState::from_number(*state)?,
+            state: HoldState::from_number(*state & !Self::REVIEW)?,
             placed_at: time(*placed_at),
             expires_at: time(*expires_at),
             closed_at: (closed_at != 0).then(|| Timestamp::from_micros(closed_at)),
+            review: *state & Self::REVIEW != 0,
         })
     }
 }
@@ -264,6 +271,7 @@ mod tests {
             placed_at: NOW,
             expires_at: END,
             closed_at: None,
+            review: false,
         }
     }
 
@@ -337,6 +345,10 @@ mod tests {
             hold(100),
             hold(100).capture(take(30, false), NOW).unwrap().hold,
             hold(100).void(NOW).unwrap(),
+            Hold {
+                review: true,
+                ..hold(100)
+            },
         ] {
             assert_eq!(Hold::from_bytes(&hold.bytes()), Some(hold.clone()));
             assert_eq!(Hold::from_bytes(&hold.bytes()[1..]), None);

@@ -165,6 +165,12 @@ kinds! {
     DepositKind, DepositId, "dep";
     /// A withdrawal over the counter.
     WithdrawalKind, WithdrawalId, "wdr";
+    /// Somebody on a customer's list of payees.
+    BeneficiaryKind, BeneficiaryId, "bnf";
+    /// A file of a payment rail.
+    RailFileKind, RailFileId, "rfile";
+    /// Money that nobody could place; it has the bytes of its transaction.
+    SuspenseItemKind, SuspenseItemId, "susp";
     /// Money reserved for a payee.
     HoldKind, HoldId, "hold";
     /// Somebody who is paid by customers.
@@ -193,10 +199,18 @@ kinds! {
     StepUpKind, StepUpId, "stup";
     /// A passkey.
     PasskeyKind, PasskeyId, "pkey";
+    /// A device that a person is known by.
+    DeviceKind, DeviceId, "dev";
     /// A login by an issuer elsewhere.
     ExternalLoginKind, ExternalLoginId, "xlog";
     /// Failures of nobody in particular, counted together.
     SecurityEventKind, SecurityEventId, "sev";
+    /// Something that people of the bank did against an incident.
+    IncidentActionKind, IncidentActionId, "incact";
+    /// Something that people of the bank are told of.
+    AlertKind, AlertId, "alrt";
+    /// What a person is told of within the bank.
+    NoticeKind, NoticeId, "ntc";
     /// A message to a person.
     MailKind, MailId, "mail";
 }

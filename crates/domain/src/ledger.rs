@@ -10,9 +10,14 @@ mod apply;
 mod book;
 mod bounds;
 mod command;
+mod consent;
 mod order;
 mod payments;
+mod rail;
 mod refusal;
+mod reviews;
+mod scrutiny;
+mod sending;
 mod spending;
 
 #[cfg(test)]
@@ -24,12 +29,19 @@ pub use bounds::{
     BUDGET_WINDOW_SECS_MAX, BUDGET_WINDOW_SECS_MIN, Budget, BudgetState, KEY_PAYEES_MAX, KeyBounds, Nonce,
 };
 pub use command::{
-    AccountChange, Authority, Capture, Command, Fingerprint, HoldRef, Idempotency, IdempotencyTag,
-    NewAccount, NewHold, NewLimits, Owned, Posting, SealedMemo, StepUpClaim, Verb,
+    AccountChange, ApprovedCash, Authority, Capture, Command, Fingerprint, HoldRef, Idempotency,
+    IdempotencyTag, NewAccount, NewAllowance, NewException, NewHold, NewLimits, Owned, Posting, SealedMemo,
+    StepUpClaim, Verb,
 };
+pub use consent::Consent;
 pub use order::Order;
 pub use payments::{
     Alike, Decided, Earlier, NewPayment, NewReversal, OpenApproval, PaymentBook, PaymentChanges, PaymentNeed,
     PaymentRef, Refund, Refunded, Reversal,
 };
+pub use rail::{RailBook, RailChanges, RailNeed, ReadEntry, Resolve, StatementEntry};
 pub use refusal::Refusal;
+pub use reviews::{
+    DecideReview, DecidedReview, FraudBook, FraudChanges, REVIEW_SECS, Review, ReviewState, ReviewVerb,
+};
+pub use sending::{Cancel, NewSending, SendingBook, SendingChanges, SendingNeed};

@@ -6,6 +6,7 @@
 //! * [`id`], [`money`], [`time`], [`text`], [`iban`]: values that cannot be wrong once they exist
 //! * [`principal`]: who acts, with which assurance
 //! * [`account`], [`transaction`], [`hold`], [`payment`]: the nouns of the books
+//! * [`fraud`]: what is unusual about a movement, and what follows from it
 //! * [`ledger`]: the one decision about money, [`ledger::decide`]
 //! * [`audit`]: the record of every decision, its canonical bytes and the tree over them
 
@@ -20,14 +21,20 @@
 pub mod account;
 pub mod action;
 pub mod audit;
+pub mod beneficiary;
+pub mod department;
+pub mod fraud;
 pub mod hold;
 pub mod iban;
 pub mod id;
 pub mod ledger;
 pub mod limits;
 pub mod money;
+pub mod notice;
+pub mod outgoing;
 pub mod payment;
 pub mod principal;
+pub mod rail;
 pub mod text;
 pub mod time;
 pub mod transaction;

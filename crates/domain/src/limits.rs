@@ -5,9 +5,21 @@
 //! batch reads and writes with the accounts, so that however many movements are on their way at once, together they
 //! never get more than one after the other would. Days and months are those of the bank's time zone.
 
-use std::{collections::HashMap, fmt, str::FromStr};
+mod accounts;
+mod caps;
+mod parts;
+mod stored;
+
+use std::collections::HashMap;
+
+use self::parts::{Own, Period};
+pub use self::{
+    accounts::{LIMITED_ACCOUNTS_MAX, LimitsOfAccounts, TooManyAccounts},
+    caps::{Caps, CapsRule, CapsRuleError},
+};
 
 use crate::{
+    beneficiary::RampRules,
     money::Currency,
     time::{Date, Timestamp},
 };
@@ -58,71 +70,6 @@ impl LimitClass {
     }
 }
 
-/// Most that is moved, in minor units; `None` is no limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Caps {
-    /// By one movement.
-    pub per_transfer: Option<i64>,
-    /// In a day.
-    pub daily: Option<i64>,
-    /// In a calendar month.
-    pub monthly: Option<i64>,
-}
-
-impl Caps {
-    /// No limit.
-    pub const NONE: Self = Self {
-        per_transfer: None,
-        daily: None,
-        monthly: None,
-    };
-
-    /// The lower of each.
-    #[must_use]
-    pub fn stricter(self, other: Self) -> Self {
-        Self {
-            per_transfer: lower(self.per_transfer, other.per_transfer),
-            daily: lower(self.daily, other.daily),
-            monthly: lower(self.monthly, other.monthly),
-        }
-    }
-
-    /// The same in minor units of a currency, where these are whole units of it; as much as fits.
-    #[must_use]
-    pub fn in_minor(self, currency: Currency) -> Self {
-        let scale = 10_i64.saturating_pow(u32::from(currency.exponent()));
-        let minor = |whole: Option<i64>| whole.map(|whole| whole.saturating_mul(scale));
-        Self {
-            per_transfer: minor(self.per_transfer),
-            daily: minor(self.daily),
-            monthly: minor(self.monthly),
-        }
-    }
-
-    fn allow(self, amount: i64, spent: Spent) -> Result<(), LimitBroken> {
-        let fits = |cap: Option<i64>, spent: i64| {
-            let sum = spent.checked_add(amount);
-            cap.is_none_or(|cap| sum.is_some_and(|sum| sum <= cap))
-        };
-        if !fits(self.per_transfer, 0) {
-            Err(LimitBroken::PerTransfer)
-        } else if !fits(self.daily, spent.day) {
-            Err(LimitBroken::Daily)
-        } else if !fits(self.monthly, spent.month) {
-            Err(LimitBroken::Monthly)
-        } else {
-            Ok(())
-        }
-    }
-}
-
-fn lower(one: Option<i64>, other: Option<i64>) -> Option<i64> {
-    match (one, other) {
-        (Some(one), Some(other)) => Some(one.min(other)),
-        (one, other) => one.or(other),
-    }
-}
-
 /// Which limit a movement breaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LimitBroken {
@@ -137,89 +84,6 @@ pub enum LimitBroken {
     Monthly,
 }
 
-/// What the bank allows of one class, in whole units of whichever currency, or of named ones.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct CapsRule {
-    any: Caps,
-    of: Vec<(Currency, Caps)>,
-}
-
-/// Why a text is no rule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("must be most per movement, day and month, such as 1000/2000/10000 or 1000/-/-, JPY 100000/200000/-")]
-pub struct CapsRuleError;
-
-impl CapsRule {
-    /// In minor units of a currency.
-    pub fn caps(&self, currency: Currency) -> Caps {
-        let named = self.of.iter().find(|(of, _)| *of == currency);
-        named.map_or(self.any, |(_, caps)| *caps).in_minor(currency)
-    }
-}
-
-impl FromStr for CapsRule {
-    type Err = CapsRuleError;
-
-    fn from_str(text: &str) -> Result<Self, CapsRuleError> {
-        let mut rule = Self::default();
-        for (at, part) in text.split(',').map(str::trim).enumerate() {
-            match part.split_once(' ') {
-                None if at == 0 => rule.any = caps_of(part)?,
-                None => return Err(CapsRuleError),
-                Some((code, caps)) => {
-                    let currency = Currency::parse(code).map_err(|_| CapsRuleError)?;
-                    if rule.of.iter().any(|(of, _)| *of == currency) {
-                        return Err(CapsRuleError);
-                    }
-                    rule.of.push((currency, caps_of(caps)?));
-                }
-            }
-        }
-        Ok(rule)
-    }
-}
-
-fn caps_of(text: &str) -> Result<Caps, CapsRuleError> {
-    let parts: Vec<&str> = text.split('/').collect();
-    let cap = |part: &str| match part {
-        "-" => Ok(None),
-        digits if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
-            digits.parse().map(Some).map_err(|_| CapsRuleError)
-        }
-        _ => Err(CapsRuleError),
-    };
-    match parts.as_slice() {
-        [per_transfer, daily, monthly] => Ok(Caps {
-            per_transfer: cap(per_transfer)?,
-            daily: cap(daily)?,
-            monthly: cap(monthly)?,
-        }),
-        _ => Err(CapsRuleError),
-    }
-}
-
-impl fmt::Display for Caps {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let cap = |cap: Option<i64>| cap.map_or_else(|| "-".to_owned(), |cap| cap.to_string());
-        write!(
-            formatter,
-            "{}/{}/{}",
-            cap(self.per_transfer),
-            cap(self.daily),
-            cap(self.monthly)
-        )
-    }
-}
-
-impl fmt::Display for CapsRule {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}", self.any)?;
-        self.of
-            .iter()
-            .try_for_each(|(currency, caps)| write!(formatter, ", {} {caps}", currency.code()))
-    }
-}
-
 /// What the bank allows at most.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LimitRules {
@@ -227,6 +91,12 @@ pub struct LimitRules {
     pub classes: HashMap<LimitClass, CapsRule>,
     /// After signs of a takeover.
     pub floor: CapsRule,
+    /// To beneficiaries who are new.
+    pub ramp: RampRules,
+    /// What all customers together pay to others in a day; of the rule only what is said of days counts.
+    pub bank_day: CapsRule,
+    /// Above how many whole units of its currency cash over the counter takes two people; `None`: never.
+    pub two_people_over: Option<i64>,
 }
 
 impl LimitRules {
@@ -234,6 +104,18 @@ impl LimitRules {
     pub fn caps(&self, class: LimitClass, currency: Currency) -> Caps {
         let rule = self.classes.get(&class);
         rule.map_or(Caps::NONE, |rule| rule.caps(currency))
+    }
+
+    /// What all customers together pay to others in a day, in minor units; `None` is no limit.
+    pub fn bank_day(&self, currency: Currency) -> Option<i64> {
+        self.bank_day.caps(currency).daily
+    }
+
+    /// Whether so much cash takes two people.
+    pub fn takes_two(&self, amount: i64, currency: Currency) -> bool {
+        let scale = 10_i64.saturating_pow(u32::from(currency.exponent()));
+        self.two_people_over
+            .is_some_and(|units| amount > units.saturating_mul(scale))
     }
 }
 
@@ -264,36 +146,65 @@ pub struct Raise {
     pub caps: Caps,
 }
 
+/// What a customer may pay beyond the bank's rules, for a time. What it does not name is as the rules say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exception {
+    /// Until when it counts.
+    pub until: Timestamp,
+    /// What counts where it is more, minor units.
+    pub caps: Caps,
+}
+
 /// What the limits know of one customer in one currency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct CustomerLimits {
-    own: Caps,
-    raise: Option<Raise>,
+    own: Own,
+    /// What operators allow this customer at most.
+    allowed: Caps,
+    exception: Option<Exception>,
     floor_until: Timestamp,
-    /// The day and the month of what was spent, and when each was first counted in.
-    day: i32,
-    month: i32,
-    day_from: Timestamp,
-    month_from: Timestamp,
+    period: Period,
     spent: [Spent; LimitClass::ALL.len()],
 }
 
 impl CustomerLimits {
-    /// Bytes of the stored form.
-    pub const BYTES: usize = 1 + 3 * 8 + 4 * 8 + 8 + 2 * 4 + 2 * 8 + 2 * 8 * LimitClass::ALL.len();
-    const FORM: u8 = 1;
+    /// Of a customer of whom nothing was counted yet, held to the floor where that began before.
+    pub fn held_until(floor: Option<Timestamp>) -> Self {
+        let fresh = Self::default();
+        Self {
+            floor_until: floor.map_or(fresh.floor_until, |until| until.max(fresh.floor_until)),
+            ..fresh
+        }
+    }
 
     /// What the customer allows oneself now.
     pub fn own(&self, at: Timestamp) -> Caps {
-        match self.raise {
-            Some(raise) if raise.at <= at => raise.caps,
-            _ => self.own,
-        }
+        self.own.at(at)
+    }
+
+    /// What operators allow this customer at most, within what the bank allows everybody.
+    pub const fn allowed(&self) -> Caps {
+        self.allowed
+    }
+
+    /// Sets what operators allow this customer at most: from now on.
+    pub const fn allow(&mut self, caps: Caps) {
+        self.allowed = caps;
+    }
+
+    /// Whether these would allow something more.
+    pub fn would_allow_more(&self, caps: Caps) -> bool {
+        self.allowed.stricter(caps) != caps
     }
 
     /// The raise that waits, if there is one.
     pub fn raise(&self, at: Timestamp) -> Option<Raise> {
-        self.raise.filter(|raise| raise.at > at)
+        self.own.waiting(at)
+    }
+
+    /// What goes beyond the bank's rules, while it does.
+    pub fn exception(&self, at: Timestamp) -> Option<Exception> {
+        self.exception.filter(|exception| exception.until > at)
     }
 
     /// Until when the floor holds, where it does.
@@ -301,13 +212,18 @@ impl CustomerLimits {
         Some(self.floor_until).filter(|until| *until > at)
     }
 
-    /// What counts now for a class: the bank's, for everything also one's own, and the floor while it holds.
+    /// What counts now for a class: the bank's, or more where there is an exception; for everything also one's own, and
+    /// the floor while it holds. Programs have no exceptions: what a key may move is not what a person asked for.
     pub fn caps(&self, rules: &LimitRules, class: LimitClass, currency: Currency, at: Timestamp) -> Caps {
         let bank = rules.caps(class, currency);
+        let bank = match self.exception(at) {
+            Some(exception) if class != LimitClass::Programs => bank.looser(exception.caps),
+            _ => bank,
+        };
         if class != LimitClass::All {
             return bank;
         }
-        let caps = bank.stricter(self.own(at));
+        let caps = bank.stricter(self.allowed).stricter(self.own(at));
         match self.floor_until(at) {
             Some(_) => caps.stricter(rules.floor.caps(currency)),
             None => caps,
@@ -343,8 +259,7 @@ impl CustomerLimits {
         self.turn(moment);
         for class in classes {
             if let Some(slot) = self.slot(*class) {
-                slot.day = slot.day.saturating_add(amount);
-                slot.month = slot.month.saturating_add(amount);
+                slot.add(amount);
             }
         }
     }
@@ -352,15 +267,10 @@ impl CustomerLimits {
     /// Takes back what was counted at an earlier moment, as far as its day and month are still being counted.
     pub fn give_back(&mut self, classes: &[LimitClass], amount: i64, counted_at: Timestamp, moment: Moment) {
         self.turn(moment);
-        let (today, this_month) = (counted_at >= self.day_from, counted_at >= self.month_from);
+        let still = self.period.still_counts(counted_at);
         for class in classes {
             if let Some(slot) = self.slot(*class) {
-                if today {
-                    slot.day = slot.day.saturating_sub(amount).max(0);
-                }
-                if this_month {
-                    slot.month = slot.month.saturating_sub(amount).max(0);
-                }
+                slot.give_back(amount, still);
             }
         }
     }
@@ -368,20 +278,17 @@ impl CustomerLimits {
     /// Sets what the customer allows oneself: what is lower counts at once, what is higher after [`RAISE_WAIT_SECS`].
     /// Gives back whether something is raised.
     pub fn set_own(&mut self, caps: Caps, at: Timestamp) -> bool {
-        let now = self.own(at);
-        self.own = now.stricter(caps);
-        let raises = self.own != caps;
-        self.raise = raises.then(|| Raise {
-            at: at.plus_seconds(RAISE_WAIT_SECS),
-            caps,
-        });
-        raises
+        self.own.set(caps, at)
+    }
+
+    /// Sets or ends what goes beyond the bank's rules.
+    pub const fn set_exception(&mut self, exception: Option<Exception>) {
+        self.exception = exception;
     }
 
     /// Whether these would raise something.
     pub fn would_raise(&self, caps: Caps, at: Timestamp) -> bool {
-        let now = self.own(at);
-        now.stricter(caps) != caps
+        self.own.would_raise(caps, at)
     }
 
     /// From now on the floor holds, for [`FLOOR_SECS`].
@@ -389,96 +296,14 @@ impl CustomerLimits {
         self.floor_until = self.floor_until.max(at.plus_seconds(FLOOR_SECS));
     }
 
-    /// A new day or month begins at nothing.
     fn turn(&mut self, moment: Moment) {
-        let (day, month) = (moment.day.days(), moment.day.month_number());
-        if month != self.month {
-            self.month = month;
-            self.month_from = moment.at;
-            self.spent.iter_mut().for_each(|spent| spent.month = 0);
-        }
-        if day != self.day {
-            self.day = day;
-            self.day_from = moment.at;
-            self.spent.iter_mut().for_each(|spent| spent.day = 0);
-        }
+        self.period.turn(moment, self.spent.iter_mut());
     }
 
     fn slot(&mut self, class: LimitClass) -> Option<&mut Spent> {
         let at = LimitClass::ALL.iter().position(|other| *other == class)?;
         self.spent.get_mut(at)
     }
-
-    /// The stored form: fixed size, big endian, -1 for no limit, 0 for no raise and no floor.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(Self::BYTES);
-        bytes.push(Self::FORM);
-        let mut put = |number: i64| bytes.extend_from_slice(&number.to_be_bytes());
-        let caps = |caps: Caps| [caps.per_transfer, caps.daily, caps.monthly].map(|cap| cap.unwrap_or(-1));
-        caps(self.own).into_iter().for_each(&mut put);
-        put(self.raise.map_or(0, |raise| raise.at.micros()));
-        let next = self.raise.map_or(Caps::NONE, |raise| raise.caps);
-        caps(next).into_iter().for_each(&mut put);
-        put(self.floor_until.micros());
-        put(self.day_from.micros());
-        put(self.month_from.micros());
-        for spent in &self.spent {
-            put(spent.day);
-            put(spent.month);
-        }
-        bytes.extend_from_slice(&self.day.to_be_bytes());
-        bytes.extend_from_slice(&self.month.to_be_bytes());
-        bytes
-    }
-
-    /// Reads the stored form; `None` when it is none.
-    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (form, mut rest) = bytes.split_first()?;
-        if *form != Self::FORM || bytes.len() != Self::BYTES {
-            return None;
-        }
-        let mut next = || {
-            let (number, left) = rest.split_first_chunk::<8>()?;
-            rest = left;
-            Some(i64::from_be_bytes(*number))
-        };
-        let own = read_caps(&mut next)?;
-        let raise_at = Timestamp::from_micros(next()?);
-        let raised = read_caps(&mut next)?;
-        let floor_until = Timestamp::from_micros(next()?);
-        let day_from = Timestamp::from_micros(next()?);
-        let month_from = Timestamp::from_micros(next()?);
-        let mut spent = [Spent::default(); LimitClass::ALL.len()];
-        for slot in &mut spent {
-            *slot = Spent {
-                day: next()?,
-                month: next()?,
-            };
-        }
-        let (day, month) = rest.split_first_chunk::<4>()?;
-        Some(Self {
-            own,
-            raise: (raise_at != Timestamp::default()).then_some(Raise {
-                at: raise_at,
-                caps: raised,
-            }),
-            floor_until,
-            day: i32::from_be_bytes(*day),
-            month: i32::from_be_bytes(month.try_into().ok()?),
-            day_from,
-            month_from,
-            spent,
-        })
-    }
-}
-
-fn read_caps(mut next: impl FnMut() -> Option<i64>) -> Option<Caps> {
-    let mut cap = || next().map(|number| Some(number).filter(|number| *number >= 0));
-    Some(Caps {
-        per_transfer: cap()?,
-        daily: cap()?,
-        monthly: cap()?,
-    })
 }
 
 #[cfg(test)]

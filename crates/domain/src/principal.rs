@@ -15,16 +15,19 @@ pub enum Role {
     Auditor,
     /// Administers users and settings; never moves customers' money alone.
     Admin,
+    /// Reads about customers and looks into what they do; moves nothing.
+    Compliance,
 }
 
 impl Role {
     /// All roles.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Customer,
         Self::Support,
         Self::Teller,
         Self::Auditor,
         Self::Admin,
+        Self::Compliance,
     ];
 
     /// The stable name in the database, the API and the log.
@@ -35,6 +38,7 @@ impl Role {
             Self::Teller => "teller",
             Self::Auditor => "auditor",
             Self::Admin => "admin",
+            Self::Compliance => "compliance",
         }
     }
 

@@ -57,6 +57,12 @@ impl Timestamp {
             .map(|moment| Date(zone.to_datetime(moment).date()))
             .unwrap_or_default()
     }
+
+    /// The hour of this moment in a time zone, 0 to 23.
+    pub fn hour_in(self, zone: &TimeZone) -> u8 {
+        let hour = JiffTimestamp::from_microsecond(self.0).map(|moment| zone.to_datetime(moment).hour());
+        hour.ok().and_then(|hour| u8::try_from(hour).ok()).unwrap_or(0)
+    }
 }
 
 impl fmt::Display for Timestamp {

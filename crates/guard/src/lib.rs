@@ -16,10 +16,11 @@ pub use detect::{
     VALUES_MAX,
 };
 pub use limit::{
-    Exceeded, KEYS_MAX, Limiter, Quota, QuotaError, Standing, Subject, WINDOWS_MAX, Window, WindowStanding,
+    Away, Exceeded, KEYS_MAX, Limiter, Quota, QuotaError, RedisPlace, RedisPlaceError, SharedCount,
+    SharedCounters, SharedQuestion, Standing, Subject, Together, WINDOWS_MAX, Window, WindowStanding,
 };
 pub use reputation::{
-    BLOCK_ABOVE, BLOCK_FIRST, BLOCK_LONGEST, Block, DELAY_LONGEST, KINDS_MIN, Observation, Reputation,
-    SLOW_ABOVE, SUSPECTS_MAX, Signal, Verdict,
+    BLOCK_ABOVE, BLOCK_FIRST, BLOCK_LONGEST, Block, BlockSeal, Common, DELAY_LONGEST, KINDS_MIN, Observation,
+    Reputation, SHARED_BLOCKS_MAX, SLOW_ABOVE, SUSPECTS_MAX, SharedBlocks, Signal, Verdict,
 };
 pub use shed::{Entered, Overloaded, Shed, ShedLayer, ShedService};

@@ -3,6 +3,8 @@
 //! One kind of signal never blocks anybody: a page that polls is fast, an office has many faces, a script has no agent.
 //! Several kinds together are a scanner.
 
+mod shared;
+
 use std::{
     collections::{HashMap, hash_map::RandomState},
     hash::BuildHasher,
@@ -10,6 +12,8 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
+
+pub use shared::{BlockSeal, Common, SHARED_BLOCKS_MAX, SharedBlocks};
 
 /// How many addresses are remembered at most: about 12 MB.
 pub const SUSPECTS_MAX: usize = 65_536;

@@ -46,8 +46,14 @@ pub enum Revoked {
     User(UserId),
     /// An integration's key.
     ApiKey(ApiKeyId),
+    /// Everybody: all sessions.
+    Everybody,
     /// Policies: everybody's rights may be others than before.
     Policies,
+    /// Keys of the ring: there is a new one to be taken over. Nobody's rights are others than before.
+    Keys,
+    /// Rules about fraud: movements are held against others than before. Nobody's rights are others.
+    FraudRules,
 }
 
 impl Revoked {
@@ -56,7 +62,10 @@ impl Revoked {
             Self::Session(id) => ("session", *id.as_bytes()),
             Self::User(id) => ("user", *id.as_bytes()),
             Self::ApiKey(id) => ("api_key", *id.as_bytes()),
+            Self::Everybody => ("everybody", [0; 16]),
             Self::Policies => ("policies", [0; 16]),
+            Self::Keys => ("keys", [0; 16]),
+            Self::FraudRules => ("fraud_rules", [0; 16]),
         }
     }
 
@@ -65,7 +74,10 @@ impl Revoked {
             "session" => Some(Self::Session(SessionId::from_bytes(id))),
             "user" => Some(Self::User(UserId::from_bytes(id))),
             "api_key" => Some(Self::ApiKey(ApiKeyId::from_bytes(id))),
+            "everybody" => Some(Self::Everybody),
             "policies" => Some(Self::Policies),
+            "keys" => Some(Self::Keys),
+            "fraud_rules" => Some(Self::FraudRules),
             _ => None,
         }
     }
@@ -83,8 +95,22 @@ pub enum Delta {
 impl Delta {
     /// Whether other policies may be in force than before.
     pub fn touches_policies(&self) -> bool {
+        self.touches(Revoked::Policies)
+    }
+
+    /// Whether the ring may have keys that it had not before.
+    pub fn touches_keys(&self) -> bool {
+        self.touches(Revoked::Keys)
+    }
+
+    /// Whether other rules about fraud may be in force than before.
+    pub fn touches_fraud_rules(&self) -> bool {
+        self.touches(Revoked::FraudRules)
+    }
+
+    fn touches(&self, what: Revoked) -> bool {
         match self {
-            Self::Revoked(revoked) => revoked.contains(&Revoked::Policies),
+            Self::Revoked(revoked) => revoked.contains(&what),
             Self::Everything => true,
         }
     }

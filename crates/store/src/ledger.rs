@@ -4,34 +4,49 @@
 //! decides, [`Lane::commit`] writes and makes durable. There is one file per engine behind this seam, held to the same
 //! behaviour by one conformance suite. The lane never decides anything.
 
+mod leases;
 pub(crate) mod outcomes;
 mod postgres;
 mod postgres_bounds;
+mod postgres_fraud;
 mod postgres_load;
 mod postgres_payments;
+mod postgres_rail;
+mod postgres_sending;
 mod postgres_write;
 mod read;
 pub(crate) mod rows;
 mod sqlite;
 mod sqlite_bounds;
+mod sqlite_fraud;
 mod sqlite_limits;
 mod sqlite_payments;
+mod sqlite_rail;
+mod sqlite_sending;
 mod sqlite_write;
 
-use std::{collections::BTreeSet, fmt::Debug, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Debug,
+    sync::Arc,
+};
 
 pub use postgres::PostgresLane;
 pub(crate) use postgres_load::LOCK_RIGHTS;
 pub use read::{
-    AccountView, HistoryLine, HistoryStart, MerchantView, ReversalsAbout, TransactionView, TrialBalanceLine,
+    AccountView, BeneficiaryView, HistoryLine, HistoryStart, MerchantView, RailFile, RailSums, ReadStatement,
+    ReversalsAbout, ReviewView, SuspenseView, TransactionView, TrialBalanceLine, WaitingTransfer,
 };
 pub use sqlite::SqliteLane;
 pub(crate) use sqlite::spawn_checkpointer;
 use strongroom_domain::{
     account::Account,
+    fraud::FraudRules,
     iban::Iban,
     id::{AccountId, ApiKeyId, HoldId, StepUpId, UserId},
-    ledger::{Book, Changes, Command, IdempotencyTag, Nonce, Order, PaymentNeed, Verb},
+    ledger::{
+        Book, Changes, Command, IdempotencyTag, Nonce, Order, PaymentNeed, RailNeed, SendingNeed, Verb,
+    },
     limits::LimitRules,
     money::Currency,
     time::{Date, Timestamp},
@@ -61,8 +76,14 @@ pub struct Need {
     pub customers: BTreeSet<(UserId, Currency)>,
     /// Payments, refunds and reversals.
     pub payments: PaymentNeed,
+    /// Beneficiaries, and payments to them.
+    pub sending: SendingNeed,
+    /// Entries of statements, and what lies in suspense.
+    pub rail: RailNeed,
     /// Account numbers that are about to be taken.
     pub numbers: BTreeSet<Iban>,
+    /// What would leave which account, minor units.
+    pub pays: BTreeMap<AccountId, i64>,
 }
 
 impl Need {
@@ -91,6 +112,12 @@ impl Need {
             );
             need.nonces.extend(command.nonce);
             need.payments.add(command);
+            need.sending.add(command);
+            need.rail.add(command);
+            if let Some((account, amount)) = command.pays() {
+                let sum = need.pays.entry(account).or_default();
+                *sum = sum.saturating_add(amount);
+            }
             if let Verb::Open(new) = &command.verb {
                 need.accounts.insert(new.id);
                 need.customers.insert((new.owner, new.currency));
@@ -114,6 +141,10 @@ pub trait LaneClock: Send + Sync + Debug {
     fn day(&self, at: Timestamp) -> Date;
     /// What the bank allows its customers to pay.
     fn limits(&self) -> Arc<LimitRules>;
+    /// The hour of a moment in the bank's time zone, 0 to 23.
+    fn hour(&self, at: Timestamp) -> u8;
+    /// The rules about fraud that are in force.
+    fn fraud(&self) -> Arc<FraudRules>;
 }
 
 /// What the lane has done since it was made; only ever grows.

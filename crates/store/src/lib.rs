@@ -27,7 +27,7 @@ mod tx;
 
 pub use epoch::{Delta, REVOCATIONS_READ_MAX, Revoked};
 pub use error::StoreError;
-pub use keys::KeyCheckRow;
+pub use keys::{KeyCheckRow, KeyRotationRow};
 pub use maintain::{KEYS_KEPT_SECONDS, Maintained};
 pub use people::NewUser;
 pub use settings::{DatabaseUrl, StoreSettings};

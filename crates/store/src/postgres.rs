@@ -62,6 +62,11 @@ pub(crate) struct PostgresEngine {
     pub(crate) committed: Notify,
 }
 
+/// Whether this login is more than a member of the runtime roles.
+const STRONG: &str = "SELECT (SELECT rolsuper OR rolbypassrls OR rolcreaterole FROM pg_roles WHERE rolname = session_user) \
+    OR EXISTS (SELECT 1 FROM pg_class WHERE relnamespace = 'public'::regnamespace \
+    AND pg_has_role(session_user, relowner, 'MEMBER'))";
+
 /// The lane looks rows up by their keys and does nothing else, so its statements are planned once and that way. Left
 /// alone, the planner knows neither how long an array will be nor how large a young table has grown, and reads whole
 /// tables in every batch.
@@ -136,6 +141,20 @@ impl PostgresEngine {
         take_role(&mut connection, DatabaseRole::LedgerWriter).await?;
         check_durable(&mut connection).await?;
         Ok(connection)
+    }
+
+    /// Whoever serves requests must not be able to change the schema, its rights or its triggers.
+    pub(crate) async fn check_logins(&self) -> Result<(), StoreError> {
+        for login in [&self.serving, &self.ledger] {
+            let mut connection = PgConnection::connect_with(login).await?;
+            if connection.fetch_one(STRONG).await?.try_get(0)? {
+                return Err(StoreError::setup(
+                    "the serving login is a superuser, sees past row security or owns the schema: use one that is only \
+                     a member of the runtime roles",
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// The control plane writes too: its login must be as durable as the lane's.

@@ -32,6 +32,8 @@ pub struct StoreSettings {
     pub ledger: Option<DatabaseUrl>,
     /// Migrate at start. Without it a pending migration is an error.
     pub migrate_at_start: bool,
+    /// PostgreSQL: refuse serving logins that could change the schema or see past row security.
+    pub needs_weak_login: bool,
     /// PostgreSQL: most connections for the control plane. SQLite: most read connections.
     pub connections_max: u32,
     /// SQLite: most pages the file may grow to; the engine's own bound when absent.
@@ -49,6 +51,7 @@ impl StoreSettings {
             migrate: None,
             ledger: None,
             migrate_at_start: true,
+            needs_weak_login: false,
             connections_max: 8,
             pages_max: None,
             checkpoint_pages: None,

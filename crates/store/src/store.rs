@@ -77,6 +77,9 @@ impl Store {
                     Self::migrate(settings).await?;
                 }
                 let engine = PostgresEngine::open(settings)?;
+                if settings.needs_weak_login {
+                    engine.check_logins().await?;
+                }
                 check_migrated(&engine.pool).await?;
                 engine.check_serving().await?;
                 let mut connection = engine.connect_ledger().await?;
@@ -167,6 +170,11 @@ impl Store {
             Engines::Sqlite(engine) => &engine.readers,
             Engines::Postgres(engine) => &engine.books,
         }
+    }
+
+    /// Whether one process owns the database alone.
+    pub const fn is_embedded(&self) -> bool {
+        matches!(self.engines, Engines::Sqlite(_))
     }
 
     /// Whether the database answers.

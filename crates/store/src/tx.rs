@@ -224,6 +224,16 @@ impl WriteTx {
         Ok(())
     }
 
+    /// Takes the rights lock alone, once. Batches take it first of all, and so does whoever locks rows that they lock.
+    pub(crate) async fn lock_rights(&mut self) -> Result<(), StoreError> {
+        if self.sqlite.is_none() && !self.rights_locked {
+            self.execute("SELECT pg_advisory_xact_lock($1)", vec![LOCK_RIGHTS.into()])
+                .await?;
+            self.rights_locked = true;
+        }
+        Ok(())
+    }
+
     /// Moves the revocation epoch on and says what was revoked. Takes the rights lock alone: from the commit on, no
     /// batch decided under the old epoch can commit.
     ///
@@ -231,11 +241,7 @@ impl WriteTx {
     /// [`StoreError`] when the database does not answer.
     pub async fn revoke(&mut self, what: Revoked) -> Result<i64, StoreError> {
         let (kind, id) = what.parts();
-        if self.sqlite.is_none() && !self.rights_locked {
-            self.execute("SELECT pg_advisory_xact_lock($1)", vec![LOCK_RIGHTS.into()])
-                .await?;
-            self.rights_locked = true;
-        }
+        self.lock_rights().await?;
         let row = self
             .one(
                 "UPDATE auth_epoch SET epoch = epoch + 1 WHERE id = 1 RETURNING epoch",

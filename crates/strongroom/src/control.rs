@@ -22,7 +22,7 @@ use tokio::{
 };
 
 /// Longest request and answer, in bytes.
-const LINE_BYTES_MAX: u64 = 64 * 1024;
+const LINE_BYTES_MAX: u64 = 1024 * 1024;
 /// Conversations at a time.
 const AT_ONCE: usize = 4;
 /// Longest conversation.
@@ -42,8 +42,28 @@ pub(crate) enum Request {
     ApiKeyAdd(crate::cli::api_key::Add),
     /// `policy list`.
     PolicyList(crate::cli::policy::All),
+    /// `policy validate` and `policy draft`.
+    PolicyText(crate::cli::policy::Text),
+    /// `policy activate` and `policy rollback`.
+    PolicyActivate(crate::cli::policy::Activation),
     /// `policy deactivate`.
     PolicyDeactivate(crate::cli::policy::Name),
+    /// Verbs of `incident` that do something.
+    IncidentTake(crate::cli::incident::Take),
+    /// `incident lift`.
+    IncidentLift(crate::cli::incident::Lift),
+    /// `incident list`.
+    IncidentList(crate::cli::incident::List),
+    /// `keys list`.
+    KeyList(crate::cli::keys::All),
+    /// `keys rotate`.
+    KeyRotate(crate::cli::keys::Rotation),
+    /// `grant list`.
+    GrantList(crate::cli::grant::Whose),
+    /// `grant add`.
+    GrantAdd(crate::cli::grant::Add),
+    /// `grant take`.
+    GrantTake(crate::cli::grant::Take),
 }
 
 impl Request {
@@ -55,7 +75,17 @@ impl Request {
             Self::CustomerImport(portion) => portion.execute(bank, uid).await,
             Self::ApiKeyAdd(add) => add.execute(bank, uid).await,
             Self::PolicyList(all) => all.execute(bank, uid).await,
+            Self::PolicyText(text) => text.execute(bank, uid).await,
+            Self::PolicyActivate(change) => change.execute(bank, uid).await,
             Self::PolicyDeactivate(name) => name.execute(bank, uid).await,
+            Self::IncidentTake(take) => take.execute(bank, uid).await,
+            Self::IncidentLift(lift) => lift.execute(bank, uid).await,
+            Self::IncidentList(list) => list.execute(bank, uid).await,
+            Self::KeyList(all) => all.execute(bank, uid).await,
+            Self::KeyRotate(rotation) => rotation.execute(bank, uid).await,
+            Self::GrantList(whose) => whose.execute(bank, uid).await,
+            Self::GrantAdd(add) => add.execute(bank, uid).await,
+            Self::GrantTake(take) => take.execute(bank, uid).await,
         }
     }
 }

@@ -15,15 +15,19 @@ use std::{
 use serde::{Deserialize, Serialize};
 use strongroom_app::{
     Arrival, Bank, Cx,
-    accounts::{AccountDetails, OpenAccount},
     api_keys::{AddApiKey, KeyOwner},
     arrival::Credential,
-    counter::MoveCash,
-    customers::{AddCustomer, FirstPassword},
-    login::LoginAnswer,
-    operators::{AddOperator, OperatorAdded},
-    personal::Client,
-    transfers::{CreateTransfer, Payee},
+    identity::{
+        customers::{AddCustomer, FirstPassword},
+        login::LoginAnswer,
+        operators::{AddOperator, OperatorAdded},
+        personal::Client,
+    },
+    money::{
+        accounts::{AccountDetails, OpenAccount},
+        counter::MoveCash,
+        transfers::{CreateTransfer, Payee},
+    },
 };
 use strongroom_crypto::{ExposeSecret, random};
 use strongroom_domain::{
@@ -159,6 +163,7 @@ fn arrival() -> Arrival {
         request: request(),
         origin: Origin::Job,
         address: None,
+        certificate: None,
     }
 }
 

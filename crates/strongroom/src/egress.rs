@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use reqwest::{Client, Method, Url, redirect};
-use strongroom_app::external::{Fetch, FetchError, Fetched, Incoming, Outgoing};
+use strongroom_app::identity::external::{Fetch, FetchError, Fetched, Incoming, Outgoing};
 use tokio::sync::Semaphore;
 
 /// From the first byte to the last.

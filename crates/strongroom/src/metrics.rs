@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
+use strongroom_app::security::catalogue::SecurityEventKind;
+
 use crate::logging::LogBuffer;
 
 /// Upper bounds of the latency buckets, in seconds.
@@ -12,6 +14,34 @@ const SECONDS: [f64; 15] = [
 ];
 /// How often recorded samples are folded into their buckets: they wait in memory until then.
 const UPKEEP: Duration = Duration::from_secs(2);
+
+/// What is zero from the start: a counter that begins with its first failure shows no rise to whoever watches.
+const ZERO: [&str; 24] = [
+    "strongroom_acme_failures_total",
+    "strongroom_alert_deliveries_failed_total",
+    "strongroom_alerts_lost_total",
+    "strongroom_checkpoint_failures_total",
+    "strongroom_checkpoints_total",
+    "strongroom_guesses_refused_total",
+    "strongroom_http_connections_refused_total",
+    "strongroom_http_floods_total",
+    "strongroom_http_handler_panics_total",
+    "strongroom_http_requests_shed_total",
+    "strongroom_jobs_failed_total",
+    "strongroom_lane_failed_total",
+    "strongroom_lane_panics_total",
+    "strongroom_lane_refused_total",
+    "strongroom_logins_refused_total",
+    "strongroom_mails_dropped_total",
+    "strongroom_mails_failed_total",
+    "strongroom_mails_set_aside_total",
+    "strongroom_mails_unsent_total",
+    "strongroom_otlp_trace_deliveries_failed_total",
+    "strongroom_puzzles_asked_total",
+    "strongroom_refresh_reuse_total",
+    "strongroom_sealer_failures_total",
+    "strongroom_tls_handshakes_failed_total",
+];
 
 /// The recorder of this process.
 #[derive(Clone)]
@@ -39,6 +69,12 @@ impl Metrics {
             .build_recorder();
         let handle = recorder.handle();
         metrics::set_global_recorder(recorder).map_err(|_| MetricsError::Taken)?;
+        for name in ZERO {
+            metrics::counter!(name).increment(0);
+        }
+        for kind in SecurityEventKind::ALL {
+            metrics::counter!("strongroom_security_events_total", "kind" => kind.name()).increment(0);
+        }
         Ok(Self { handle, log })
     }
 

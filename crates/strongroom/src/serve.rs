@@ -10,10 +10,11 @@ use std::{
     time::Duration,
 };
 
+use rustls::server::ClientHello;
 use strongroom_app::{
     Bank,
-    incidents::Incident,
     mail::{MailDirectory, MailSink},
+    security::incidents::Incident,
 };
 use strongroom_guard::{Detector, TrustedProxies};
 use strongroom_web::{
@@ -23,7 +24,7 @@ use strongroom_web::{
     layers::{Front, FrontSettings, Hosts, Hsts, Origins, Scope},
     limits::Limits,
     pages,
-    server::{Ended, Server, ServerSettings, Stop, Stopped, stop_signal},
+    server::{Ended, ProofOf, Server, ServerSettings, Stop, Stopped, stop_signal},
     state::AppState,
     suspicion::Watch,
     v1,
@@ -42,9 +43,10 @@ use crate::{
     data_dir::DataDir,
     demo, logging,
     metrics::Metrics,
-    process,
+    otlp::Traces,
+    process, shared, siem,
     smtp::Smtp,
-    tls::Certificates,
+    tls::{Acme, Certificates, Directory},
 };
 
 /// How often certificates are looked at.
@@ -78,12 +80,16 @@ type Finish = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// What [`compose`] makes.
 pub(crate) struct Composed {
+    /// The bank itself.
+    pub bank: Arc<Bank>,
     /// Business routes with their full paths.
     pub routes: OpenApiRouter,
     /// How often somebody may ask.
     pub limits: Limits,
     /// What looks for attacks.
     pub detection: Detection,
+    /// Who is refused because of what they did, or because people of the bank said so.
+    pub watch: Watch,
     /// Conditions of `/readyz`.
     pub checks: Vec<Check>,
     /// What has to end after the last request and before the process, in this order.
@@ -109,9 +115,10 @@ async fn compose(parts: Parts<'_>) -> Result<Composed, Box<dyn std::error::Error
         ?purpose,
         "composing"
     );
-    let bank = compose::bank(config, public_url, data).await?;
+    let (bank, spools) = compose::bank(config, public_url, data).await?;
     bank.send_mail_by(mail_sink(config, data, public_url)?);
     bank.record_decisions();
+    siem::start(config, &spools, &public_url.host, &bank)?;
     let jobs = tokio::spawn(Arc::clone(&bank).run_jobs());
     let control = Control::listen(data.path(), Arc::clone(&bank))?;
     let database = {
@@ -148,8 +155,10 @@ async fn compose(parts: Parts<'_>) -> Result<Composed, Box<dyn std::error::Error
         Box::pin(async move { bank.writer().close().await })
     };
     Ok(Composed {
+        bank: Arc::clone(&bank),
         limits: limits(config, &bank)?,
         detection: detection(config, &bank)?,
+        watch: watch(config, &bank)?,
         routes: v1::routes().merge(pages::routes()).with_state(AppState { bank }),
         checks: vec![database],
         finish: vec![("command line", administration), ("ledger", ledger)],
@@ -187,13 +196,22 @@ pub(crate) fn run(sources: Sources, data_dir: &Path, purpose: Purpose) -> Outcom
         return Err(ConfigErrors(vec![ConfigError::new("environment", Origin::Default, message)]).into());
     }
     process::raise_descriptors();
-    let (log, log_guard) = logging::start(config.log)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let host = &config.server.public_url.host;
+    let traces = config
+        .otlp
+        .as_ref()
+        .map(|otlp| Traces::open(otlp, host, runtime.handle()))
+        .transpose()?;
+    let (log, log_guard) = logging::start(config.log, traces.as_ref())?;
     let metrics = Metrics::install(log)?;
     // Libraries that ask for "the" provider get the same one as the listeners.
     let _ = crate::tls::provider().install_default();
     let data = DataDir::open(data_dir)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let outcome = runtime.block_on(serve(&config, &data, &metrics, purpose));
+    if let Some(traces) = traces {
+        traces.end();
+    }
     runtime.shutdown_timeout(Duration::from_secs(1));
     drop(log_guard);
     outcome
@@ -226,12 +244,18 @@ async fn serve(config: &Config, data: &DataDir, metrics: &Metrics, purpose: Purp
         config.transpose()
     };
     let public_tls = config_of(server.client_ca.as_deref())?;
-    let tls = config_of(None)?;
+    let operators_certificates = Certificates::open_for_operators(&server.tls)?;
+    let tls = match &operators_certificates {
+        Some(own) => Some(own.server_config(None)?),
+        None => config_of(None)?,
+    };
     let redirect_listener = match server.redirect_listen {
         Some(listen) => Some(bind(listen, "server.redirect_listen").await?),
         None => None,
     };
     let metrics_listener = bind_metrics(config).await?;
+    // Before anything runs that would have to be ended.
+    let directory = config.acme.as_ref().map(Directory::open).transpose()?;
 
     let composed = compose(Parts {
         config,
@@ -246,7 +270,7 @@ async fn serve(config: &Config, data: &DataDir, metrics: &Metrics, purpose: Purp
         composed.routes,
         readiness.clone(),
         SiteSettings {
-            front: front_settings(config, composed.limits, composed.detection),
+            front: front_settings(config, composed.limits, composed.detection, composed.watch),
             public_url: public_url.to_string(),
             docs: server.docs,
         },
@@ -258,6 +282,15 @@ async fn serve(config: &Config, data: &DataDir, metrics: &Metrics, purpose: Purp
         shutdown_time_max: server.shutdown_time_max,
         ..ServerSettings::default()
     };
+    let acme = match (&config.acme, directory, &certificates) {
+        (Some(acme), Some(directory), Some(certificates)) => {
+            let own = operators_certificates.is_some();
+            let names = if own { &hosts[..1] } else { &hosts[..] };
+            let opened = Acme::open(acme, directory, data, names, certificates, &composed.bank);
+            Some(opened?)
+        }
+        _ => None,
+    };
     announce(
         config,
         &public_url,
@@ -267,7 +300,12 @@ async fn serve(config: &Config, data: &DataDir, metrics: &Metrics, purpose: Purp
     )?;
 
     tokio::spawn(metrics.clone().upkeep());
-    if let Some(certificates) = certificates {
+    let proofs = acme.map(|acme| {
+        let proofs = acme.proofs();
+        tokio::spawn(acme.run());
+        Arc::new(move |hello: &ClientHello<'_>| proofs.answer(hello)) as Arc<ProofOf>
+    });
+    for certificates in certificates.into_iter().chain(operators_certificates) {
         tokio::spawn(refresh(certificates));
     }
     if let Some(listener) = metrics_listener {
@@ -286,15 +324,17 @@ async fn serve(config: &Config, data: &DataDir, metrics: &Metrics, purpose: Purp
         site.front
             .scoped(public_scope(config), hosts_of(config, server.listen, &public_url)),
         settings.clone(),
-    );
+    )
+    .proving(proofs.clone());
     let operators_front = admin.map(|admin| {
         let url = admin.public_url.as_ref().unwrap_or(&public_url);
         site.front
             .scoped(Scope::Operators, hosts_of(config, admin.listen, url))
     });
-    let operators = admin_listener
-        .zip(operators_front)
-        .map(|(listener, front)| Server::new(listener, tls, front, settings).run(stopped.clone()));
+    let operators = admin_listener.zip(operators_front).map(|(listener, front)| {
+        let server = Server::new(listener, tls, front, settings);
+        server.proving(proofs).run(stopped.clone())
+    });
     let operators = async {
         match operators {
             Some(running) => running.await,
@@ -326,16 +366,32 @@ fn public_scope(config: &Config) -> Scope {
 }
 
 /// The limits of the configuration; marked devices are known by the bank's keys.
-fn limits(config: &Config, bank: &Arc<Bank>) -> Result<Limits, ConfigErrors> {
+fn limits(config: &Config, bank: &Arc<Bank>) -> Result<Limits, Box<dyn std::error::Error + Send + Sync>> {
     if !config.limits.enabled {
         return Ok(Limits::off());
     }
+    let shared = shared::counters(config, bank)?;
     let bank = Arc::clone(bank);
     let quota = |class| config.limits.quota(class).cloned();
-    Limits::new(quota, move |mark| bank.device_limit_key(mark)).map_err(|class| {
+    let limits = Limits::new(quota, shared, move |mark| bank.device_limit_key(mark));
+    Ok(limits.map_err(|class| {
         let message = format!("has no quota for {}", class.name());
         ConfigErrors(vec![ConfigError::new("limits", Origin::Default, message)])
-    })
+    })?)
+}
+
+/// Who is refused because of what they did: known to all nodes where they share something, to this one otherwise.
+fn watch(config: &Config, bank: &Arc<Bank>) -> Result<Watch, Box<dyn std::error::Error + Send + Sync>> {
+    let set = Arc::clone(bank);
+    let watch = Watch::new(
+        config.blocks.mode,
+        config.blocks.allow.clone(),
+        TrustedProxies::new(config.server.trusted_proxies.clone()),
+        shared::blocks(config, bank)?,
+        move |address| set.network_block(address),
+    );
+    shared::share_blocks(watch.clone());
+    Ok(watch)
 }
 
 /// The names that a listener answers to. On one machine, outside production, its addresses are names as well.
@@ -372,7 +428,7 @@ fn detection(config: &Config, bank: &Arc<Bank>) -> Result<Detection, ConfigError
     }))
 }
 
-fn front_settings(config: &Config, limits: Limits, detection: Detection) -> FrontSettings {
+fn front_settings(config: &Config, limits: Limits, detection: Detection, watch: Watch) -> FrontSettings {
     FrontSettings {
         request_time_max: config.server.request_time_max,
         concurrency_max: config.server.concurrency_max,
@@ -386,11 +442,7 @@ fn front_settings(config: &Config, limits: Limits, detection: Detection) -> Fron
         trusted_proxies: TrustedProxies::new(config.server.trusted_proxies.clone()),
         limits,
         detection,
-        watch: Watch::new(
-            config.blocks.mode,
-            config.blocks.allow.clone(),
-            TrustedProxies::new(config.server.trusted_proxies.clone()),
-        ),
+        watch,
     }
 }
 

@@ -22,6 +22,7 @@ mod site;
 pub mod state;
 pub mod suspicion;
 pub mod v1;
+mod views;
 
 pub(crate) use problem::ShownAsPage;
 pub use problem::{Problem, RETRY_AFTER_DEFAULT, error_reference, status_of};

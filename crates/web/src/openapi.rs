@@ -17,6 +17,9 @@ pub const BEARER: &str = "bearer";
 /// The name of the security scheme of keys of integrations.
 pub const API_KEY: &str = "api_key";
 
+/// The names of the two headers of a bound token (RFC 9449): it, and the proof of its key.
+pub const DPOP: [&str; 2] = ["dpop_token", "dpop_proof"];
+
 const PROBLEM_RESPONSE: &str = "Problem";
 
 /// What every document has.
@@ -30,11 +33,12 @@ const PROBLEM_RESPONSE: &str = "Problem";
                        `Idempotency-Key`. Every refusal is a problem document (RFC 9457) with a stable `code`. Every \
                        answer carries `X-Request-Id`. Programs show their key in `X-API-Key` to read, and sign \
                        what moves money (HTTP Message Signatures, RFC 9421). Tokens can be bound to a key at login \
-                       (DPoP, RFC 9449).",
+                       (DPoP, RFC 9449). Operators \
+                       say why they read about a customer in `X-Access-Reason`; support has to.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     components(schemas(strongroom_api::Problem, strongroom_api::FieldError)),
-    security(("bearer" = []), ("api_key" = [])),
+    security(("bearer" = []), ("api_key" = []), ("dpop_token" = [], "dpop_proof" = [])),
     tags((name = "health", description = "Whether the server lives and is ready.")),
 )]
 struct Base;
@@ -66,6 +70,25 @@ pub fn finish(mut document: utoipa::openapi::OpenApi, public_url: &str) -> utoip
     components
         .security_schemes
         .insert(API_KEY.to_owned(), RefOr::T(key));
+    // Its authentication scheme is not among those that the builder knows by name.
+    let headers = [
+        (
+            "Authorization",
+            "`DPoP` and an access token that is bound to a key (RFC 9449): the tokens of a login that showed a proof.",
+        ),
+        (
+            "DPoP",
+            "The proof of the key, ES256 or EdDSA, made for this method, address and token, with the nonce of the last \
+             `DPoP-Nonce`. Also shown at every step of a login and at `/auth/refresh`, without a token.",
+        ),
+    ];
+    for (name, (header, description)) in DPOP.into_iter().zip(headers) {
+        let header = ApiKey::Header(ApiKeyValue::with_description(header, description));
+        let header = SecurityScheme::ApiKey(header);
+        components
+            .security_schemes
+            .insert(name.to_owned(), RefOr::T(header));
+    }
     let problem = ContentBuilder::new()
         .schema(Some(Ref::from_schema_name("Problem")))
         .build();

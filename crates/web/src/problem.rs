@@ -25,6 +25,8 @@ pub fn status_of(kind: Kind) -> StatusCode {
     match kind {
         Kind::Invalid => StatusCode::BAD_REQUEST,
         Kind::Unauthenticated | Kind::StepUp => StatusCode::UNAUTHORIZED,
+        // RFC 6585, section 3.
+        Kind::Puzzle => StatusCode::PRECONDITION_REQUIRED,
         Kind::Forbidden => StatusCode::FORBIDDEN,
         Kind::NotFound => StatusCode::NOT_FOUND,
         Kind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,

@@ -5,12 +5,14 @@
 //! add nothing, so that no page can get its visitors blocked; a scanner that claims to be such a page still meets the
 //! limits. Proxies that this server trusts are never looked at: their address would be everybody's.
 
-use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
+use std::{cmp::Reverse, collections::HashSet, fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use axum::response::Response;
 use http::{HeaderMap, StatusCode, header};
 use strongroom_api::codes;
-use strongroom_guard::{Block, Network, Observation, Reputation, Shed, TrustedProxies, Verdict};
+use strongroom_guard::{
+    Block, Common, Network, Observation, Reputation, SharedBlocks, Shed, TrustedProxies, Verdict,
+};
 
 use crate::{
     Problem,
@@ -62,13 +64,18 @@ pub enum Mode {
     Enforce,
 }
 
-/// The memory of suspicion. Clones share it.
+/// How long people of the bank refuse strangers from an address.
+type SetBlock = dyn Fn(IpAddr) -> Option<Duration> + Send + Sync;
+
+/// The memory of suspicion. Clones are one.
 #[derive(Clone)]
 pub struct Watch(Option<Arc<Inner>>);
 
 struct Inner {
     reputation: Reputation,
-    enforce: bool,
+    mode: Mode,
+    set: Box<SetBlock>,
+    shared: Option<SharedBlocks>,
     allowed: Vec<Network>,
     proxies: TrustedProxies,
     sleepers: Shed,
@@ -86,18 +93,33 @@ impl Watch {
         Self(None)
     }
 
-    /// Looks at everybody but these networks and proxies.
-    pub fn new(mode: Mode, allowed: Vec<Network>, proxies: TrustedProxies) -> Self {
-        if mode == Mode::Off {
-            return Self::off();
-        }
+    /// Looks at everybody but these networks and proxies. Whom people of the bank block (`set`) is refused in any mode.
+    /// Blocks are had in common with other nodes (`shared`) where they are enforced: call [`Self::share`].
+    pub fn new(
+        mode: Mode,
+        allowed: Vec<Network>,
+        proxies: TrustedProxies,
+        shared: Option<SharedBlocks>,
+        set: impl Fn(IpAddr) -> Option<Duration> + Send + Sync + 'static,
+    ) -> Self {
         Self(Some(Arc::new(Inner {
             reputation: Reputation::default(),
-            enforce: mode == Mode::Enforce,
+            mode,
+            set: Box::new(set),
+            shared: shared.filter(|_| mode == Mode::Enforce),
             allowed,
             proxies,
             sleepers: Shed::new(SLEEPERS_MAX),
         })))
+    }
+
+    /// Tells other nodes of blocks and takes over theirs until the task is dropped; ends at once where nothing is had
+    /// in common.
+    pub async fn share(&self, told: impl Fn(Common)) {
+        let Some(inner) = &self.0 else { return };
+        if let Some(shared) = &inner.shared {
+            shared.run(&inner.reputation, told).await;
+        }
     }
 
     /// Before anything is done for a request: a suspect waits or is refused. Who shows a credential may try it once.
@@ -114,9 +136,21 @@ impl Watch {
         else {
             return Ok(());
         };
-        match inner.reputation.verdict(record.client(), inner.reputation.now()) {
+        if let Some(left) = (inner.set)(record.client()) {
+            metrics::counter!(SUSPECTED, "verdict" => "network", "enforced" => "true").increment(1);
+            record.block(left);
+            return if shows_credential(headers) {
+                Ok(())
+            } else {
+                Err(refused(left))
+            };
+        }
+        if inner.mode == Mode::Off {
+            return Ok(());
+        }
+        match inner.verdict(record.client()) {
             Verdict::Pass => Ok(()),
-            verdict if !inner.enforce => {
+            verdict if inner.mode != Mode::Enforce => {
                 let what = if matches!(verdict, Verdict::Slow(_)) {
                     "slow"
                 } else {
@@ -166,6 +200,9 @@ impl Watch {
         if let Some(left) = record.blocked() {
             return Err(refused(left));
         }
+        if inner.mode == Mode::Off {
+            return Ok(());
+        }
         let status = response.status();
         // Whoever logs in is no stranger in the end, and files of a page are asked for by the dozen.
         let is_somebody =
@@ -186,38 +223,57 @@ impl Watch {
             .reputation
             .observe(record.client(), seen, inner.reputation.now())
         {
-            let enforced = if inner.enforce { "true" } else { "false" };
+            let enforced = if inner.mode == Mode::Enforce {
+                "true"
+            } else {
+                "false"
+            };
             metrics::counter!(BLOCKS, "enforced" => enforced).increment(1);
+            if let Some(shared) = &inner.shared {
+                shared.changed();
+            }
             tracing::warn!(
                 target: "strongroom_web",
                 request_id = %record.id(),
-                enforced = inner.enforce,
+                enforced = inner.mode == Mode::Enforce,
                 "an address is blocked for a while"
             );
         }
         Ok(())
     }
 
-    /// The running blocks, the longest first, and whether they are enforced.
+    /// The running blocks of all nodes that have them in common, the longest first, and whether they are enforced.
     pub(crate) fn blocks(&self) -> (Vec<Block>, bool) {
-        self.0.as_ref().map_or((Vec::new(), false), |inner| {
-            let blocks = inner.reputation.blocks(BLOCKS_SHOWN_MAX, inner.reputation.now());
-            (blocks, inner.enforce)
-        })
+        let Some(inner) = &self.0 else {
+            return (Vec::new(), false);
+        };
+        let mut blocks = inner.reputation.blocks(BLOCKS_SHOWN_MAX, inner.reputation.now());
+        let own: HashSet<IpAddr> = blocks.iter().map(|block| block.address).collect();
+        let others = inner
+            .shared
+            .as_ref()
+            .map(SharedBlocks::blocks)
+            .unwrap_or_default();
+        blocks.extend(others.into_iter().filter(|block| !own.contains(&block.address)));
+        blocks.sort_by_key(|block| (Reverse(block.left), block.address));
+        blocks.truncate(BLOCKS_SHOWN_MAX);
+        (blocks, inner.mode == Mode::Enforce)
     }
 
     /// Whether the address is blocked.
     pub(crate) fn is_blocked(&self, address: IpAddr) -> bool {
-        self.0.as_ref().is_some_and(|inner| {
-            let verdict = inner.reputation.verdict(address, inner.reputation.now());
-            matches!(verdict, Verdict::Blocked(_))
-        })
+        self.0
+            .as_ref()
+            .is_some_and(|inner| matches!(inner.verdict(address), Verdict::Blocked(_)))
     }
 
-    /// Forgets what is held against an address.
+    /// Forgets what is held against an address, here and at every node that has blocks in common with this one.
     pub(crate) fn lift(&self, address: IpAddr) {
         if let Some(inner) = &self.0 {
             inner.reputation.lift(address, inner.reputation.now());
+            if let Some(shared) = &inner.shared {
+                shared.lift(address);
+            }
         }
     }
 }
@@ -243,6 +299,16 @@ impl Seen {
 }
 
 impl Inner {
+    /// What this node holds against an address, or another one.
+    fn verdict(&self, address: IpAddr) -> Verdict {
+        let own = self.reputation.verdict(address, self.reputation.now());
+        let left = || self.shared.as_ref().and_then(|shared| shared.blocked(address));
+        match own {
+            Verdict::Blocked(_) => own,
+            _ => left().map_or(own, Verdict::Blocked),
+        }
+    }
+
     fn watches(&self, address: IpAddr, path: &str) -> bool {
         !matches!(path, "/livez" | "/readyz")
             && !self.proxies.trusts(address)
@@ -288,7 +354,7 @@ mod tests {
                 origins: Origins::default(),
                 trusted_proxies: proxies(),
                 limits: Limits::off(),
-                watch: Watch::new(Mode::Enforce, Vec::new(), proxies()),
+                watch: Watch::new(Mode::Enforce, Vec::new(), proxies(), None, |_| None),
                 detection: Detection::off(),
             },
         )

@@ -305,7 +305,7 @@ fn sources(repo: &Repo) -> Vec<Finding> {
         {
             let package = name.replace('_', "-");
             let known = WALLS.iter().any(|other| other.name == package);
-            if known && !allowed(wall, &package, is_test(file, at)) {
+            if known && !allowed(wall, &package, file.is_test(at)) {
                 let advice = format!("{} must not name {package}: {}", wall.name, wall.why);
                 findings.push(Finding::new(&file.path, line_at(&file.text, at), advice));
             }
@@ -351,13 +351,6 @@ fn starts_a_path(file: &Text, at: usize, name: &str) -> bool {
     let continues_a_path = before.ends_with("::") && !before.ends_with("use ::") && !before.ends_with("(::");
     let in_use = before.ends_with("use") && (after.starts_with(';') || after.starts_with("as "));
     !continues_a_path && (after.starts_with("::") || in_use)
-}
-
-/// A file of tests, or the part of a file below its `#[cfg(test)]`.
-fn is_test(file: &Text, at: usize) -> bool {
-    let by_name =
-        file.path.contains("/tests/") || file.path.ends_with("/tests.rs") || file.path.contains("/benches/");
-    by_name || file.source.code[..at].contains("#[cfg(test)]")
 }
 
 pub(super) fn is_inside(path: &str, folder: &str) -> bool {

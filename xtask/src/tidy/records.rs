@@ -4,7 +4,7 @@
 //!
 //! | written | means | is there when |
 //! |---|---|---|
-//! | `a_test_as_a_sentence` | a test | some Rust file defines a function of that name |
+//! | `a_test_as_a_sentence` | a test | the tests of some Rust file define a function of that name |
 //! | `tidy:imports` | a rule of `cargo xtask tidy` | the rule exists |
 //! | `lint:unwrap_used` | a lint of rustc or clippy | some manifest sets it |
 //! | `pin:rusqlite = "0.39"` | a version in the workspace's manifest | the text stands in Cargo.toml |
@@ -149,7 +149,7 @@ fn missing(repo: &Repo, name: &str) -> Option<String> {
             (in_the_store(repo, constraint), "constraint or trigger of `store`")
         }
         _ => (
-            repo.functions.contains(name.rsplit("::").next().unwrap_or(name)),
+            repo.tests.contains(name.rsplit("::").next().unwrap_or(name)),
             "test",
         ),
     };
@@ -174,7 +174,7 @@ mod tests {
     }
 
     fn records(files: &[(&str, &str)]) -> Vec<String> {
-        let mut all = vec![("crates/app/src/a.rs", "fn a_test() {} // fn in_prose")];
+        let mut all = vec![("crates/app/tests/a.rs", "fn a_test() {} // fn in_prose")];
         all.extend(files);
         advice(check_records(&Repo::of(&all)))
     }
@@ -259,7 +259,7 @@ mod tests {
         let found = check_claims(&Repo::of(&[
             ("docs/security/a.md", page),
             ("docs/other.md", page),
-            ("a.rs", "fn a_test() {}"),
+            ("a/tests.rs", "fn a_test() {}"),
         ]));
         let places: Vec<_> = found
             .iter()
@@ -273,11 +273,23 @@ mod tests {
     }
 
     #[test]
+    fn a_function_of_the_program_is_no_test() {
+        let page =
+            "| requirement | shown by |\n|---|---|\n| A-1 | `checks_it` |\n| A-2 | `it_is_checked` |\n";
+        let file = "fn checks_it() {}\n#[cfg(test)]\nmod tests {\n    fn it_is_checked() {}\n}\n";
+        let found = check_claims(&Repo::of(&[
+            ("docs/security/a.md", page),
+            ("crates/app/src/a.rs", file),
+        ]));
+        assert_eq!(found.iter().map(|finding| finding.line).collect::<Vec<_>>(), [3]);
+    }
+
+    #[test]
     fn a_claim_that_no_test_holds_is_found() {
         let page = "| Invariant | Held by |\n|---|---|\n| a | `a_test` |\n| b | `gone` |\n| c | trust |\n";
         let found = check_claims(&Repo::of(&[
             ("ARCHITECTURE.md", page),
-            ("a.rs", "fn a_test() {}"),
+            ("a/tests.rs", "fn a_test() {}"),
         ]));
         assert_eq!(
             found.iter().map(|finding| finding.line).collect::<Vec<_>>(),

@@ -24,6 +24,24 @@ impl Text {
     pub(super) fn is_rust(&self) -> bool {
         self.path.ends_with(".rs")
     }
+
+    /// A file of tests, or the part of a file below its `#[cfg(test)]` or its first test.
+    pub(super) fn is_test(&self, at: usize) -> bool {
+        self.first_test().is_some_and(|first| first <= at)
+    }
+
+    /// Where tests begin, if there are any.
+    fn first_test(&self) -> Option<usize> {
+        let path = &self.path;
+        let by_name = path.contains("/tests/") || path.ends_with("/tests.rs") || path.contains("/benches/");
+        if by_name {
+            Some(0)
+        } else {
+            // A module of tests in a file of its own is marked where it is named.
+            let marks = ["#[cfg(test)]", "#[test]"].iter();
+            marks.filter_map(|mark| self.source.code.find(mark)).min()
+        }
+    }
 }
 
 /// The files of the repository.
@@ -33,8 +51,8 @@ pub(super) struct Repo {
     pub(super) texts: Vec<Text>,
     /// The size of every file in bytes, by path.
     pub(super) sizes: BTreeMap<String, u64>,
-    /// Names of all functions defined in Rust files.
-    pub(super) functions: BTreeSet<String>,
+    /// Names of all functions defined among the tests of Rust files.
+    pub(super) tests: BTreeSet<String>,
 }
 
 impl Repo {
@@ -82,14 +100,16 @@ impl Repo {
         } else {
             Source::default()
         };
+        let file = Text { path, text, source };
+        let first = file.first_test().unwrap_or(usize::MAX);
         let mut after_fn = false;
-        for (_, word) in source.identifiers() {
-            if after_fn {
-                self.functions.insert(word.to_owned());
+        for (at, word) in file.source.identifiers() {
+            if after_fn && first <= at {
+                self.tests.insert(word.to_owned());
             }
             after_fn = word == "fn";
         }
-        self.texts.push(Text { path, text, source });
+        self.texts.push(file);
     }
 
     pub(super) fn text(&self, path: &str) -> Option<&Text> {
@@ -142,13 +162,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_work_tree_is_read_with_its_functions() {
+    fn the_work_tree_is_read_with_its_tests() {
         let repo = Repo::load().expect("the repository");
         assert!(repo.text("xtask/src/main.rs").is_some());
-        assert!(
-            repo.functions
-                .contains("the_work_tree_is_read_with_its_functions")
-        );
+        assert!(repo.tests.contains("the_work_tree_is_read_with_its_tests"));
+        assert!(!repo.tests.contains("is_rust"));
         assert!(repo.has("xtask/src") && repo.has("Cargo.toml") && !repo.has("xtask/sr"));
     }
 

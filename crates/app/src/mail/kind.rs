@@ -59,8 +59,28 @@ kinds! {
     RecoveryUsed = "recovery_used",
     /// A key for an integration was made.
     ApiKeyMade = "api_key_made",
+    /// Somebody is on the list of payees.
+    PayeeAdded = "payee_added",
+    /// Money came.
+    MoneyReceived = "money_received",
+    /// Money went.
+    MoneySent = "money_sent",
+    /// A payment to another bank arrived.
+    PaymentSettled = "payment_settled",
+    /// A payment to another bank came back.
+    PaymentReturned = "payment_returned",
+    /// Money was reserved.
+    HoldPlaced = "hold_placed",
+    /// A transfer waits for a look.
+    ReviewStarted = "review_started",
+    /// What became of a transfer that waited.
+    ReviewEnded = "review_ended",
+    /// What may be paid was set.
+    LimitsChanged = "limits_changed",
     /// Somebody made an operator without the approval of another.
     BreakGlass = "break_glass",
+    /// Something happened that people of the bank should see.
+    SecurityAlert = "security_alert",
     /// Tries at an address were wrong; not a mail yet.
     GuessWish = "guess_wish",
     /// Somebody tries to log in, and has to wait.
@@ -101,13 +121,40 @@ impl MailKind {
                 | Self::ResetWish
                 | Self::PasswordReset
                 | Self::EmailProof
+        ) && !self.is_about_money()
+    }
+
+    /// Told of by the job that follows the log, which writes the notice itself.
+    pub(super) const fn is_about_money(self) -> bool {
+        matches!(
+            self,
+            Self::MoneyReceived
+                | Self::MoneySent
+                | Self::PaymentSettled
+                | Self::PaymentReturned
+                | Self::HoldPlaced
+                | Self::ReviewStarted
+                | Self::ReviewEnded
+                | Self::LimitsChanged
         )
     }
 
     /// The third of an hour says that it stands for those that follow, so that a client that forgets its device
     /// fills no mailbox.
     pub(super) const fn is_folded(self) -> bool {
-        matches!(self, Self::NewDevice)
+        matches!(self, Self::NewDevice) || self.is_about_money()
+    }
+
+    /// Said by the last mail of its kind in an hour.
+    pub(super) const fn folded(self) -> &'static str {
+        match self {
+            Self::NewDevice => {
+                "Further logins of this hour are not told one by one; the list of your sessions has them all."
+            }
+            _ => {
+                "Further ones of this hour are not mailed one by one; the list of your notices has them all."
+            }
+        }
     }
 
     /// Goes to an address that is nobody's yet: whoever typed the name could speak through us to a stranger.
@@ -117,15 +164,15 @@ impl MailKind {
 
     pub(super) const fn useful_secs(self) -> i64 {
         match self {
-            Self::Verification => crate::registration::REGISTRATION_SECS,
-            Self::PasswordReset | Self::ResetWish => crate::credentials::RESET_SECS,
-            Self::EmailProof | Self::EmailWish => crate::email_change::EMAIL_CHANGE_SECS,
+            Self::Verification => crate::identity::registration::REGISTRATION_SECS,
+            Self::PasswordReset | Self::ResetWish => crate::identity::credentials::RESET_SECS,
+            Self::EmailProof | Self::EmailWish => crate::identity::email_change::EMAIL_CHANGE_SECS,
             _ => NOTICE_SECS,
         }
     }
 
     /// Says nothing that is nobody else's business: it is shown on locked screens.
-    pub(super) const fn subject(self) -> &'static str {
+    pub(crate) const fn subject(self) -> &'static str {
         match self {
             Self::Verification => "Confirm your e-mail address",
             Self::AddressTaken => "Somebody tried to register your address",
@@ -142,7 +189,17 @@ impl MailKind {
             Self::FactorReset => "Your second factor was reset",
             Self::RecoveryUsed => "A recovery code was used",
             Self::ApiKeyMade => "A key for a program was made in your name",
+            Self::PayeeAdded => "A payee was added to your list",
+            Self::MoneyReceived => "Money came in",
+            Self::MoneySent => "Money went out",
+            Self::PaymentSettled => "A payment was made",
+            Self::PaymentReturned => "A payment came back",
+            Self::HoldPlaced => "Money was reserved",
+            Self::ReviewStarted => "A transfer waits",
+            Self::ReviewEnded => "A transfer that waited",
+            Self::LimitsChanged => "Your limits were changed",
             Self::BreakGlass => "An operator was added without approval",
+            Self::SecurityAlert => "A security alert",
             Self::GuessWish | Self::LoginGuessed => "Somebody tries to log in as you",
             Self::PasswordStopped => "Logins from unknown devices are stopped",
         }
@@ -227,10 +284,35 @@ impl MailKind {
                 "a key was made just now with which a program can act in your name, within the bounds that it was \
                  made with. If that was not you, take the key away, change your password and tell us.",
             ),
+            Self::PayeeAdded => say(
+                "somebody was put on your list of payees just now. Little is paid to them for the first days. If that \
+                 was not you, take them off the list, change your password and tell us.",
+            ),
+            Self::ReviewStarted => Words {
+                before: detail.clone(),
+                link: None,
+                after: "Its money is reserved meanwhile. If you did not send it, take it back and tell us at once.",
+            },
+            Self::MoneyReceived
+            | Self::MoneySent
+            | Self::PaymentSettled
+            | Self::PaymentReturned
+            | Self::HoldPlaced
+            | Self::ReviewEnded
+            | Self::LimitsChanged => Words {
+                before: detail.clone(),
+                link: None,
+                after: "If you do not know of this, change your password at once and tell us.",
+            },
             Self::BreakGlass => say(
                 "an operator was added on the command line without the approval of another operator. If you do \
                  not know why, act now.",
             ),
+            Self::SecurityAlert => Words {
+                before: format!("the bank noticed something that you should see. {detail}"),
+                link: None,
+                after: "The list of alerts has what was counted; the runbook of incidents says what can be done.",
+            },
             Self::GuessWish | Self::LoginGuessed => say(
                 "somebody tried to log in as you, from a device that we do not know or on one of yours, and was \
                  wrong five times. Further tries from there have to wait, longer each time; your other devices are \

@@ -13,13 +13,14 @@ use std::{
 
 use strongroom_app::{
     Arrival, Bank, BankSettings, Clock, Credential, Cx, Error, ExposeSecret, IdentitySettings, SecretString,
-    accounts::OpenAccount,
-    counter::MoveCash,
-    login::{LoginAnswer, TokenSet},
+    identity::{
+        login::{LoginAnswer, TokenSet},
+        operators::{AddOperator, OperatorAdded},
+        personal::Client,
+        registration::Register,
+    },
     mail::{Mail, MailError, MailSink},
-    operators::{AddOperator, OperatorAdded},
-    personal::Client,
-    registration::Register,
+    money::{accounts::OpenAccount, counter::MoveCash},
 };
 use strongroom_crypto::{Keyring, SecretBytes, password::PoolSize, totp};
 use strongroom_domain::{
@@ -224,9 +225,11 @@ impl TestBank {
             code: "50010517".to_owned(),
             time_zone: "Europe/Berlin".to_owned(),
             log_origin: "localhost/log".to_owned(),
+            witnesses: Vec::new(),
             checkpoints: database.folder.join("checkpoints"),
             writer: Default::default(),
             limits: Default::default(),
+            fraud: Default::default(),
             identity,
         };
         let bank = Bank::open(store, ring.clone(), &settings, clock.clone())
@@ -382,7 +385,12 @@ impl TestBank {
         };
         let answer = self
             .bank
-            .set_first_password(&self.anonymous(), change_token.expose_secret(), secret(PASSWORD))
+            .set_first_password(
+                &self.anonymous(),
+                &client(),
+                change_token.expose_secret(),
+                secret(PASSWORD),
+            )
             .await
             .unwrap();
         let LoginAnswer::TotpRequired {
@@ -465,6 +473,7 @@ pub fn arrival(address: Option<std::net::IpAddr>) -> Arrival {
         request: request(),
         origin: Origin::Api,
         address,
+        certificate: None,
     }
 }
 

@@ -2,8 +2,8 @@
 
 use strongroom_app::{
     Credential, Cx, Error, ExposeSecret,
-    accounts::OpenAccount,
     api_keys::{AddApiKey, ApiKeyAdded, KeyOwner},
+    money::accounts::OpenAccount,
 };
 use strongroom_crypto::{ApiKey, KeyEnvironment};
 use strongroom_domain::{

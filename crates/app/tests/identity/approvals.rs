@@ -3,9 +3,11 @@
 use futures::future::{Either, join_all};
 use strongroom_app::{
     Cx, Error,
-    approvals::{ApprovalState, Approved, Decision},
-    operators::{AddOperator, OperatorAdded},
-    users::LoginChange,
+    authority::approvals::{ApprovalState, Approved, Decision},
+    identity::{
+        operators::{AddOperator, OperatorAdded},
+        users::LoginChange,
+    },
 };
 use strongroom_domain::{id::ApprovalId, principal::Role};
 
@@ -31,7 +33,7 @@ async fn enter_again(bank: &TestBank, operator: &Operator) -> Cx {
 }
 
 /// Two administrators of more than a day, just logged in, and their logins.
-async fn administrators(bank: &TestBank) -> (Vec<Operator>, Vec<Cx>) {
+pub(crate) async fn administrators(bank: &TestBank) -> (Vec<Operator>, Vec<Cx>) {
     let people = vec![
         bank.operator(Role::Admin).await,
         bank.operator(Role::Admin).await,

@@ -1,6 +1,8 @@
 //! Sessions that live in a browser: when they end, and what is no use of them.
 
-use strongroom_app::{Arrival, Credential, Cx, Error, ExposeSecret, SecretString, personal::Client};
+use strongroom_app::{
+    Arrival, Credential, Cx, Error, ExposeSecret, SecretString, identity::personal::Client,
+};
 use strongroom_domain::principal::Origin;
 
 use crate::harness::{Person, TestBank, arrival, client, on_both_engines, tokens};

@@ -1,6 +1,6 @@
 //! Passwords: changed, forgotten, reset.
 
-use strongroom_app::{
+use strongroom_app::identity::{
     credentials::RESET_SECS,
     customers::{AddCustomer, FirstPassword},
 };

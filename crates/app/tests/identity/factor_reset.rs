@@ -2,7 +2,9 @@
 
 use futures::future::join_all;
 use strongroom_app::{
-    Cx, ExposeSecret, approvals::Decision, factors::Binder, login::LoginAnswer, operators::OperatorAdded,
+    Cx, ExposeSecret,
+    authority::approvals::Decision,
+    identity::{factors::Binder, login::LoginAnswer, operators::OperatorAdded},
 };
 use strongroom_domain::{id::ApprovalId, principal::Role};
 
@@ -66,7 +68,8 @@ on_both_engines! {
         let answer = bank.answer_code(&mfa_token, &bank.code(&secret_of(&totp_uri))).await.unwrap();
         let LoginAnswer::PasswordChangeRequired { change_token } = answer else { panic!("{answer:?}") };
         let new = secret("lantern-58-osprey-quilt-harbour");
-        let answer = bank.bank.set_first_password(&bank.anonymous(), change_token.expose_secret(), new).await.unwrap();
+        let (nobody, change) = (bank.anonymous(), change_token.expose_secret());
+        let answer = bank.bank.set_first_password(&nobody, &client(), change, new).await.unwrap();
         let LoginAnswer::TotpRequired { otpauth_uri, mfa_token, .. } = answer else { panic!("{answer:?}") };
         let set = tokens(bank.answer_code(&mfa_token, &bank.code(&secret_of(&otpauth_uri))).await.unwrap());
         let back = bank.enter(&set.access_token).await.unwrap();

@@ -1,13 +1,19 @@
 //! Customers' second factors: bound, asked for, lost, replaced, and what they approve.
 
-use futures::future::join_all;
+use futures::{
+    StreamExt,
+    future::{join, join_all},
+    stream::FuturesUnordered,
+};
 use strongroom_app::{
     Cx, Error, ExposeSecret, SecretString,
-    factors::Binder,
-    login::LoginAnswer,
-    step_up::{ShownFactor, SteppedUp},
-    token_set::TokenSet,
-    transfers::{CreateTransfer, Payee},
+    identity::{
+        factors::Binder,
+        login::LoginAnswer,
+        step_up::{ShownFactor, SteppedUp},
+        token_set::TokenSet,
+    },
+    money::transfers::{CreateTransfer, Payee},
 };
 use strongroom_crypto::SecretBytes;
 use strongroom_domain::{
@@ -20,6 +26,8 @@ use crate::harness::{Person, TestBank, client, key, on_both_engines, secret, sec
 
 const DAY_SECS: i64 = 24 * 60 * 60;
 const STEP_SECS: i64 = 30;
+/// Rounds of a race; in each, what is asked at once meets otherwise.
+const ROUNDS: usize = 12;
 /// Above the bound of 10,000 euros.
 const LARGE: i64 = 1_000_001;
 
@@ -60,7 +68,7 @@ async fn log_in(bank: &TestBank, person: &Person, totp: &SecretBytes) -> TokenSe
 async fn recover(bank: &TestBank, ticket: &SecretString, code: &str) -> Result<SecretString, Error> {
     let answer = bank
         .bank
-        .login_by_recovery_code(&bank.anonymous(), ticket.expose_secret(), secret(code))
+        .login_by_recovery_code(&bank.anonymous(), &client(), ticket.expose_secret(), secret(code))
         .await?;
     let LoginAnswer::RebindRequired { rebind_token } = answer else {
         panic!("{answer:?}")
@@ -187,6 +195,38 @@ on_both_engines! {
         tokens(bank.answer_code(&ticket, &bank.code(&second)).await.unwrap());
     }
 
+    async fn no_login_without_a_factor_begins_beside_its_binding(bank: TestBank) {
+        let (mut without, mut asked) = (0, 0);
+        for round in 0..ROUNDS {
+            let (person, set, cx) = bank.logged_in("alice").await;
+            let new = bank.bank.start_totp(&of(&cx)).await.unwrap();
+            let code = bank.code(&secret_of(&new.otpauth_uri));
+            let device = client();
+            let mut logins: FuturesUnordered<_> =
+                (0..4).map(|_| bank.try_login(&device, &person.email, &person.password)).collect();
+            let mut answers: Vec<_> = logins.by_ref().take(1 + round % 3).collect().await;
+            let binder = of(&cx);
+            let confirm = bank.bank.confirm_totp(&binder, code);
+            let (bound, rest) = join(confirm, logins.collect::<Vec<_>>()).await;
+            bound.unwrap();
+            answers.extend(rest);
+            for answer in answers {
+                match answer {
+                    Ok(LoginAnswer::Session(set)) => {
+                        without += 1;
+                        assert_eq!(bank.enter(&set.access_token).await.unwrap_err().code, "token_invalid");
+                    }
+                    Ok(LoginAnswer::MfaRequired { .. }) => asked += 1,
+                    Ok(other) => panic!("{other:?}"),
+                    // The factor was bound between the question and the session.
+                    Err(error) => assert_eq!(error.code, "invalid_credentials"),
+                }
+            }
+            now(&bank, &set).await;
+        }
+        assert!(without > 0 && asked > 0, "{without} {asked}");
+    }
+
     async fn one_code_proves_once_however_many_show_it_at_once(bank: TestBank) {
         let (_, set, cx) = bank.logged_in("alice").await;
         let (totp, _) = bind(&bank, &of(&cx)).await;
@@ -209,19 +249,42 @@ on_both_engines! {
         assert!(proved <= 1, "{proved}");
     }
 
-    async fn one_code_approves_one_request_however_many_it_is_shown_for_at_once(bank: TestBank) {
-        let (_, set, cx) = bank.logged_in("alice").await;
-        let (from, to) = accounts(&bank, &cx).await;
-        let (totp, _) = bind(&bank, &of(&cx)).await;
-        let mut asked = Vec::new();
-        for more in 0..4 {
-            asked.push(challenge(&bank, &cx, transfer(from, to, LARGE + more)).await);
+    async fn one_code_proves_in_one_session_however_many_show_it_at_once(bank: TestBank) {
+        for _ in 0..ROUNDS {
+            let (person, _, cx) = bank.logged_in("alice").await;
+            let (totp, _) = bind(&bank, &of(&cx)).await;
+            let mut sessions = Vec::new();
+            for _ in 0..4 {
+                bank.clock.advance(STEP_SECS);
+                sessions.push(log_in(&bank, &person, &totp).await);
+            }
+            bank.clock.advance(STEP_SECS);
+            let mut callers = Vec::new();
+            for set in &sessions {
+                callers.push(now(&bank, set).await);
+            }
+            // A proof ends its session and no other: among sessions only the step, which is spent, keeps the rest out.
+            let tries = callers.iter().map(|cx| prove(&bank, cx, bank.code(&totp), None));
+            let proved = join_all(tries).await.into_iter().filter(Result::is_ok).count();
+            assert_eq!(proved, 1);
         }
-        bank.clock.advance(STEP_SECS);
-        let cx = now(&bank, &set).await;
-        let tries = asked.iter().map(|asked| prove(&bank, &cx, bank.code(&totp), Some(asked)));
-        let approved = join_all(tries).await.into_iter().filter(Result::is_ok).count();
-        assert_eq!(approved, 1);
+    }
+
+    async fn one_code_approves_one_request_however_many_it_is_shown_for_at_once(bank: TestBank) {
+        for _ in 0..ROUNDS / 2 {
+            let (_, set, cx) = bank.logged_in("alice").await;
+            let (from, to) = accounts(&bank, &cx).await;
+            let (totp, _) = bind(&bank, &of(&cx)).await;
+            let mut asked = Vec::new();
+            for more in 0..4 {
+                asked.push(challenge(&bank, &cx, transfer(from, to, LARGE + more)).await);
+            }
+            bank.clock.advance(STEP_SECS);
+            let cx = now(&bank, &set).await;
+            let tries = asked.iter().map(|asked| prove(&bank, &cx, bank.code(&totp), Some(asked)));
+            let approved = join_all(tries).await.into_iter().filter(Result::is_ok).count();
+            assert_eq!(approved, 1);
+        }
     }
 
     async fn a_recovery_code_binds_a_new_factor_and_opens_nothing_else(bank: TestBank) {

@@ -1,7 +1,7 @@
 //! The budget of guesses: one count for every secret, waits that grow, a stop, and an owner who hears of it.
 
 use futures::future::join_all;
-use strongroom_app::{ExposeSecret, login::LoginAnswer};
+use strongroom_app::{ExposeSecret, identity::login::LoginAnswer};
 use strongroom_domain::principal::Role;
 
 use crate::harness::{

@@ -3,8 +3,10 @@
 use futures::future::join_all;
 use strongroom_app::{
     Cx, SecretString,
-    email_change::{EMAIL_CHANGE_SECS, EMAIL_WAIT_SECS, EmailProved},
-    step_up::{ShownFactor, SteppedUp},
+    identity::{
+        email_change::{EMAIL_CHANGE_SECS, EMAIL_WAIT_SECS, EmailProved},
+        step_up::{ShownFactor, SteppedUp},
+    },
 };
 use strongroom_domain::principal::Role;
 
@@ -184,6 +186,7 @@ on_both_engines! {
         assert_ne!(next, me);
         let operator = bank.operator(Role::Support).await;
         let support = bank.enter(&operator.tokens.access_token).await.unwrap();
+        let support = support.for_reason("the customer asks").unwrap();
         let all = bank.bank.users(&support, None, None, 100).await.unwrap();
         let gone = all.iter().find(|user| user.profile.id == me).unwrap();
         assert_eq!((gone.profile.email.as_deref(), gone.profile.full_name.as_str()), (None, ""));
@@ -194,7 +197,7 @@ on_both_engines! {
             let (_, cx) = proved(&bank, &format!("r{round}")).await;
             let me = cx.person().unwrap();
             let opening = async {
-                let input = strongroom_app::accounts::OpenAccount {
+                let input = strongroom_app::money::accounts::OpenAccount {
                     customer: None,
                     kind: strongroom_domain::account::CustomerKind::Checking,
                     currency: strongroom_domain::money::Currency::EUR,

@@ -1,7 +1,7 @@
 //! Login: one refusal for everything, equal work, and a count of tries that no parallel caller escapes.
 
 use futures::future::join_all;
-use strongroom_app::users::LoginChange;
+use strongroom_app::identity::users::LoginChange;
 use strongroom_domain::principal::Role;
 
 use crate::harness::{OTHER_PASSWORD, TestBank, client, client_of, on_both_engines, tokens};

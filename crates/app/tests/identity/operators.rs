@@ -1,7 +1,10 @@
 //! Operators: printed secrets for one thing, two factors always, and nobody makes a colleague alone.
 
 use futures::future::join_all;
-use strongroom_app::{ExposeSecret, login::LoginAnswer, operators::OperatorAdded, users::LoginChange};
+use strongroom_app::{
+    ExposeSecret,
+    identity::{login::LoginAnswer, operators::OperatorAdded, users::LoginChange},
+};
 use strongroom_domain::principal::{Assurance, Role};
 
 use crate::harness::{
@@ -23,9 +26,9 @@ on_both_engines! {
             let answer = bank.answer_code(&mfa_token, &bank.code(&printed)).await.unwrap();
             let LoginAnswer::PasswordChangeRequired { change_token } = answer else { panic!("{answer:?}") };
             let change = change_token.expose_secret();
-            let weak = bank.bank.set_first_password(&bank.anonymous(), change, secret("short")).await;
+            let weak = bank.bank.set_first_password(&bank.anonymous(), &client(), change, secret("short")).await;
             assert_eq!(weak.unwrap_err().code, "validation_failed");
-            let answer = bank.bank.set_first_password(&bank.anonymous(), change, secret(PASSWORD)).await;
+            let answer = bank.bank.set_first_password(&bank.anonymous(), &client(), change, secret(PASSWORD)).await;
             let answer = answer.unwrap();
             let LoginAnswer::TotpRequired { otpauth_uri, qr_svg, mfa_token } = answer else { panic!("{answer:?}") };
             assert!(qr_svg.expose_secret().contains("<svg"));
@@ -56,7 +59,7 @@ on_both_engines! {
         let answer = bank.answer_code(&mfa_token, &bank.code(&printed)).await.unwrap();
         let LoginAnswer::PasswordChangeRequired { change_token } = answer else { panic!("{answer:?}") };
         let change = change_token.expose_secret();
-        bank.bank.set_first_password(&bank.anonymous(), change, secret(PASSWORD)).await.unwrap();
+        bank.bank.set_first_password(&bank.anonymous(), &client(), change, secret(PASSWORD)).await.unwrap();
         // Here the power went out. The password alone gives nothing.
         bank.clock.advance(31);
         let answer = bank.try_login(&client(), &email, PASSWORD).await.unwrap();

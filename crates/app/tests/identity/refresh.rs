@@ -2,7 +2,8 @@
 
 use futures::future::join_all;
 use strongroom_app::{
-    Error, ExposeSecret, SecretString, login::TokenSet, personal::Client, refresh::RETRY_SECS,
+    Error, ExposeSecret, SecretString,
+    identity::{login::TokenSet, personal::Client, refresh::RETRY_SECS},
 };
 
 use crate::harness::{TestBank, client, client_of, on_both_engines, secret};

@@ -1,7 +1,7 @@
 //! An address is proved before it is anybody's.
 
 use futures::future::join_all;
-use strongroom_app::registration::REGISTRATION_SECS;
+use strongroom_app::identity::registration::REGISTRATION_SECS;
 
 use crate::harness::{OTHER_PASSWORD, PASSWORD, TestBank, on_both_engines, secret};
 
@@ -141,7 +141,7 @@ on_both_engines! {
     }
 
     async fn every_wrong_field_is_named_at_once(bank: TestBank) {
-        let input = strongroom_app::registration::Register {
+        let input = strongroom_app::identity::registration::Register {
             email: "nobody".to_owned(),
             password: secret("short"),
             full_name: " ".to_owned(),
@@ -150,7 +150,7 @@ on_both_engines! {
         let pointers: Vec<_> = refused.fields.iter().map(|field| field.pointer.as_str()).collect();
         assert!(["/email", "/full_name", "/password"].iter().all(|wanted| pointers.contains(wanted)), "{pointers:?}");
         // The person's own words are no password.
-        let own = strongroom_app::registration::Register {
+        let own = strongroom_app::identity::registration::Register {
             email: "alice.example@example.com".to_owned(),
             password: secret("AliceExample1!"),
             full_name: "Alice Example".to_owned(),

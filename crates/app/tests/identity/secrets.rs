@@ -1,7 +1,7 @@
 //! What the database never holds in a readable form.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use strongroom_app::{ExposeSecret, operators::OperatorAdded};
+use strongroom_app::{ExposeSecret, identity::operators::OperatorAdded};
 use strongroom_domain::principal::Role;
 
 use crate::harness::{PASSWORD, TestBank, on_both_engines, secret_of};

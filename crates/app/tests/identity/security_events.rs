@@ -2,8 +2,11 @@
 
 use strongroom_app::{
     Cx, Error,
-    personal::Client,
-    security_events::{SecurityEvent, SecurityEventKind, SecurityEventQuery},
+    identity::personal::Client,
+    security::{
+        events::{SecurityEvent, SecurityEventKind, SecurityEventQuery},
+        stream::Whence,
+    },
 };
 use strongroom_domain::principal::Role;
 use strongroom_store::identity::SecurityEventFilter;
@@ -48,6 +51,9 @@ on_both_engines! {
             ("login_failed", Some("192.0.2.8"), 1),
             // The password was right and the tries used up: that is a failure like the others.
             ("login_failed", Some("192.0.2.9"), 1),
+            // The fifth wrong try, and the auditor who looks here.
+            ("login_locked", None, 1),
+            ("operator_added", None, 1),
             ("refresh_refused", Some("192.0.2.7"), 1),
         ]);
         // More of the same within minutes adds up in the same row.
@@ -75,7 +81,7 @@ on_both_engines! {
 
     async fn a_flood_of_failures_is_a_handful_of_rows_and_none_is_lost(bank: TestBank) {
         let note = |address: String, outcome: &Result<(), Error>| {
-            bank.bank.note_failure(SecurityEventKind::TokenRefused, &address, None, outcome);
+            bank.bank.note_failure(SecurityEventKind::TokenRefused, &Whence::address(&address), None, outcome);
         };
         let refused = Err(Error::unauthenticated());
         for number in 0..20_000_u32 {
@@ -122,7 +128,7 @@ on_both_engines! {
         let refused: Result<(), Error> = Err(Error::unauthenticated());
         for number in 0..5 {
             bank.clock.advance(6 * 60);
-            bank.bank.note_failure(SecurityEventKind::TokenRefused, "192.0.2.1", None, &refused);
+            bank.bank.note_failure(SecurityEventKind::TokenRefused, &Whence::address("192.0.2.1"), None, &refused);
             assert_eq!(bank.bank.write_security_events().await.unwrap(), 1, "{number}");
         }
         let store = bank.bank.store();

@@ -7,7 +7,7 @@ use std::sync::{
 
 use strongroom_app::{
     ExposeSecret,
-    transfers::{CreateTransfer, Payee},
+    money::transfers::{CreateTransfer, Payee},
 };
 use strongroom_domain::{
     money::{Amount, Currency},

@@ -1,7 +1,7 @@
 //! What opens the door, and from which moment on it does not.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use strongroom_app::{Credential, ExposeSecret, SecretString, users::LoginChange};
+use strongroom_app::{Credential, ExposeSecret, SecretString, identity::users::LoginChange};
 use strongroom_domain::{principal::Role, text};
 
 use crate::harness::{TestBank, arrival, on_both_engines, secret};

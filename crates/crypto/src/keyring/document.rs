@@ -132,6 +132,7 @@ impl Keyring {
         let keys: Vec<_> = self
             .entries
             .iter()
+            .filter(|entry| entry.state != KeyState::Announced)
             .map(|Entry { key, state }| DocumentKey {
                 kid: key.kid,
                 purpose: key.purpose,

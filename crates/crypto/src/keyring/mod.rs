@@ -9,6 +9,7 @@ mod document;
 mod envelope;
 mod key;
 mod provider;
+mod rotation;
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ pub use document::DocumentError;
 pub use key::Purpose;
 pub(crate) use key::{Key, derive};
 pub use provider::{EnvProvider, FileProvider, KeyProvider, ProviderError};
+pub use rotation::TravellingKey;
 
 /// Most keys that a ring holds: with a rotation of every purpose each month that is two years, then old ones have to be
 /// destroyed.
@@ -32,6 +34,9 @@ pub enum KeyState {
     Active,
     /// Reads what it made before.
     Retired,
+    /// Made, and to become active once every node has it; reads what other nodes make with it. Never in a document.
+    #[serde(skip)]
+    Announced,
 }
 
 impl KeyState {
@@ -41,6 +46,7 @@ impl KeyState {
         match self {
             Self::Active => "active",
             Self::Retired => "retired",
+            Self::Announced => "announced",
         }
     }
 }
@@ -85,6 +91,9 @@ pub enum KeyringError {
     /// The database knows keys that this ring lacks.
     #[error("the keyring lacks keys that the database was written with: {0:?}")]
     Missing(Vec<u32>),
+    /// A travelling key does not open, is for another purpose, or is no key.
+    #[error("key {0}, which another node made, cannot be taken over")]
+    Unreadable(u32),
     /// A key has another value than the database remembers.
     #[error("key {0} is not the key that the database was written with")]
     Mismatch(u32),
@@ -222,7 +231,7 @@ impl Keyring {
             .collect())
     }
 
-    /// Public keys of a signing purpose, active first, then retired by descending kid.
+    /// Public keys of a signing purpose, active first, then the others by descending kid.
     ///
     /// # Panics
     /// When `purpose` does not sign.
@@ -243,13 +252,16 @@ impl Keyring {
         Some(&self.entries[index].key).filter(|key| key.purpose == purpose)
     }
 
-    /// Keys of a purpose, newest (so the active one) first.
+    /// Keys of a purpose, the active one first, then by descending kid.
     pub(crate) fn keys(&self, purpose: Purpose) -> impl Iterator<Item = &Arc<Key>> {
-        self.entries
+        let active = self.active_key(purpose);
+        let others = self
+            .entries
             .iter()
             .rev()
             .map(|entry| &entry.key)
-            .filter(move |key| key.purpose == purpose)
+            .filter(move |key| key.purpose == purpose && key.kid != active.kid);
+        std::iter::once(active).chain(others)
     }
 
     fn position(&self, kid: u32) -> Option<usize> {

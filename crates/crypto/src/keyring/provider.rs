@@ -72,6 +72,9 @@ pub trait KeyProvider: Send + Sync {
     /// [`ProviderError`].
     fn store(&self, ring: &Keyring) -> Result<(), ProviderError>;
 
+    /// Whether [`Self::store`] can keep a ring at all.
+    fn writable(&self) -> bool;
+
     /// Where the ring is, in words for people; names no secret.
     fn describe(&self) -> String;
 
@@ -221,6 +224,10 @@ impl KeyProvider for FileProvider {
         }
     }
 
+    fn writable(&self) -> bool {
+        true
+    }
+
     fn describe(&self) -> String {
         let how = if self.wrapped() { "wrapped" } else { "not wrapped" };
         format!("file {} ({how})", self.path.display())
@@ -277,6 +284,10 @@ impl KeyProvider for EnvProvider {
 
     fn store(&self, _ring: &Keyring) -> Result<(), ProviderError> {
         Err(ProviderError::ReadOnly)
+    }
+
+    fn writable(&self) -> bool {
+        false
     }
 
     fn describe(&self) -> String {

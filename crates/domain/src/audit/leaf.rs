@@ -14,7 +14,7 @@
 use sha2::{Digest, Sha256};
 
 use crate::audit::{
-    record::{Details, VERSION},
+    record::{Details, SignedRecord, VERSION},
     tree::{Hash, leaf_hash},
 };
 
@@ -91,6 +91,36 @@ impl PublicRecord {
     }
 }
 
+/// The whole record of canonical bytes, with the HMAC that came with them. Every byte has one meaning: what is cut off,
+/// too long or of another version is `None`. Whether the HMAC is right is not looked at.
+pub fn whole(canonical: &[u8], mac_key: i64, mac: [u8; 32]) -> Option<SignedRecord> {
+    let (before, rest) = canonical.split_at_checked(BEFORE_CALLER)?;
+    let (mut caller, after) = rest.split_at_checked(CALLER_BYTES)?;
+    let public = PublicRecord::parse(&[before, after].concat())?;
+    let request = take(&mut caller)?;
+    let [principal_kind] = take(&mut caller)?;
+    let principal_id = take(&mut caller)?;
+    let session = take(&mut caller)?;
+    let [origin] = take(&mut caller)?;
+    Some(SignedRecord {
+        id: public.id,
+        at: public.at,
+        request,
+        principal_kind,
+        principal_id,
+        session,
+        origin,
+        action: public.action,
+        object_kind: public.object_kind,
+        object_id: public.object_id,
+        outcome: public.outcome,
+        policy: public.policy,
+        details: public.details,
+        mac_key,
+        mac,
+    })
+}
+
 fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
     let (first, tail) = rest.split_first_chunk()?;
     *rest = tail;
@@ -163,6 +193,17 @@ mod tests {
             (record.object_kind, record.object_id)
         );
         assert_eq!(read.details, record.details);
+    }
+
+    #[test]
+    fn a_record_is_read_back_from_its_bytes_whole_or_not_at_all() {
+        let record = record();
+        let bytes = record.canonical();
+        assert_eq!(whole(&bytes, record.mac_key, record.mac), Some(record.clone()));
+        for length in 0..bytes.len() {
+            assert_eq!(whole(&bytes[..length], 9, record.mac), None, "{length}");
+        }
+        assert_eq!(whole(&[&bytes[..], &[0]].concat(), 9, record.mac), None);
     }
 
     #[test]

@@ -66,6 +66,8 @@ impl Details {
     const CAPTURED: u8 = 6;
     const PAID: u8 = 7;
     const REVERSED: u8 = 8;
+    const APPROVED: u8 = 9;
+    const JUDGED: u8 = 10;
     /// Bytes of an account's state: freezes, closed, whether there is a floor, the floor.
     const STATE_BYTES: usize = 11;
 
@@ -78,6 +80,14 @@ impl Details {
     pub fn transaction(digest: &[u8; 32]) -> Self {
         let mut bytes = vec![Self::TRANSACTION];
         bytes.extend_from_slice(digest);
+        Self(bytes)
+    }
+
+    /// A booked transaction, by its digest, and the approval that it was done by.
+    pub fn approved(digest: &[u8; 32], approval: ApprovalId) -> Self {
+        let mut bytes = vec![Self::APPROVED];
+        bytes.extend_from_slice(digest);
+        bytes.extend_from_slice(approval.as_bytes());
         Self(bytes)
     }
 
@@ -147,7 +157,7 @@ impl Details {
 
     /// The payment as it was left and how much was moved, where the record is about one.
     pub fn payment_state(&self) -> Option<(Payment, i64)> {
-        let rest = match self.0.split_first() {
+        let rest = match self.split_first() {
             Some((&Self::PAID, rest)) => rest.split_at_checked(32)?.1,
             Some((&Self::REVERSED, rest)) => rest.split_at_checked(64)?.1,
             _ => return None,
@@ -158,7 +168,7 @@ impl Details {
 
     /// What was taken back and by which approval, where the record is about that.
     pub fn reversal(&self) -> Option<(TransactionId, ApprovalId)> {
-        let (&Self::REVERSED, rest) = self.0.split_first()? else {
+        let (&Self::REVERSED, rest) = self.split_first()? else {
             return None;
         };
         let (_, rest) = rest.split_at_checked(32)?;
@@ -169,11 +179,41 @@ impl Details {
 
     /// The hold as it was left, where the record is about one.
     pub fn hold_state(&self) -> Option<Hold> {
-        match self.0.split_first() {
+        match self.split_first() {
             Some((&Self::HOLD, hold)) => Hold::from_bytes(hold),
             Some((&Self::CAPTURED, both)) => Hold::from_bytes(both.split_at_checked(32)?.1),
             _ => None,
         }
+    }
+
+    /// These, of a movement that was held against the rules about fraud of a revision. The program's own, 0, are not
+    /// named.
+    #[must_use]
+    pub fn judged_by(self, revision: u32) -> Self {
+        if revision == 0 {
+            return self;
+        }
+        let mut bytes = vec![Self::JUDGED];
+        bytes.extend_from_slice(&revision.to_be_bytes());
+        bytes.extend_from_slice(&self.0);
+        Self(bytes)
+    }
+
+    /// Revision of the rules about fraud that the movement was held against, where the record names one.
+    pub fn fraud_rules(&self) -> Option<u32> {
+        let (&Self::JUDGED, rest) = self.0.split_first()? else {
+            return None;
+        };
+        rest.first_chunk().map(|revision| u32::from_be_bytes(*revision))
+    }
+
+    /// The form and what follows it, by whatever rules it was judged.
+    fn split_first(&self) -> Option<(&u8, &[u8])> {
+        let whole = match self.0.split_first() {
+            Some((&Self::JUDGED, rest)) => rest.split_at_checked(4)?.1,
+            _ => self.0.as_slice(),
+        };
+        whole.split_first()
     }
 
     /// Canonical JSON (keys sorted, no spaces). Ids and commitments only, never personal data.
@@ -185,16 +225,18 @@ impl Details {
 
     /// The digest of the transaction, where the record is about one.
     pub fn transaction_digest(&self) -> Option<[u8; 32]> {
-        match self.0.split_first() {
+        match self.split_first() {
             Some((&Self::TRANSACTION, digest)) => digest.try_into().ok(),
-            Some((&(Self::CAPTURED | Self::PAID | Self::REVERSED), both)) => both.first_chunk().copied(),
+            Some((&(Self::CAPTURED | Self::PAID | Self::REVERSED | Self::APPROVED), both)) => {
+                both.first_chunk().copied()
+            }
             _ => None,
         }
     }
 
     /// The account state, where the record carries one: freezes, closed, floor.
     pub fn account_state(&self) -> Option<(u8, bool, Option<i64>)> {
-        let state = match self.0.split_first() {
+        let state = match self.split_first() {
             Some((&Self::ACCOUNT, state)) => state,
             Some((&Self::OPENED, both)) => both.split_at_checked(Self::STATE_BYTES)?.0,
             _ => return None,
@@ -210,7 +252,7 @@ impl Details {
 
     /// What the record of an opening binds for good.
     pub fn opened_as(&self) -> Option<Opening> {
-        let (&Self::OPENED, both) = self.0.split_first()? else {
+        let (&Self::OPENED, both) = self.split_first()? else {
             return None;
         };
         let (_, fixed) = both.split_at_checked(Self::STATE_BYTES)?;
@@ -227,7 +269,7 @@ impl Details {
 
     /// The JSON text, where the record carries one.
     pub fn json_text(&self) -> Option<&str> {
-        match self.0.split_first() {
+        match self.split_first() {
             Some((&Self::JSON, text)) => std::str::from_utf8(text).ok(),
             _ => None,
         }
@@ -445,154 +487,4 @@ fn part(out: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        account::{AccountKind, CustomerKind, Freezes, SkipPath},
-        id::SessionId,
-        money::Currency,
-        principal::{Origin, Principal},
-    };
-
-    fn sample() -> Record {
-        Record {
-            id: 7,
-            at: Timestamp::from_micros(1_700_000_000_000_001),
-            request: RequestId::from_bytes([1; 16]),
-            caller: Caller {
-                principal: Principal::User(UserId::from_bytes([2; 16])),
-                session: Some(SessionId::from_bytes([3; 16])),
-                origin: Origin::Api,
-            },
-            action: "transfer.create",
-            object: Object::Transaction(TransactionId::from_bytes([4; 16])),
-            outcome: "ok",
-            policy: 1,
-            details: Details::transaction(&[5; 32]),
-        }
-    }
-
-    #[test]
-    fn canonical_bytes_never_change() {
-        let hex: String = sample().canonical().iter().map(|b| format!("{b:02x}")).collect();
-        let expected = [
-            "01",
-            "0000000000000007",
-            "00060a24181e4001",
-            &"01".repeat(16),
-            "01",
-            &"02".repeat(16),
-            &"03".repeat(16),
-            "01",
-            "0000000f",
-            "7472616e736665722e637265617465",
-            "0000000b",
-            "7472616e73616374696f6e",
-            &"04".repeat(16),
-            "00000002",
-            "6f6b",
-            "00000001",
-            "00000021",
-            "01",
-            &"05".repeat(32),
-        ]
-        .concat();
-        assert_eq!(hex, expected);
-    }
-
-    #[test]
-    fn a_signed_record_has_the_bytes_of_the_record_it_was_made_from() {
-        let record = sample();
-        let signed = SignedRecord::new(record.clone(), 9, [8; 32]);
-        assert_eq!(signed.canonical(), record.canonical());
-    }
-
-    #[test]
-    fn every_field_changes_the_leaf() {
-        let base = SignedRecord::new(sample(), 9, [8; 32]);
-        let changes: Vec<fn(&mut SignedRecord)> = vec![
-            |r| r.id += 1,
-            |r| r.at += 1,
-            |r| r.request[0] ^= 1,
-            |r| r.principal_kind ^= 1,
-            |r| r.principal_id[0] ^= 1,
-            |r| r.session[0] ^= 1,
-            |r| r.origin ^= 1,
-            |r| r.action.push('x'),
-            |r| r.object_kind.push('x'),
-            |r| r.object_id[0] ^= 1,
-            |r| r.outcome.push('x'),
-            |r| r.policy += 1,
-            |r| r.details = Details::none(),
-            |r| r.mac_key += 1,
-            |r| r.mac[0] ^= 1,
-        ];
-        for (number, change) in changes.into_iter().enumerate() {
-            let mut other = base.clone();
-            change(&mut other);
-            assert_ne!(other.leaf(), base.leaf(), "change {number}");
-        }
-    }
-
-    #[test]
-    fn details_come_back_as_they_went_in() {
-        assert_eq!(Details::transaction(&[5; 32]).transaction_digest(), Some([5; 32]));
-        assert_eq!(
-            Details::account(3, true, Some(-5)).account_state(),
-            Some((3, true, Some(-5)))
-        );
-        assert_eq!(
-            Details::account(0, false, None).account_state(),
-            Some((0, false, None))
-        );
-        assert_eq!(Details::account(0, false, None).opened_as(), None);
-        assert_eq!(Details::json("{}").json_text(), Some("{}"));
-        assert_eq!(Details::none().transaction_digest(), None);
-        assert_eq!(Details::from_bytes(vec![]).account_state(), None);
-    }
-
-    #[test]
-    fn the_record_of_an_opening_binds_owner_kind_currency_and_number() {
-        let account = Account {
-            id: AccountId::from_bytes([1; 16]),
-            owner: Some(UserId::from_bytes([2; 16])),
-            kind: AccountKind::Customer(CustomerKind::Savings),
-            currency: Currency::EUR,
-            floor: Some(-500),
-            freezes: Freezes::NONE,
-            closed: false,
-            balance: 0,
-            held: 0,
-            holds: 0,
-            hold_due: None,
-            entries: 0,
-            last_booked_at: Timestamp::from_micros(0),
-            path: SkipPath::default(),
-        };
-        let details = Details::opened(&account, "DE36100100100000000001");
-        let hex: String = details.as_bytes().iter().map(|b| format!("{b:02x}")).collect();
-        let expected = [
-            "04",
-            "000001",
-            "fffffffffffffe0c",
-            &"02".repeat(16),
-            "0834",
-            "455552",
-            "9127b163c7048f8534b6e45378d37fac60a9d86af7e4f41f547a3569b2fd5274",
-        ]
-        .concat();
-        assert_eq!(hex, expected);
-        assert_eq!(details.account_state(), Some((0, false, Some(-500))));
-        let opening = Opening {
-            owner: [2; 16],
-            ledger_code: 2100,
-            currency: *b"EUR",
-            number: number_digest(account.id, "DE36100100100000000001"),
-        };
-        assert_eq!(details.opened_as(), Some(opening));
-        for length in 0..details.as_bytes().len() {
-            let cut = Details::from_bytes(details.as_bytes()[..length].to_vec());
-            assert_eq!(cut.opened_as(), None, "{length}");
-        }
-    }
-}
+mod tests;

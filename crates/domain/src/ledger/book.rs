@@ -15,8 +15,11 @@ use crate::{
         bounds::{BudgetState, Nonce},
         command::{Fingerprint, IdempotencyTag},
         payments::{PaymentBook, PaymentChanges},
+        rail::{RailBook, RailChanges},
+        reviews::{FraudBook, FraudChanges},
+        sending::{SendingBook, SendingChanges},
     },
-    limits::{CustomerLimits, LimitRules},
+    limits::{CustomerLimits, LimitRules, LimitsOfAccounts},
     money::Currency,
     time::{Date, Timestamp},
     transaction::{Entry, Transaction},
@@ -65,10 +68,20 @@ pub struct Book {
     pub nonces: HashMap<[u8; 16], RequestId>,
     /// What the limits know of the accounts' owners.
     pub limits: HashMap<(UserId, Currency), CustomerLimits>,
+    /// What the limits know of single accounts of those owners, where these have some.
+    pub account_limits: HashMap<(UserId, Currency), LimitsOfAccounts>,
+    /// What this writer may still let all customers together pay today, where the bank limits that; minor units.
+    pub bank_left: HashMap<Currency, i64>,
     /// What the bank allows.
     pub rules: Arc<LimitRules>,
+    /// What rules about fraud know.
+    pub fraud: FraudBook,
     /// The payments that the commands name, what looks like them, and what was reversed.
     pub payments: PaymentBook,
+    /// The beneficiaries that the commands pay, and the payments to them that the commands name.
+    pub sending: SendingBook,
+    /// Entries of statements that were read, and what is taken from suspense.
+    pub rail: RailBook,
     /// Account numbers to be opened that already exist.
     pub taken_numbers: HashSet<Iban>,
     /// The revocation epoch that is in force.
@@ -141,6 +154,12 @@ pub struct Changes {
     pub captures: Vec<Captured>,
     /// What was paid, given back and reversed.
     pub payments: PaymentChanges,
+    /// What was paid to beneficiaries and taken back.
+    pub sending: SendingChanges,
+    /// Entries of statements, and what came to and went from suspense.
+    pub rail: RailChanges,
+    /// What rules about fraud found, and what was decided about it.
+    pub fraud: FraudChanges,
     /// New sealed texts.
     pub memos: Vec<SealedText>,
     /// Approvals that are spent.
@@ -151,7 +170,7 @@ pub struct Changes {
     pub nonces: Vec<(Nonce, RequestId)>,
     /// Customers with their first account in a currency; the state is in [`Book::limits`].
     pub customers: BTreeSet<(UserId, Currency)>,
-    /// Customers who were there and of whom more was counted, or whose limits changed.
+    /// Customers who were there and of whom more was counted or learned, or whose limits changed.
     pub limits: BTreeSet<(UserId, Currency)>,
     /// New outcomes of idempotency keys.
     pub outcomes: Vec<StoredOutcome>,

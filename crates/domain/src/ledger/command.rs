@@ -10,9 +10,13 @@ use crate::{
     id::{AccountId, HoldId, RequestId, StepUpId, TransactionId, UserId},
     ledger::{
         bounds::{KeyBounds, Nonce},
+        consent::Consent,
         payments::{NewPayment, NewReversal, Refund},
+        rail::{Resolve, StatementEntry},
+        reviews::DecideReview,
+        sending::{Cancel, NewSending},
     },
-    limits::Caps,
+    limits::{Caps, Exception},
     money::{Amount, Currency},
     principal::Caller,
     time::{Date, Timestamp},
@@ -84,6 +88,8 @@ pub struct Authority {
     pub policy: i32,
     /// Rights are valid only for this revocation epoch.
     pub epoch: i64,
+    /// The network that the request came from, where that is known ([`crate::fraud::tag_of`]).
+    pub network: Option<u32>,
 }
 
 /// What a command needs that a fresh factor must approve first.
@@ -148,6 +154,8 @@ pub struct NewAccount {
     pub number: Iban,
     /// The customer's name for it, sealed under the customer's key.
     pub sealed_name: Vec<u8>,
+    /// Until when the owner's limits are held to the floor in other currencies: it counts in a new one, too.
+    pub held_to_floor: Option<Timestamp>,
 }
 
 /// A change of an account's state.
@@ -211,6 +219,43 @@ pub struct NewLimits {
     pub caps: Caps,
     /// Whether a fresh factor was shown, without which nothing is raised.
     pub may_raise: bool,
+    /// Whether they are of that account alone, and not of all that the customer has in its currency.
+    pub of_account: bool,
+}
+
+/// Cash that takes two people: what one asked for and another approves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApprovedCash {
+    /// A deposit or a withdrawal.
+    pub posting: Posting,
+    /// The other's word.
+    pub consent: Consent,
+}
+
+/// What a customer may pay beyond the bank's rules, in the currency of an account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewException {
+    /// One of the customer's accounts in the currency.
+    pub account: AccountId,
+    /// What counts from now on; `None` is none any more.
+    pub exception: Option<Exception>,
+    /// What counted when it was asked for. Where that changed meanwhile nothing is done.
+    pub before: Option<Exception>,
+    /// The other's word; ending one takes none.
+    pub consent: Option<Consent>,
+}
+
+/// What operators allow a customer at most, in the currency of an account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewAllowance {
+    /// One of the customer's accounts in the currency.
+    pub account: AccountId,
+    /// What is allowed; what is `None` is as much as everybody may.
+    pub caps: Caps,
+    /// What was allowed when it was asked for; with another's word nothing is done where that changed meanwhile.
+    pub before: Caps,
+    /// The other's word, without which nothing more is allowed.
+    pub consent: Option<Consent>,
 }
 
 /// What is to be done.
@@ -218,6 +263,8 @@ pub struct NewLimits {
 pub enum Verb {
     /// Move money.
     Post(Posting),
+    /// Move cash that takes two people.
+    Cash(ApprovedCash),
     /// Open an account.
     Open(NewAccount),
     /// Change an account's state.
@@ -237,12 +284,26 @@ pub enum Verb {
     Void(HoldRef),
     /// Set what a customer allows oneself.
     Limit(NewLimits),
+    /// Let a customer pay more than the rules do, or end that.
+    Except(NewException),
+    /// Set what a customer is allowed at most.
+    Allow(NewAllowance),
     /// Pay a merchant.
     Pay(NewPayment),
+    /// Pay a beneficiary.
+    Send(NewSending),
+    /// Take back a payment to a beneficiary that has not left.
+    Cancel(Cancel),
     /// Give back some or all of a payment.
     Refund(Refund),
     /// Take back what an earlier movement moved.
     Reverse(NewReversal),
+    /// Decide about a transfer that waits for a look.
+    Review(DecideReview),
+    /// Book what the bank's own bank says it did.
+    Settle(StatementEntry),
+    /// Take money from suspense.
+    Resolve(Resolve),
 }
 
 /// One command to the books. The application makes them from permits only.
@@ -267,10 +328,27 @@ pub struct Command {
 }
 
 impl Command {
+    /// A command of nothing but its authority: for verbs that take no key of the client's, no approval by a factor and
+    /// no nonce, and that no integration asks for, whose key would have bounds.
+    pub const fn plain(authority: Authority, request: RequestId, verb: Verb) -> Self {
+        Self {
+            authority,
+            request,
+            idempotency: None,
+            dry_run: false,
+            step_up: None,
+            bounds: None,
+            nonce: None,
+            verb,
+        }
+    }
+
     /// The accounts whose rows must be locked to decide this command.
     pub fn accounts(&self) -> Vec<AccountId> {
         match &self.verb {
-            Verb::Post(posting) => [Some(posting.from), posting.to].into_iter().flatten().collect(),
+            Verb::Post(posting) | Verb::Cash(ApprovedCash { posting, .. }) => {
+                [Some(posting.from), posting.to].into_iter().flatten().collect()
+            }
             Verb::Open(new) => SystemAccount::ALL
                 .iter()
                 .map(|system| system.id(new.currency))
@@ -279,27 +357,66 @@ impl Command {
             Verb::Hold(new) => [Some(new.account), new.to].into_iter().flatten().collect(),
             Verb::Capture(Capture { hold, .. }) | Verb::Void(hold) => vec![hold.account, hold.to],
             Verb::Limit(new) => vec![new.account],
+            Verb::Except(new) => vec![new.account],
+            Verb::Allow(new) => vec![new.account],
             Verb::Pay(new) => [Some(new.posting.from), new.posting.to]
                 .into_iter()
                 .flatten()
                 .collect(),
+            Verb::Send(new) => [Some(new.posting.from), new.posting.to]
+                .into_iter()
+                .flatten()
+                .collect(),
+            Verb::Cancel(asked) => vec![asked.account, asked.clearing],
             Verb::Refund(asked) => vec![asked.payment.account, asked.payment.to],
             Verb::Reverse(new) => vec![new.from, new.to],
+            Verb::Review(asked) => vec![asked.account, asked.to],
+            Verb::Settle(entry) => {
+                let clearing = SystemAccount::Clearing.id(entry.currency);
+                let suspense = SystemAccount::Suspense.id(entry.currency);
+                let payer = entry.payment.map(|(_, account)| account);
+                [Some(clearing), Some(suspense), payer, entry.account]
+                    .into_iter()
+                    .flatten()
+                    .collect()
+            }
+            Verb::Resolve(asked) => {
+                vec![SystemAccount::Suspense.id(asked.currency), asked.account]
+            }
+        }
+    }
+
+    /// What the command takes from a customer's account at most, where it pays somebody: minor units.
+    pub fn pays(&self) -> Option<(AccountId, i64)> {
+        match &self.verb {
+            Verb::Post(posting)
+            | Verb::Pay(NewPayment { posting, .. })
+            | Verb::Send(NewSending { posting, .. }) => Some((posting.from, posting.amount.minor())),
+            Verb::Hold(new) => Some((new.account, new.amount.minor())),
+            _ => None,
         }
     }
 
     /// The hold that must be read to decide this command.
-    pub const fn hold(&self) -> Option<HoldId> {
+    pub fn hold(&self) -> Option<HoldId> {
         match &self.verb {
             Verb::Capture(Capture { hold, .. }) | Verb::Void(hold) => Some(hold.id),
+            Verb::Review(asked) => Some(asked.id.cast()),
             Verb::Post(_)
+            | Verb::Cash(_)
             | Verb::Open(_)
             | Verb::Change { .. }
             | Verb::Hold(_)
             | Verb::Limit(_)
+            | Verb::Except(_)
+            | Verb::Allow(_)
             | Verb::Pay(_)
+            | Verb::Send(_)
+            | Verb::Cancel(_)
             | Verb::Refund(_)
-            | Verb::Reverse(_) => None,
+            | Verb::Reverse(_)
+            | Verb::Settle(_)
+            | Verb::Resolve(_) => None,
         }
     }
 }

@@ -181,6 +181,18 @@ impl PaymentNeed {
                 self.reversals.insert(new.of);
                 self.approvals.insert(new.approval);
             }
+            Verb::Cash(new) => {
+                self.approvals.insert(new.consent.approval);
+            }
+            Verb::Except(new) => self
+                .approvals
+                .extend(new.consent.as_ref().map(|consent| consent.approval)),
+            Verb::Allow(new) => self
+                .approvals
+                .extend(new.consent.as_ref().map(|consent| consent.approval)),
+            Verb::Resolve(asked) => {
+                self.approvals.insert(asked.approval);
+            }
             _ => {}
         }
     }
@@ -217,7 +229,10 @@ pub struct PaymentChanges {
 impl PaymentChanges {
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
-        self.paid.is_empty() && self.changed.is_empty() && self.reversals.is_empty()
+        self.paid.is_empty()
+            && self.changed.is_empty()
+            && self.reversals.is_empty()
+            && self.decided.is_empty()
     }
 }
 

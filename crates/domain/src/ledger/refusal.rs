@@ -54,6 +54,14 @@ refusals! {
     ExceedsHold = 14, "exceeds_hold";
     /// The account has as many open holds as it may have.
     TooManyHolds = 15, "too_many_holds";
+    /// There is no such beneficiary on the caller's list.
+    BeneficiaryNotFound = 16, "beneficiary_not_found";
+    /// Nothing is paid to a beneficiary who is that new.
+    BeneficiaryTooNew = 17, "beneficiary_too_new";
+    /// More than is paid to a beneficiary who is new.
+    OverBeneficiaryLimit = 18, "limit_exceeded";
+    /// The payment has left the bank, or is over.
+    PaymentLeft = 19, "payment_left";
     /// Another item of the same batch was refused, and all were to be done or none.
     BatchRefused = 30, "batch_refused";
     /// More than the key may move.
@@ -68,6 +76,26 @@ refusals! {
     OverMonthlyLimit = 47, "limit_exceeded";
     /// A limit is raised by whoever shows a fresh factor.
     RaiseNotApproved = 48, "step_up_required";
+    /// What is unusual about it has to be approved with a fresh factor.
+    ConfirmationNeeded = 49, "step_up_required";
+    /// It looks like fraud; why is the bank's affair.
+    Declined = 50, "transfer_declined";
+    /// There is no such transfer under review for this caller.
+    ReviewNotFound = 51, "review_not_found";
+    /// The review is decided, or its time is over.
+    ReviewClosed = 52, "review_closed";
+    /// Whoever sent it, or looked at it first, does not release it.
+    ReviewNotYours = 53, "maker_is_checker";
+    /// The entry of a statement was read before.
+    EntryKnown = 56, "entry_known";
+    /// There is nothing of this id in suspense.
+    SuspenseNotFound = 57, "suspense_item_not_found";
+    /// It was taken from suspense before.
+    SuspenseClosed = 58, "suspense_item_closed";
+    /// More than all customers together have left for today.
+    OverBankLimit = 59, "bank_limit_exceeded";
+    /// As many accounts have limits of their own as may.
+    TooManyLimits = 60, "too_many_limits";
     /// The same payer paid the same payee as much a moment ago, and nobody said that it is meant.
     DuplicateSuspected = 33, "duplicate_suspected";
     /// There is no such payment for this caller.
@@ -82,6 +110,10 @@ refusals! {
     NotReversible = 38, "not_reversible";
     /// The request for it is decided, or its time is over.
     ApprovalClosed = 39, "approval_closed";
+    /// What the request is about is not what it was when it was asked for.
+    ApprovalStale = 40, "approval_stale";
+    /// So much cash takes two people.
+    SecondPersonNeeded = 41, "second_person_needed";
 }
 
 impl Refusal {
@@ -104,12 +136,24 @@ impl Refusal {
                 | Self::HoldNotFound
                 | Self::HoldNotOpen
                 | Self::RaiseNotApproved
+                | Self::ConfirmationNeeded
+                | Self::ReviewNotFound
+                | Self::ReviewClosed
+                | Self::ReviewNotYours
                 | Self::DuplicateSuspected
                 | Self::PaymentNotFound
                 | Self::PaymentClosed
                 | Self::AlreadyReversed
                 | Self::NotReversible
                 | Self::ApprovalClosed
+                | Self::ApprovalStale
+                | Self::SecondPersonNeeded
+                | Self::BeneficiaryNotFound
+                | Self::PaymentLeft
+                | Self::EntryKnown
+                | Self::SuspenseNotFound
+                | Self::SuspenseClosed
+                | Self::TooManyLimits
         )
     }
 }

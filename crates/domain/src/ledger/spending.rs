@@ -1,5 +1,8 @@
 //! Limits within a batch: which movements count, against which of them, and what is given back.
 //!
+//! What all customers together pay in a day is counted against what this writer leased of the bank's limit. It is not
+//! given back: what was leased is spent, or lost with the process.
+//!
 //! What customers and their programs pay to others counts, from the moment in which it is reserved. What they move
 //! between accounts of their own does not, nor what the bank's people do at the counter: they have limits of their own.
 
@@ -14,6 +17,7 @@ use crate::{
     },
     limits::{LimitBroken, LimitClass, Moment},
     money::Currency,
+    outgoing::Outgoing,
     principal::Principal,
 };
 
@@ -52,7 +56,7 @@ fn classes(command: &Command, class: LimitClass) -> Vec<LimitClass> {
 }
 
 /// The payer's account, where the movement counts.
-fn counted<'a>(book: &'a Book, command: &Command, paid: &Paid) -> Option<&'a Account> {
+pub(super) fn counted<'a>(book: &'a Book, command: &Command, paid: &Paid) -> Option<&'a Account> {
     let own = book.accounts.get(&paid.from)?;
     let payee = paid.to.and_then(|to| book.accounts.get(&to));
     let to_oneself = payee.is_some_and(|payee| payee.owner == own.owner);
@@ -68,12 +72,19 @@ pub(super) fn check(book: &Book, command: &Command, paid: &Paid) -> Result<(), R
         return Ok(());
     };
     let owner = own.owner.ok_or(Refusal::LimitExceeded)?;
-    let limits = book
-        .limits
-        .get(&(owner, own.currency))
-        .ok_or(Refusal::LimitExceeded)?;
+    let (key, now) = ((owner, own.currency), moment(book));
+    let limits = book.limits.get(&key).ok_or(Refusal::LimitExceeded)?;
     let classes = classes(command, paid.class);
-    Ok(limits.check(&book.rules, &classes, (paid.amount, own.currency), moment(book))?)
+    limits.check(&book.rules, &classes, (paid.amount, own.currency), now)?;
+    if let Some(accounts) = book.account_limits.get(&key) {
+        accounts.check(paid.from, paid.amount, now)?;
+    }
+    // What was not leased is not there.
+    let left = book.bank_left.get(&own.currency).copied().unwrap_or_default();
+    match book.rules.bank_day(own.currency) {
+        Some(_) if paid.amount > left => Err(Refusal::OverBankLimit),
+        _ => Ok(()),
+    }
 }
 
 /// Counts a movement that was decided.
@@ -89,12 +100,31 @@ pub(super) fn charge(book: &mut Book, changes: &mut Changes, command: &Command, 
         limits.count(&classes, paid.amount, now);
         mark(changes, key);
     }
+    if let Some(accounts) = book.account_limits.get_mut(&key) {
+        accounts.count(paid.from, paid.amount, now);
+    }
+    if let Some(left) = book.bank_left.get_mut(&key.1) {
+        *left = left.saturating_sub(paid.amount).max(0);
+    }
 }
 
 /// What is written of this customer: the row is new, or another one than before.
 pub(super) fn mark(changes: &mut Changes, key: (UserId, Currency)) {
     if !changes.customers.contains(&key) {
         changes.limits.insert(key);
+    }
+}
+
+/// What did not leave after all may be paid again on the day on which it was counted.
+pub(super) fn take_back(book: &mut Book, changes: &mut Changes, payment: &Outgoing) {
+    let (key, now) = ((payment.payer, payment.currency), moment(book));
+    if let Some(limits) = book.limits.get_mut(&key) {
+        let classes = [LimitClass::All, LimitClass::Outgoing];
+        limits.give_back(&classes, payment.amount.minor(), payment.paid_at, now);
+        mark(changes, key);
+    }
+    if let Some(accounts) = book.account_limits.get_mut(&key) {
+        accounts.give_back(payment.account, payment.amount.minor(), payment.paid_at, now);
     }
 }
 
@@ -108,8 +138,16 @@ pub(super) fn give_back(book: &mut Book, changes: &mut Changes, hold: &Hold, rel
     };
     let (key, now) = ((owner, hold.currency), moment(book));
     if let Some(limits) = book.limits.get_mut(&key) {
-        let classes = [LimitClass::All, LimitClass::Holds];
+        let class = if hold.review {
+            LimitClass::Transfers
+        } else {
+            LimitClass::Holds
+        };
+        let classes = [LimitClass::All, class];
         limits.give_back(&classes, released, hold.placed_at, now);
         mark(changes, key);
+    }
+    if let Some(accounts) = book.account_limits.get_mut(&key) {
+        accounts.give_back(hold.account, released, hold.placed_at, now);
     }
 }

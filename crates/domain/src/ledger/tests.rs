@@ -4,6 +4,7 @@
 mod batches;
 mod bounds;
 mod cash;
+mod consent;
 mod desk;
 mod freezes;
 mod golden;
@@ -15,7 +16,10 @@ mod opening;
 mod payees;
 mod payments;
 mod purity;
+mod rails;
 mod reference;
+mod reviews;
+mod sending;
 mod step_ups;
 mod trail;
 mod transfers;

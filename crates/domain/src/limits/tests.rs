@@ -25,6 +25,7 @@ fn rules(all: &str) -> LimitRules {
     LimitRules {
         classes: [(LimitClass::All, all.parse().unwrap())].into(),
         floor: "5/8/-".parse().unwrap(),
+        ..LimitRules::default()
     }
 }
 
@@ -187,6 +188,55 @@ fn any_caps() -> impl Strategy<Value = Caps> {
     })
 }
 
+/// Behind the form, the own limits and the raise.
+const EXCEPTION_AT: usize = 1 + 3 * 8 + 4 * 8;
+
+#[test]
+fn an_exception_goes_beyond_the_rules_until_its_end_and_beyond_nothing_else() {
+    let mut rules = rules("10/20/30");
+    let own = |class| {
+        let caps: CapsRule = "5/-/-".parse().unwrap();
+        (class, caps)
+    };
+    rules
+        .classes
+        .extend([own(LimitClass::Outgoing), own(LimitClass::Programs)]);
+    let start = at("2026-11-20T12:00:00Z").at;
+    let mut limits = CustomerLimits::default();
+    limits.set_exception(Some(Exception {
+        until: start.plus_seconds(60),
+        caps: Caps {
+            per_transfer: Some(2_500),
+            daily: Some(1),
+            monthly: None,
+        },
+    }));
+    let caps = |limits: &CustomerLimits, class, at| {
+        let caps = limits.caps(&rules, class, EUR, at);
+        (caps.per_transfer, caps.daily, caps.monthly)
+    };
+    let (all, last) = (LimitClass::All, start.plus_seconds(59));
+    assert_eq!(caps(&limits, all, last), (Some(2_500), Some(2_000), Some(3_000)));
+    assert_eq!(
+        caps(&limits, all, start.plus_seconds(60)),
+        (Some(1_000), Some(2_000), Some(3_000))
+    );
+    assert_eq!(
+        caps(&limits, LimitClass::Outgoing, last),
+        (Some(2_500), None, None)
+    );
+    assert_eq!(caps(&limits, LimitClass::Programs, last), (Some(500), None, None));
+    // What the customer allows oneself holds besides.
+    limits.set_own(
+        Caps {
+            per_transfer: Some(700),
+            ..Caps::NONE
+        },
+        start,
+    );
+    assert_eq!(caps(&limits, all, last).0, Some(700));
+}
+
 proptest! {
     #[test]
     fn however_often_one_pays_the_day_never_takes_more_than_its_limit(
@@ -209,7 +259,8 @@ proptest! {
 
     #[test]
     fn the_stored_form_is_read_back_as_it_was(
-        own in any_caps(), asked in any_caps(), amount in 0..i64::MAX, floor: bool,
+        own in any_caps(), asked in any_caps(), allowed in any_caps(), amount in 0..i64::MAX, floor: bool,
+        except in prop::option::of(any_caps()),
         micros in 1_i64..4_000_000_000_000_000,
     ) {
         let now = Moment { at: Timestamp::from_micros(micros), day: Date::from_days(20_000) };
@@ -220,6 +271,19 @@ proptest! {
         if floor {
             limits.take_over_suspected(now.at);
         }
+        // As it was written before there were exceptions, and a word of operators: without these bytes.
+        let mut before = limits.to_bytes();
+        before[0] = 1;
+        before.drain(EXCEPTION_AT..EXCEPTION_AT + 32 + 24);
+        prop_assert_eq!(CustomerLimits::from_bytes(&before), Some(limits));
+        if let Some(caps) = except {
+            limits.set_exception(Some(Exception { until: now.at, caps }));
+        }
+        let mut before = limits.to_bytes();
+        before[0] = 2;
+        before.drain(EXCEPTION_AT + 32..EXCEPTION_AT + 32 + 24);
+        prop_assert_eq!(CustomerLimits::from_bytes(&before), Some(limits));
+        limits.allow(allowed);
         let bytes = limits.to_bytes();
         prop_assert_eq!(bytes.len(), CustomerLimits::BYTES);
         prop_assert_eq!(CustomerLimits::from_bytes(&bytes), Some(limits));

@@ -8,9 +8,13 @@
 mod canonical;
 mod rules;
 
-use std::fmt;
+use std::{
+    fmt,
+    hash::{BuildHasher, RandomState},
+};
 
 use canonical::{Canonical, canonical};
+use quick_cache::sync::Cache;
 use regex::bytes::{RegexSet, RegexSetBuilder};
 use rules::{Form, RULES, Rule};
 
@@ -24,6 +28,15 @@ pub const LOOKED_AT_BYTES_MAX: usize = 64 * 1024;
 pub const VALUES_MAX: usize = 512;
 /// How many bytes the compiled patterns may take.
 const PATTERN_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// Digits of an id.
+const ID_SUFFIX_BYTES: usize = 26;
+/// Longest name in front of an id, in bytes.
+const ID_PREFIX_BYTES_MAX: usize = 12;
+/// Longest value whose hits are remembered, in bytes.
+const KNOWN_BYTES_MAX: usize = 256;
+/// Most values whose hits are remembered.
+const KNOWN_MAX: usize = 4_096;
 
 /// How suspicious the rules are: each level adds rules, with more false alarms.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -77,7 +90,7 @@ impl Attack {
 }
 
 /// Where a value was found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Part {
     /// The path.
     Path,
@@ -94,6 +107,10 @@ pub struct Detector {
     paranoia: Paranoia,
     texts: Set,
     bares: Set,
+    /// What came of values that were looked at before, by two keyed hashes: agents, paths and usual texts come again
+    /// and again, and the rules say the same of them each time. The texts themselves are people's and are not kept.
+    known: Cache<[u64; 2], Hits>,
+    keys: [RandomState; 2],
 }
 
 struct Set {
@@ -132,6 +149,8 @@ impl Detector {
             paranoia,
             texts: Set::of(Form::is_text, paranoia)?,
             bares: Set::of(Form::is_bare, paranoia)?,
+            known: Cache::new(KNOWN_MAX),
+            keys: [RandomState::new(), RandomState::new()],
         })
     }
 
@@ -216,7 +235,7 @@ impl Inspection<'_> {
         if self.detector.paranoia < Paranoia::Three && is_harmless(value) {
             return;
         }
-        let hits = self.detector.hits(part, &canonical(value, part == Part::Query));
+        let hits = self.detector.look(part, value);
         for (all, new) in self.hits.0.iter_mut().zip(hits.0) {
             *all |= new;
         }
@@ -250,15 +269,42 @@ impl Inspection<'_> {
     }
 }
 
-/// One word without a mark. Long numbers are looked at: some of them are chosen.
+/// One word without a mark, or an id of ours. Long numbers are looked at: some of them are chosen.
 fn is_harmless(value: &[u8]) -> bool {
-    value
+    let is_word = value
         .iter()
-        .all(|byte| byte.is_ascii_alphanumeric() || *byte == b',')
-        && !(value.len() >= 10 && value.iter().all(u8::is_ascii_digit))
+        .all(|byte| byte.is_ascii_alphanumeric() || *byte == b',');
+    (is_word && !(value.len() >= 10 && value.iter().all(u8::is_ascii_digit))) || is_id(value)
+}
+
+/// A short word, an underscore and 26 digits of base 32 (TypeID): no language says anything with it.
+fn is_id(value: &[u8]) -> bool {
+    let Some(at) = value.len().checked_sub(ID_SUFFIX_BYTES + 1) else {
+        return false;
+    };
+    let (prefix, suffix) = value.split_at(at);
+    (1..=ID_PREFIX_BYTES_MAX).contains(&prefix.len())
+        && prefix.iter().all(u8::is_ascii_lowercase)
+        && suffix.first() == Some(&b'_')
+        && suffix[1..]
+            .iter()
+            .all(|byte| byte.is_ascii_digit() || byte.is_ascii_lowercase())
 }
 
 impl Detector {
+    fn look(&self, part: Part, value: &[u8]) -> Hits {
+        if value.len() > KNOWN_BYTES_MAX {
+            return self.hits(part, &canonical(value, part == Part::Query));
+        }
+        let name = self.keys.each_ref().map(|key| key.hash_one((part, value)));
+        if let Some(hits) = self.known.get(&name) {
+            return hits;
+        }
+        let hits = self.hits(part, &canonical(value, part == Part::Query));
+        self.known.insert(name, hits);
+        hits
+    }
+
     fn hits(&self, part: Part, known: &Canonical) -> Hits {
         let mut hits = Hits::NONE;
         for (set, text) in [(&self.texts, &known.text), (&self.bares, &known.bare)] {

@@ -55,6 +55,14 @@ impl Standing {
         &self.windows[..self.len]
     }
 
+    /// Adds what is known of the next window; one too many is left out.
+    pub(super) fn push(&mut self, window: WindowStanding) {
+        if let Some(place) = self.windows.get_mut(self.len) {
+            *place = window;
+            self.len += 1;
+        }
+    }
+
     /// How many may still come at once.
     pub fn remaining(&self) -> u32 {
         let all = self.windows().iter().map(|window| window.remaining);
@@ -145,7 +153,12 @@ impl Limiter {
 
     /// Takes back what was charged.
     pub fn refund(&self, subject: Subject, cost: u32) -> Standing {
-        let now = nanoseconds(self.now());
+        self.refund_at(subject, cost, self.now())
+    }
+
+    /// [`Self::refund`] at a moment of [`Self::now`].
+    pub(super) fn refund_at(&self, subject: Subject, cost: u32, now: Duration) -> Standing {
+        let now = nanoseconds(now);
         let keys = subject.keys();
         let mut shard = self.shard(subject);
         let mut buckets = Buckets::read(&shard, &keys, now);

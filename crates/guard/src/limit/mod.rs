@@ -1,4 +1,4 @@
-//! Limits: how often somebody may do something, counted in this process.
+//! Limits: how often somebody may do something, counted in this process, and for several nodes in Redis besides.
 //!
 //! The algorithm is GCRA, the leaky bucket that needs one number per window instead of a list of moments:
 //! when the bucket of a window will be empty again. It allows a burst at once and after that an even pace,
@@ -7,8 +7,10 @@
 
 mod limiter;
 mod quota;
+mod shared;
 mod subject;
 
 pub use limiter::{Exceeded, KEYS_MAX, Limiter, Standing, WindowStanding};
 pub use quota::{Quota, QuotaError, WINDOWS_MAX, Window};
+pub use shared::{Away, RedisPlace, RedisPlaceError, SharedCount, SharedCounters, SharedQuestion, Together};
 pub use subject::Subject;

@@ -42,6 +42,15 @@ pub(super) struct Key {
     name: [u8; 16],
 }
 
+impl Key {
+    /// The name as bytes, unlike those of all other counters.
+    pub(super) fn bytes(&self) -> [u8; 17] {
+        let mut bytes = [self.kind; 17];
+        bytes[1..].copy_from_slice(&self.name);
+        bytes
+    }
+}
+
 /// The counters of a subject, each with the multiple of the quota that it has.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Keys {

@@ -241,6 +241,7 @@ pub(super) fn hold(row: &QueryResult) -> Result<Hold, StoreError> {
         placed_at: row.try_get_by_index(7)?,
         expires_at: row.try_get_by_index(8)?,
         closed_at: row.try_get_by_index(9)?,
+        review: row.try_get_by_index(10)?,
     };
     row.try_into()
 }

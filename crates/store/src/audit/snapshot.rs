@@ -41,7 +41,7 @@ pub struct LogPosition {
 /// One moment.
 #[derive(Debug)]
 pub struct LogSnapshot {
-    pub(super) read: ReadTx,
+    pub(crate) read: ReadTx,
     pub(super) engine: Engine,
 }
 

@@ -15,11 +15,19 @@ pub enum Stray {
     Entries,
     /// Records with more than one leaf, by the record's id.
     Leaves,
+    /// Decisions that are bound to a record which tells of none, by the record's id.
+    Decisions,
 }
 
 impl Stray {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Records, Self::Transactions, Self::Entries, Self::Leaves];
+    pub const ALL: [Self; 5] = [
+        Self::Records,
+        Self::Transactions,
+        Self::Entries,
+        Self::Leaves,
+        Self::Decisions,
+    ];
 
     /// The table.
     pub const fn table(self) -> &'static str {
@@ -28,6 +36,7 @@ impl Stray {
             Self::Transactions => "transactions",
             Self::Entries => "entries",
             Self::Leaves => "audit_leaves",
+            Self::Decisions => "decisions",
         }
     }
 
@@ -52,6 +61,10 @@ impl Stray {
                 "SELECT record_id FROM audit_leaves WHERE record_id > $1 AND record_id <= $2 GROUP BY record_id \
                  HAVING count(*) > 1 ORDER BY record_id"
             }
+            (Self::Decisions, _) => {
+                "SELECT DISTINCT d.record FROM decisions d LEFT JOIN audit_records r ON r.id = d.record AND r.action = 'decision.record' \
+                 WHERE d.record > $1 AND d.record <= $2 AND r.id IS NULL ORDER BY d.record"
+            }
             (Self::Entries, _) => {
                 "SELECT e.id FROM entries e LEFT JOIN transactions t ON t.last_entry = e.transaction_entry AND t.first_entry <= e.id \
                  AND e.id <= t.last_entry WHERE e.id > $1 AND e.id <= $2 AND t.last_entry IS NULL ORDER BY e.id"
@@ -72,6 +85,9 @@ impl Stray {
             Self::Leaves => {
                 "SELECT max(record_id), count(*) FROM (SELECT record_id FROM audit_leaves WHERE record_id > $1 \
                  ORDER BY record_id LIMIT $2) w"
+            }
+            Self::Decisions => {
+                "SELECT max(record), count(*) FROM (SELECT record FROM decisions WHERE record > $1 ORDER BY record LIMIT $2) w"
             }
             Self::Entries => {
                 "SELECT max(id), count(*) FROM (SELECT id FROM entries WHERE id > $1 ORDER BY id LIMIT $2) w"

@@ -49,6 +49,8 @@ pub struct NewApiKey {
     pub expires_at: Option<Timestamp>,
     /// Networks that it may be used from, sealed under the owner's key.
     pub sealed_networks: Option<Vec<u8>>,
+    /// The thumbprint of the certificate without which it is nothing.
+    pub certificate: Option<[u8; 32]>,
     /// Caveats, and the integration that it is a key of.
     pub bounds: KeyBounds,
     /// How its requests may be signed.
@@ -86,6 +88,8 @@ pub struct ApiKeyRow {
     pub last_used_at: Option<Timestamp>,
     /// Networks that it may be used from, sealed under the owner's key.
     pub sealed_networks: Option<Vec<u8>>,
+    /// The thumbprint of the certificate without which it is nothing.
+    pub certificate: Option<[u8; 32]>,
     /// Caveats, and the integration that it is a key of.
     pub bounds: KeyBounds,
     /// How its requests may be signed.
@@ -108,6 +112,7 @@ struct KeySql {
     replaced_by: Option<Uuid>,
     last_used_at: Option<i64>,
     sealed_networks: Option<Vec<u8>>,
+    certificate: Option<Vec<u8>>,
     max_amount: Option<i64>,
     max_currency: Option<String>,
     payees: Option<Vec<u8>>,
@@ -125,7 +130,7 @@ macro_rules! select {
             "SELECT k.id, k.owner, u.state, k.integration, k.sealed_name, k.scopes, k.hash, k.hash_key, k.created_at, \
              k.expires_at, k.revoked_at, k.replaced_by, k.last_used_at, k.sealed_networks, k.max_amount, \
              k.max_currency, k.payees, k.budget_amount, k.budget_currency, k.budget_window_secs, k.schemes, \
-             k.public_key, k.sealed_secret FROM api_keys k JOIN users u ON u.id = k.owner ",
+             k.public_key, k.sealed_secret, k.certificate FROM api_keys k JOIN users u ON u.id = k.owner ",
             $rest
         )
     };
@@ -176,6 +181,7 @@ impl KeySql {
             replaced_by: self.replaced_by.map(id),
             last_used_at: self.last_used_at.map(at),
             sealed_networks: self.sealed_networks,
+            certificate: self.certificate.as_deref().map(hash32).transpose()?,
             bounds,
             signing: KeySigning {
                 schemes: self.schemes,
@@ -262,8 +268,8 @@ impl WriteTx {
         self.execute(
             "INSERT INTO api_keys (id, owner, integration, sealed_name, scopes, hash, hash_key, created_at, expires_at, \
              sealed_networks, max_amount, max_currency, payees, budget_amount, budget_currency, budget_window_secs, \
-             schemes, public_key, sealed_secret) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
+             schemes, public_key, sealed_secret, certificate) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
             vec![
                 uuid(new.id).into(),
                 uuid(new.owner).into(),
@@ -284,6 +290,7 @@ impl WriteTx {
                 new.signing.schemes.clone().into(),
                 new.signing.public_key.map(|key| key.to_vec()).into(),
                 new.signing.sealed_secret.clone().into(),
+                new.certificate.map(|thumbprint| thumbprint.to_vec()).into(),
             ],
         )
         .await?;

@@ -3,6 +3,7 @@
 use sea_orm::FromQueryResult;
 use strongroom_domain::{
     id::{ApprovalId, UserId},
+    ledger::{Fingerprint, Idempotency, IdempotencyTag},
     time::Timestamp,
 };
 use uuid::Uuid;
@@ -57,6 +58,12 @@ pub struct ApprovalRow {
     pub maker_kind: u8,
     /// The maker within the kind.
     pub maker: [u8; 16],
+    /// The person who asks, or for whom a key asks.
+    pub person: Option<UserId>,
+    /// The rule that it was asked under; empty where it was asked before rules were kept.
+    pub rule: String,
+    /// The client's key, where the request may be repeated.
+    pub key: Option<Idempotency>,
     /// What exactly, sealed by the ring; empty once it is decided.
     pub sealed: Vec<u8>,
     /// Digest of what exactly.
@@ -94,6 +101,10 @@ struct ApprovalSql {
     action: String,
     maker_kind: i64,
     maker: Uuid,
+    maker_person: Option<Uuid>,
+    rule: String,
+    tag: Option<Vec<u8>>,
+    fingerprint: Option<Vec<u8>>,
     sealed: Vec<u8>,
     digest: Vec<u8>,
     state: String,
@@ -118,6 +129,9 @@ impl TryFrom<ApprovalSql> for ApprovalRow {
             action: row.action,
             maker_kind: u8::try_from(row.maker_kind).map_err(|_| StoreError::Corrupt("a maker's kind"))?,
             maker: *row.maker.as_bytes(),
+            person: row.maker_person.map(id),
+            rule: row.rule,
+            key: key_of(row.tag, row.fingerprint)?,
             sealed: row.sealed,
             digest: hash32(&row.digest)?,
             state: ApprovalState::parse(&row.state).ok_or(StoreError::Corrupt("approval state"))?,
@@ -130,11 +144,23 @@ impl TryFrom<ApprovalSql> for ApprovalRow {
     }
 }
 
+fn key_of(tag: Option<Vec<u8>>, fingerprint: Option<Vec<u8>>) -> Result<Option<Idempotency>, StoreError> {
+    let (Some(tag), Some(fingerprint)) = (tag, fingerprint) else {
+        return Ok(None);
+    };
+    Ok(Some(Idempotency {
+        tag: tag
+            .try_into()
+            .map_err(|_| StoreError::Corrupt("the key of a request"))?,
+        fingerprint: Fingerprint::from_bytes(fingerprint),
+    }))
+}
+
 macro_rules! select_approvals {
     ($rest:literal) => {
         concat!(
-            "SELECT id, action, maker_kind, maker, sealed, digest, state, checker, decided_at, sealed_reason, \
-             created_at, expires_at FROM approvals WHERE ",
+            "SELECT id, action, maker_kind, maker, maker_person, rule, tag, fingerprint, sealed, digest, state, checker, \
+             decided_at, sealed_reason, created_at, expires_at FROM approvals WHERE ",
             $rest
         )
     };
@@ -151,6 +177,12 @@ pub struct NewApproval {
     pub maker_kind: u8,
     /// The maker within the kind.
     pub maker: [u8; 16],
+    /// The person who asks, or for whom a key asks.
+    pub person: Option<UserId>,
+    /// The rule that it is asked under.
+    pub rule: String,
+    /// The client's key, where the request may be repeated.
+    pub key: Option<Idempotency>,
     /// What exactly, sealed by the ring.
     pub sealed: Vec<u8>,
     /// What the checker will see, as a digest: that and nothing else is executed.
@@ -201,24 +233,40 @@ impl Store {
         found.into_iter().next().map(TryInto::try_into).transpose()
     }
 
-    /// Requests below an id, newest first, in one state or in all.
+    /// The request that was filed under a client's key.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database does not answer.
+    pub async fn approval_by_key(&self, tag: &IdempotencyTag) -> Result<Option<ApprovalRow>, StoreError> {
+        let read = self.read(Scope::Operator).await?;
+        let found: Vec<ApprovalSql> =
+            rows(&read.tx, select_approvals!("tag = $1"), vec![tag.to_vec().into()]).await?;
+        found.into_iter().next().map(TryInto::try_into).transpose()
+    }
+
+    /// Requests below an id, newest first, in one state or in all; about cash alone where that is wanted.
     ///
     /// # Errors
     /// [`StoreError`] when the database does not answer.
     pub async fn approvals(
         &self,
         state: Option<ApprovalState>,
+        cash_alone: bool,
         before: Option<ApprovalId>,
         limit: u32,
     ) -> Result<Vec<ApprovalRow>, StoreError> {
         let read = self.read(Scope::Operator).await?;
         let found: Vec<ApprovalSql> = rows(
             &read.tx,
-            select_approvals!("id < $1 AND ($2 = '' OR state = $2) ORDER BY id DESC LIMIT $3"),
+            select_approvals!(
+                "id < $1 AND ($2 = '' OR state = $2) AND ($4 = 0 OR action IN ('deposit.create', 'withdrawal.create')) \
+                 ORDER BY id DESC LIMIT $3"
+            ),
             vec![
                 before.map_or(Uuid::max(), uuid).into(),
                 state.map_or("", ApprovalState::name).into(),
                 i64::from(limit).into(),
+                i64::from(cash_alone).into(),
             ],
         )
         .await?;
@@ -299,14 +347,17 @@ impl WriteTx {
         Ok(())
     }
 
-    /// Asks for somebody else's decision.
+    /// Asks for somebody else's decision; false where the client's key was used for another request before.
     ///
     /// # Errors
     /// [`StoreError`] when the database refuses or does not answer.
-    pub async fn insert_approval(&self, new: &NewApproval) -> Result<(), StoreError> {
-        self.execute(
-            "INSERT INTO approvals (id, action, maker_kind, maker, sealed, digest, state, created_at, expires_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, 'open', $7, $8)",
+    pub async fn insert_approval(&self, new: &NewApproval) -> Result<bool, StoreError> {
+        let key = new.key.as_ref();
+        let inserted = self
+            .execute(
+            "INSERT INTO approvals (id, action, maker_kind, maker, sealed, digest, state, created_at, expires_at, \
+             maker_person, rule, tag, fingerprint) VALUES ($1, $2, $3, $4, $5, $6, 'open', $7, $8, $9, $10, $11, $12) \
+             ON CONFLICT (tag) DO NOTHING",
             vec![
                 uuid(new.id).into(),
                 new.action.into(),
@@ -316,10 +367,14 @@ impl WriteTx {
                 new.digest.to_vec().into(),
                 new.created_at.micros().into(),
                 new.expires_at.micros().into(),
+                new.person.map(uuid).into(),
+                new.rule.clone().into(),
+                key.map(|key| key.tag.to_vec()).into(),
+                key.map(|key| key.fingerprint.as_bytes().to_vec()).into(),
             ],
         )
         .await?;
-        Ok(())
+        Ok(inserted == 1)
     }
 
     /// Forgets one portion of what is of no use any more: registrations, tickets, factors and counts of tries whose

@@ -2,22 +2,24 @@
 
 use std::collections::BTreeMap;
 
-use sea_orm::{FromQueryResult, Value};
+use sea_orm::{ConnectionTrait, FromQueryResult, Value};
 use strongroom_domain::{
     id::{DecisionId, RequestId, UserId},
     time::Timestamp,
 };
 use uuid::Uuid;
 
-use super::{at, hash32, id, uuid};
+use super::{
+    SWEEP_ROWS_MAX, at, hash32, id,
+    portions::{places, portions},
+    uuid,
+};
 use crate::{
+    audit::LogSnapshot,
     error::StoreError,
     store::Store,
     tx::{Scope, WriteTx, rows},
 };
-
-/// Decisions of one statement: thirteen values each, within what both engines bind.
-const STATEMENT_ROWS_MAX: usize = 64;
 
 /// A decision as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,16 +42,38 @@ pub struct DecisionRow {
     pub version: i64,
     /// Keyed digest of the shared facts.
     pub inputs: [u8; 16],
+    /// The year of the shared facts (UTC): they are forgotten with it. Only for what is appended; 0 when it is read.
+    pub period: i64,
     /// The shared facts, sealed.
     pub sealed_inputs: Vec<u8>,
-    /// Whose key the address is sealed under.
+    /// Whose thing it was about, where an operator asked; may be the operator's own.
+    pub owner: Option<UserId>,
+    /// Whose key the address and the reason are sealed under.
     pub person: Option<UserId>,
     /// The address, sealed.
     pub sealed_address: Option<Vec<u8>>,
+    /// Why an operator read it, sealed.
+    pub sealed_reason: Option<Vec<u8>>,
     /// Number of the key of the authentication code.
     pub mac_key: i64,
-    /// Over all of the above but what is sealed.
+    /// Over all of the above but the sealed facts and address.
     pub mac: [u8; 32],
+}
+
+#[derive(FromQueryResult)]
+struct CountSql {
+    count: i64,
+}
+
+#[derive(FromQueryResult)]
+struct IdSql {
+    id: Uuid,
+}
+
+#[derive(FromQueryResult)]
+struct ReadsSql {
+    people: i64,
+    pages: i64,
 }
 
 #[derive(FromQueryResult)]
@@ -64,8 +88,10 @@ struct DecisionSql {
     version: i64,
     inputs: Vec<u8>,
     sealed_inputs: Vec<u8>,
+    owner: Option<Uuid>,
     person: Option<Uuid>,
     sealed_address: Option<Vec<u8>>,
+    sealed_reason: Option<Vec<u8>>,
     mac_key: i64,
     mac: Vec<u8>,
 }
@@ -88,9 +114,12 @@ impl TryFrom<DecisionSql> for DecisionRow {
                 .inputs
                 .try_into()
                 .map_err(|_| StoreError::Corrupt("a digest of another length"))?,
+            period: 0,
             sealed_inputs: row.sealed_inputs,
+            owner: row.owner.map(id),
             person: row.person.map(id),
             sealed_address: row.sealed_address,
+            sealed_reason: row.sealed_reason,
             mac_key: row.mac_key,
             mac: hash32(&row.mac)?,
         })
@@ -101,7 +130,7 @@ macro_rules! select_decisions {
     ($rest:literal) => {
         concat!(
             "SELECT d.id, d.at, d.request, d.principal_kind, d.principal_id, d.action, d.allowed, d.version, \
-             d.inputs, i.sealed AS sealed_inputs, d.person, d.sealed_address, d.mac_key, d.mac \
+             d.inputs, i.sealed AS sealed_inputs, d.owner, d.person, d.sealed_address, d.sealed_reason, d.mac_key, d.mac \
              FROM decisions d JOIN decision_inputs i ON i.digest = d.inputs WHERE ",
             $rest
         )
@@ -162,44 +191,130 @@ impl Store {
     }
 }
 
-/// `($1, …, $n), ($n+1, …)`: places for so many rows of so many values.
-fn places(rows: usize, values: usize) -> String {
-    let row = |number: usize| {
-        let first = number * values;
-        let places: Vec<String> = (1..=values).map(|value| format!("${}", first + value)).collect();
-        format!("({})", places.join(", "))
-    };
-    (0..rows).map(row).collect::<Vec<_>>().join(", ")
+impl LogSnapshot {
+    /// The decisions that are bound to an audit record, by id; without the shared facts.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database does not answer; [`StoreError::Corrupt`] for what this program never writes.
+    pub async fn decisions_of(&self, record: i64) -> Result<Vec<DecisionRow>, StoreError> {
+        let found: Vec<DecisionSql> = rows(
+            &self.read.tx,
+            "SELECT id, at, request, principal_kind, principal_id, action, allowed, version, inputs, \
+             inputs AS sealed_inputs, owner, person, sealed_address, sealed_reason, mac_key, mac \
+             FROM decisions WHERE record = $1 ORDER BY id",
+            vec![record.into()],
+        )
+        .await?;
+        found.into_iter().map(TryInto::try_into).collect()
+    }
+
+    /// How many decisions are bound to no record although they came after the first that is.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database does not answer.
+    pub async fn unbound_decisions(&self) -> Result<i64, StoreError> {
+        let found: Vec<CountSql> = rows(
+            &self.read.tx,
+            "SELECT count(*) AS count FROM decisions WHERE record = 0 AND at > (SELECT max(at) FROM decisions \
+             WHERE record = (SELECT min(record) FROM decisions WHERE record > 0))",
+            vec![],
+        )
+        .await?;
+        Ok(found.first().map_or(0, |row| row.count))
+    }
+}
+
+impl Store {
+    /// How much an operator was let read about others since a decision: of how many people, how many pages of lists.
+    /// At most `examined` decisions are looked at.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database does not answer.
+    pub async fn reads_of(
+        &self,
+        reader: UserId,
+        actions: &[&str],
+        since: DecisionId,
+        examined: u32,
+    ) -> Result<(i64, i64), StoreError> {
+        let read = self.read(Scope::Operator).await?;
+        let names: Vec<String> = (0..actions.len())
+            .map(|place| format!("${}", place + 4))
+            .collect();
+        let sql = format!(
+            "SELECT count(DISTINCT NULLIF(owner, $1)) AS people, count(*) - count(owner) AS pages \
+             FROM (SELECT owner FROM decisions WHERE principal_id = $1 AND id >= $2 AND allowed AND action IN ({}) ORDER BY id DESC LIMIT $3) AS newest",
+            names.join(", ")
+        );
+        let mut values: Vec<Value> = vec![
+            uuid(reader).into(),
+            uuid(since).into(),
+            i64::from(examined).into(),
+        ];
+        values.extend(actions.iter().map(|action| Value::from(*action)));
+        let found: Vec<ReadsSql> = rows(&read.tx, &sql, values).await?;
+        Ok(found.first().map_or((0, 0), |row| (row.people, row.pages)))
+    }
 }
 
 impl WriteTx {
-    /// Appends decisions, and facts that are not there yet. Whatever is there already stays as it is.
+    /// Forgets one portion of the decisions below an id, and one of the facts of years before a year; the larger of
+    /// how much it was.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database does not answer, or for what is younger than 400 days.
+    pub async fn forget_decisions(&self, below: DecisionId, before_year: i64) -> Result<u64, StoreError> {
+        let decisions = self
+            .execute(
+                "DELETE FROM decisions WHERE id IN (SELECT id FROM decisions WHERE id < $1 ORDER BY id LIMIT $2)",
+                vec![uuid(below).into(), SWEEP_ROWS_MAX.into()],
+            )
+            .await?;
+        let facts = self
+            .execute(
+                "DELETE FROM decision_inputs WHERE digest IN \
+                 (SELECT digest FROM decision_inputs WHERE period > 0 AND period < $1 LIMIT $2)",
+                vec![before_year.into(), SWEEP_ROWS_MAX.into()],
+            )
+            .await?;
+        Ok(decisions.max(facts))
+    }
+
+    /// Appends decisions, bound to an audit record, and facts that are not there yet. Whatever is there already stays
+    /// as it is; gives those that were not.
     ///
     /// # Errors
     /// [`StoreError`] when the database refuses or does not answer.
-    pub async fn insert_decisions(&self, decisions: &[DecisionRow]) -> Result<(), StoreError> {
+    pub async fn insert_decisions(
+        &self,
+        decisions: &[DecisionRow],
+        record: i64,
+    ) -> Result<Vec<DecisionId>, StoreError> {
         let inputs: BTreeMap<_, _> = decisions
             .iter()
-            .map(|row| (row.inputs, &row.sealed_inputs))
+            .map(|row| (row.inputs, (row.period, &row.sealed_inputs)))
             .collect();
         let inputs: Vec<_> = inputs.into_iter().collect();
-        for portion in inputs.chunks(STATEMENT_ROWS_MAX) {
+        let on = self.tx.get_database_backend();
+        for portion in portions(&inputs) {
             let sql = format!(
-                "INSERT INTO decision_inputs (digest, sealed) VALUES {} ON CONFLICT DO NOTHING",
-                places(portion.len(), 2)
+                "INSERT INTO decision_inputs (digest, period, sealed) VALUES {} ON CONFLICT DO NOTHING",
+                places(on, portion.len(), 3)
             );
-            let values = portion
-                .iter()
-                .flat_map(|(digest, sealed)| [digest.to_vec().into(), (*sealed).clone().into()]);
+            let values = portion.iter().flat_map(|(digest, (period, sealed))| {
+                [digest.to_vec().into(), (*period).into(), (*sealed).clone().into()]
+            });
             self.execute(&sql, values.collect()).await?;
         }
-        for portion in decisions.chunks(STATEMENT_ROWS_MAX) {
+        let mut appended = Vec::with_capacity(decisions.len());
+        for portion in portions(decisions) {
             let sql = format!(
-                "INSERT INTO decisions (id, at, request, principal_kind, principal_id, action, allowed, version, \
-                 inputs, person, sealed_address, mac_key, mac) VALUES {} ON CONFLICT DO NOTHING",
-                places(portion.len(), 13)
+                "INSERT INTO decisions (id, at, request, principal_kind, principal_id, action, allowed, version, inputs, \
+                 owner, person, sealed_address, sealed_reason, mac_key, mac, record) VALUES {} ON CONFLICT DO NOTHING \
+                 RETURNING id",
+                places(on, portion.len(), 16)
             );
-            let values = portion.iter().flat_map(|row| -> [Value; 13] {
+            let values = portion.iter().flat_map(|row| -> [Value; 16] {
                 [
                     uuid(row.id).into(),
                     row.at.micros().into(),
@@ -210,14 +325,18 @@ impl WriteTx {
                     row.allowed.into(),
                     row.version.into(),
                     row.inputs.to_vec().into(),
+                    row.owner.map(uuid).into(),
                     row.person.map(uuid).into(),
                     row.sealed_address.clone().into(),
+                    row.sealed_reason.clone().into(),
                     row.mac_key.into(),
                     row.mac.to_vec().into(),
+                    record.into(),
                 ]
             });
-            self.execute(&sql, values.collect()).await?;
+            let new: Vec<IdSql> = rows(&self.tx, &sql, values.collect()).await?;
+            appended.extend(new.into_iter().map(|row| id(row.id)));
         }
-        Ok(())
+        Ok(appended)
     }
 }

@@ -1,4 +1,4 @@
-//! Second factors and known devices.
+//! Second factors.
 
 use sea_orm::FromQueryResult;
 use strongroom_domain::{
@@ -11,11 +11,8 @@ use super::{at, id, uuid};
 use crate::{
     error::StoreError,
     store::Store,
-    tx::{ReadTx, Scope, WriteTx, rows},
+    tx::{Scope, WriteTx, rows},
 };
-
-/// Most devices that a person is known by.
-pub const DEVICES_MAX: i64 = 10;
 
 /// Names a second factor; only inside.
 #[derive(Debug, Clone, Copy)]
@@ -88,11 +85,6 @@ struct TotpSql {
     activated_at: Option<i64>,
 }
 
-#[derive(FromQueryResult)]
-struct CountSql {
-    number: i64,
-}
-
 impl Store {
     /// A person's factors by time-based codes, at most one of each state.
     ///
@@ -122,21 +114,6 @@ impl Store {
                 })
             })
             .collect()
-    }
-
-    /// Whether a person is known by this device.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the database does not answer.
-    pub async fn is_device_of(&self, person: UserId, hash: &[u8; 32]) -> Result<bool, StoreError> {
-        let read: ReadTx = self.read(Scope::System).await?;
-        let found: Vec<CountSql> = rows(
-            &read.tx,
-            "SELECT count(*) AS number FROM devices WHERE person = $1 AND hash = $2",
-            vec![uuid(person).into(), hash.to_vec().into()],
-        )
-        .await?;
-        Ok(found.first().is_some_and(|row| row.number > 0))
     }
 }
 
@@ -205,61 +182,5 @@ impl WriteTx {
             )
             .await?;
         Ok(activated == 1)
-    }
-
-    /// Remembers a device; the oldest beyond [`DEVICES_MAX`] is forgotten.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the database does not answer.
-    pub async fn insert_device(
-        &self,
-        person: UserId,
-        hash: &[u8; 32],
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        self.execute(
-            "INSERT INTO devices (person, hash, created_at) VALUES ($1, $2, $3) ON CONFLICT (person, hash) DO NOTHING",
-            vec![uuid(person).into(), hash.to_vec().into(), now.micros().into()],
-        )
-        .await?;
-        self.execute(
-            "DELETE FROM devices WHERE person = $1 AND hash NOT IN \
-             (SELECT hash FROM devices WHERE person = $1 ORDER BY created_at DESC, hash LIMIT $2)",
-            vec![uuid(person).into(), DEVICES_MAX.into()],
-        )
-        .await?;
-        Ok(())
-    }
-
-    /// The devices that a person is known by: their marks, bound to the person.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the database does not answer.
-    pub async fn devices(&self, person: UserId) -> Result<Vec<[u8; 32]>, StoreError> {
-        #[derive(FromQueryResult)]
-        struct HashSql {
-            hash: Vec<u8>,
-        }
-        let found: Vec<HashSql> = rows(
-            &self.tx,
-            "SELECT hash FROM devices WHERE person = $1 ORDER BY created_at DESC, hash LIMIT $2",
-            vec![uuid(person).into(), DEVICES_MAX.into()],
-        )
-        .await?;
-        found
-            .iter()
-            .map(|row| row.hash.as_slice().try_into())
-            .collect::<Result<_, _>>()
-            .map_err(|_| StoreError::Corrupt("a mark of another length"))
-    }
-
-    /// Forgets all devices of a person.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the database does not answer.
-    pub async fn forget_devices(&self, person: UserId) -> Result<(), StoreError> {
-        self.execute("DELETE FROM devices WHERE person = $1", vec![uuid(person).into()])
-            .await?;
-        Ok(())
     }
 }

@@ -2,6 +2,7 @@
 
 use sea_orm::FromQueryResult;
 use strongroom_domain::{
+    department::Department,
     id::{GrantId, UserId},
     principal::Role,
     time::Timestamp,
@@ -26,6 +27,8 @@ pub struct GrantRow {
     pub granted_at: Timestamp,
     /// The end; `None` for good.
     pub expires_at: Option<Timestamp>,
+    /// The only department that it counts in; `None` where it counts everywhere.
+    pub department: Option<Department>,
     /// Who asked for it; `None` where nobody did in particular.
     pub granted_by: Option<UserId>,
 }
@@ -36,6 +39,7 @@ struct GrantSql {
     role: String,
     granted_at: i64,
     expires_at: Option<i64>,
+    department: Option<String>,
     granted_by: Option<Uuid>,
 }
 
@@ -48,15 +52,22 @@ impl TryFrom<GrantSql> for GrantRow {
             role: Role::parse(&row.role).ok_or(StoreError::Corrupt("role"))?,
             granted_at: at(row.granted_at),
             expires_at: row.expires_at.map(at),
+            department: department_of(row.department.as_deref())?,
             granted_by: row.granted_by.filter(|by| !by.is_nil()).map(id),
         })
     }
 }
 
+/// Reads a stored name.
+pub(crate) fn department_of(name: Option<&str>) -> Result<Option<Department>, StoreError> {
+    name.map(|name| Department::parse(name).ok_or(StoreError::Corrupt("department")))
+        .transpose()
+}
+
 async fn grants_of(on: &impl sea_orm::ConnectionTrait, person: UserId) -> Result<Vec<GrantRow>, StoreError> {
     let found: Vec<GrantSql> = rows(
         on,
-        "SELECT id, role, granted_at, expires_at, granted_by FROM grants WHERE person = $1 ORDER BY role",
+        "SELECT id, role, granted_at, expires_at, department, granted_by FROM grants WHERE person = $1 ORDER BY role",
         vec![uuid(person).into()],
     )
     .await?;
@@ -88,9 +99,10 @@ impl WriteTx {
     /// [`StoreError`] when the database refuses or does not answer.
     pub async fn put_grant(&self, person: UserId, grant: &GrantRow) -> Result<(), StoreError> {
         self.execute(
-            "INSERT INTO grants (id, person, role, granted_at, expires_at, granted_by) \
-             VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (person, role) DO UPDATE SET id = excluded.id, \
-             granted_at = excluded.granted_at, expires_at = excluded.expires_at, granted_by = excluded.granted_by",
+            "INSERT INTO grants (id, person, role, granted_at, expires_at, granted_by, department) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (person, role) DO UPDATE SET id = excluded.id, \
+             granted_at = excluded.granted_at, expires_at = excluded.expires_at, granted_by = excluded.granted_by, \
+             department = excluded.department",
             vec![
                 uuid(grant.id).into(),
                 uuid(person).into(),
@@ -98,6 +110,7 @@ impl WriteTx {
                 grant.granted_at.micros().into(),
                 grant.expires_at.map(Timestamp::micros).into(),
                 grant.granted_by.map(uuid).into(),
+                grant.department.map(|department| department.to_string()).into(),
             ],
         )
         .await?;
@@ -126,7 +139,7 @@ impl WriteTx {
     pub async fn administrators_besides(&self, person: UserId) -> Result<i64, StoreError> {
         let row = self
             .one(
-                "SELECT count(*) FROM grants g JOIN users u ON u.id = g.person WHERE g.role = 'admin' \
+                "SELECT count(*) FROM grants g JOIN users u ON u.id = g.person WHERE g.role = 'admin' AND g.department IS NULL \
                  AND g.expires_at IS NULL AND u.state = 'active' AND u.id <> $1",
                 vec![uuid(person).into()],
             )

@@ -65,7 +65,7 @@ const COLUMNS: &str = "SELECT person, email_index, sealed_email, new_token, old_
 
 /// Everything by which somebody came in, and everything that is theirs to be forgotten. What books and log hold of a
 /// person is ids and commitments; what is sealed elsewhere is noise without the key.
-const FORGOTTEN: [&str; 13] = [
+const FORGOTTEN: [&str; 16] = [
     "DELETE FROM data_keys WHERE person = $1",
     "DELETE FROM passwords WHERE person = $1",
     "DELETE FROM totp_factors WHERE person = $1",
@@ -77,7 +77,10 @@ const FORGOTTEN: [&str; 13] = [
     "DELETE FROM external_logins WHERE person = $1",
     "DELETE FROM external_starts WHERE person = $1",
     "DELETE FROM email_changes WHERE person = $1",
+    "DELETE FROM notices WHERE person = $1",
+    "DELETE FROM notice_wishes WHERE person = $1",
     "DELETE FROM grants WHERE person = $1",
+    "DELETE FROM beneficiary_details WHERE owner = $1",
     "UPDATE users SET state = 'closed', email_index = NULL, sealed_email = NULL, sealed_name = NULL, \
      sealed_reason = NULL WHERE id = $1",
 ];

@@ -4,38 +4,51 @@
 //! keys are known here by their hashes. On PostgreSQL every table of a person is behind row security: open the
 //! transaction with the right [`Scope`](crate::Scope).
 
+mod alerts;
 mod api_keys;
 mod approvals;
 mod decisions;
+mod devices;
 mod external;
 mod factors;
+mod fraud_rules;
 mod grants;
+mod incident_actions;
 mod leaving;
 mod mails;
+mod notices;
 mod passkeys;
 mod policies;
+mod portions;
 mod recovery;
 mod registrations;
 mod replays;
 mod security_events;
+mod security_feed;
 mod sessions;
 mod step_ups;
 mod tickets;
 mod users;
 
+pub use alerts::AlertRow;
 pub use api_keys::{ApiKeyRow, KeySigning, NewApiKey};
 pub use approvals::{ApprovalDecision, ApprovalRow, ApprovalState, NewApproval, SWEEP_ROWS_MAX};
 pub use decisions::DecisionRow;
+pub use devices::{DEVICES_MAX, DeviceRow};
 pub use external::{EXTERNAL_LOGINS_MAX, ExternalLoginRow, ExternalStart};
-pub use factors::{DEVICES_MAX, FactorId, FactorKind, FactorState, TotpRow};
+pub use factors::{FactorId, FactorKind, FactorState, TotpRow};
+pub use fraud_rules::RuleSetRow;
 pub use grants::GrantRow;
+pub use incident_actions::{IncidentActionKind, IncidentActionRow};
 pub use leaving::EmailChangeRow;
 pub use mails::{MailCounts, MailRow, OverMail};
+pub use notices::{NoticeRow, NoticeWish, Noticed};
 pub use passkeys::{CeremonyKind, CeremonyRow, PASSKEYS_MAX, PasskeyRow};
 pub use policies::{MembersRow, NewRevision, POLICIES_MAX, PolicyRow, RevisionRow};
 pub use recovery::FactorCounts;
 pub use registrations::RegistrationRow;
 pub use security_events::{SecurityEventFilter, SecurityEventRow};
+pub use security_feed::{FeedRow, FeedRows, NewFeedEvent};
 pub use sessions::{NewSession, RefreshRow, SessionRow, SessionView};
 pub use step_ups::NewStepUp;
 pub use tickets::{Guesses, Ticket, TicketKind};

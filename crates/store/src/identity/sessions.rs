@@ -88,6 +88,8 @@ pub struct SessionView {
     pub expires_at: Timestamp,
     /// User agent and address, sealed.
     pub sealed_client: Vec<u8>,
+    /// The device mark, bound to the person.
+    pub device_hash: Option<Vec<u8>>,
 }
 
 /// A refresh token that was once given out.
@@ -163,6 +165,7 @@ struct ViewSql {
     last_seen_at: i64,
     expires_at: i64,
     sealed_client: Vec<u8>,
+    device_hash: Option<Vec<u8>>,
 }
 
 #[derive(FromQueryResult)]
@@ -198,7 +201,7 @@ impl Store {
         let before = before.map_or(Uuid::max(), uuid);
         let found: Vec<ViewSql> = rows(
             &read.tx,
-            "SELECT id, assurance, created_at, last_seen_at, expires_at, sealed_client FROM sessions \
+            "SELECT id, assurance, created_at, last_seen_at, expires_at, sealed_client, device_hash FROM sessions \
              WHERE person = $1 AND id < $2 AND ended_at IS NULL AND expires_at > $3 ORDER BY id DESC LIMIT $4",
             vec![
                 uuid(person).into(),
@@ -218,6 +221,7 @@ impl Store {
                     last_seen_at: at(row.last_seen_at),
                     expires_at: at(row.expires_at),
                     sealed_client: row.sealed_client,
+                    device_hash: row.device_hash,
                 })
             })
             .collect()
@@ -410,21 +414,56 @@ impl WriteTx {
         reason: &'static str,
     ) -> Result<u64, StoreError> {
         let except = except.map_or(Uuid::nil(), uuid);
+        // Sessions before their tokens, as whoever refreshes takes them.
+        let ended = self
+            .execute(
+                "UPDATE sessions SET ended_at = $3, end_reason = $4 WHERE person = $1 AND id <> $2 AND ended_at IS NULL",
+                vec![
+                    uuid(person).into(),
+                    except.into(),
+                    now.micros().into(),
+                    reason.into(),
+                ],
+            )
+            .await?;
         self.execute(
             "DELETE FROM refresh_tokens WHERE session IN \
-             (SELECT id FROM sessions WHERE person = $1 AND id <> $2 AND ended_at IS NULL)",
+             (SELECT id FROM sessions WHERE person = $1 AND id <> $2 AND ended_at IS NOT NULL)",
             vec![uuid(person).into(), except.into()],
         )
         .await?;
+        Ok(ended)
+    }
+
+    /// Ends the sessions of a person that began on a device; returns how many.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database does not answer.
+    pub async fn end_sessions_of_device(
+        &self,
+        person: UserId,
+        device: &[u8; 32],
+        now: Timestamp,
+        reason: &'static str,
+    ) -> Result<u64, StoreError> {
+        let ended = self
+            .execute(
+                "UPDATE sessions SET ended_at = $3, end_reason = $4 \
+                 WHERE person = $1 AND device_hash = $2 AND ended_at IS NULL",
+                vec![
+                    uuid(person).into(),
+                    device.to_vec().into(),
+                    now.micros().into(),
+                    reason.into(),
+                ],
+            )
+            .await?;
         self.execute(
-            "UPDATE sessions SET ended_at = $3, end_reason = $4 WHERE person = $1 AND id <> $2 AND ended_at IS NULL",
-            vec![
-                uuid(person).into(),
-                except.into(),
-                now.micros().into(),
-                reason.into(),
-            ],
+            "DELETE FROM refresh_tokens WHERE session IN \
+             (SELECT id FROM sessions WHERE person = $1 AND device_hash = $2 AND ended_at IS NOT NULL)",
+            vec![uuid(person).into(), device.to_vec().into()],
         )
-        .await
+        .await?;
+        Ok(ended)
     }
 }

@@ -104,6 +104,32 @@ impl WriteTx {
         Ok(inserted == 1)
     }
 
+    /// Spends an approval of this request in this session; false when there is none that lasts, or it was spent.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database does not answer.
+    pub async fn spend_step_up(
+        &self,
+        approval: StepUpId,
+        session: SessionId,
+        request: &[u8; 32],
+        at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let spent = self
+            .execute(
+                "UPDATE step_ups SET spent_at = $4 \
+                 WHERE id = $1 AND session = $2 AND request = $3 AND spent_at IS NULL AND expires_at > $4",
+                vec![
+                    uuid(approval).into(),
+                    uuid(session).into(),
+                    request.to_vec().into(),
+                    at.micros().into(),
+                ],
+            )
+            .await?;
+        Ok(spent == 1)
+    }
+
     /// Counts a wrong proof in a living session; how many there were, `None` when the session has ended.
     ///
     /// # Errors

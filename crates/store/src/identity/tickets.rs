@@ -58,6 +58,8 @@ pub struct Ticket {
     pub kind: TicketKind,
     /// Whether the first half was an issuer elsewhere, not a password.
     pub external: bool,
+    /// The thumbprint of the key that its holder showed at the first step, and must show at the next.
+    pub holder: Option<[u8; 32]>,
     /// When.
     pub created_at: Timestamp,
     /// The end.
@@ -87,6 +89,7 @@ struct TicketSql {
     subject: Vec<u8>,
     kind: String,
     external: i64,
+    holder: Option<Vec<u8>>,
     created_at: i64,
     expires_at: i64,
 }
@@ -110,7 +113,7 @@ impl Store {
         let read = self.read(Scope::System).await?;
         let found: Vec<TicketSql> = rows(
             &read.tx,
-            "SELECT person, subject, kind, external, created_at, expires_at FROM tickets WHERE hash = $1",
+            "SELECT person, subject, kind, external, holder, created_at, expires_at FROM tickets WHERE hash = $1",
             vec![hash.to_vec().into()],
         )
         .await?;
@@ -127,6 +130,11 @@ impl Store {
                 .map_err(|_| StoreError::Corrupt("subject"))?,
             kind: TicketKind::parse(&row.kind)?,
             external: row.external != 0,
+            holder: row
+                .holder
+                .map(|holder| holder.as_slice().try_into())
+                .transpose()
+                .map_err(|_| StoreError::Corrupt("holder"))?,
             created_at: at(row.created_at),
             expires_at: at(row.expires_at),
         }))
@@ -140,8 +148,8 @@ impl WriteTx {
     /// [`StoreError`] when the database refuses or does not answer.
     pub async fn insert_ticket(&self, ticket: &Ticket) -> Result<(), StoreError> {
         self.execute(
-            "INSERT INTO tickets (hash, person, subject, kind, external, created_at, expires_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            "INSERT INTO tickets (hash, person, subject, kind, external, created_at, expires_at, holder) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
             vec![
                 ticket.hash.to_vec().into(),
                 uuid(ticket.person).into(),
@@ -150,6 +158,7 @@ impl WriteTx {
                 i64::from(ticket.external).into(),
                 ticket.created_at.micros().into(),
                 ticket.expires_at.micros().into(),
+                ticket.holder.map(|holder| holder.to_vec()).into(),
             ],
         )
         .await?;

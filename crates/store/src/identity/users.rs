@@ -2,13 +2,14 @@
 
 use sea_orm::FromQueryResult;
 use strongroom_domain::{
+    department::Department,
     id::{GrantId, UserId},
     principal::Role,
     time::Timestamp,
 };
 use uuid::Uuid;
 
-use super::{UserState, at, id, uuid};
+use super::{UserState, at, grants::department_of, id, uuid};
 use crate::{
     error::StoreError,
     store::Store,
@@ -28,6 +29,8 @@ pub struct UserRow {
     pub sealed_email: Option<Vec<u8>>,
     /// The name, sealed.
     pub sealed_name: Option<Vec<u8>>,
+    /// Where the person works or belongs.
+    pub department: Option<Department>,
     /// When.
     pub created_at: Timestamp,
 }
@@ -61,6 +64,7 @@ struct UserSql {
     email_index: Option<Vec<u8>>,
     sealed_email: Option<Vec<u8>>,
     sealed_name: Option<Vec<u8>>,
+    department: Option<String>,
     created_at: i64,
 }
 
@@ -74,6 +78,7 @@ impl TryFrom<UserSql> for UserRow {
             email_index: row.email_index,
             sealed_email: row.sealed_email,
             sealed_name: row.sealed_name,
+            department: department_of(row.department.as_deref())?,
             created_at: at(row.created_at),
         })
     }
@@ -93,8 +98,7 @@ struct IdSql {
     id: Uuid,
 }
 
-const USER: &str =
-    "SELECT id, state, email_index, sealed_email, sealed_name, created_at FROM users WHERE id = $1";
+const USER: &str = "SELECT id, state, email_index, sealed_email, sealed_name, department, created_at FROM users WHERE id = $1";
 
 impl Store {
     /// What a login needs to know about an address, under any of these indexes (one for each key of the ring). Asks
@@ -141,6 +145,26 @@ impl Store {
         found.into_iter().next().map(UserRow::try_from).transpose()
     }
 
+    /// Where a person works or belongs; nowhere for who is not there.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database does not answer.
+    pub async fn department(&self, person: UserId) -> Result<Option<Department>, StoreError> {
+        #[derive(FromQueryResult)]
+        struct DepartmentSql {
+            department: Option<String>,
+        }
+        let read = self.read(Scope::System).await?;
+        let found: Vec<DepartmentSql> = rows(
+            &read.tx,
+            "SELECT department FROM users WHERE id = $1",
+            vec![uuid(person).into()],
+        )
+        .await?;
+        let name = found.into_iter().next().and_then(|row| row.department);
+        department_of(name.as_deref())
+    }
+
     /// A person's password.
     ///
     /// # Errors
@@ -175,7 +199,7 @@ impl Store {
         let before = before.map_or(Uuid::max(), uuid);
         let found: Vec<UserSql> = rows(
             &read.tx,
-            "SELECT id, state, email_index, sealed_email, sealed_name, created_at FROM users WHERE id < $1 \
+            "SELECT id, state, email_index, sealed_email, sealed_name, department, created_at FROM users WHERE id < $1 \
              ORDER BY id DESC LIMIT $2",
             vec![before.into(), i64::from(limit).into()],
         )
@@ -305,6 +329,26 @@ impl WriteTx {
                 uuid(person).into(),
                 state.name().into(),
                 sealed_reason.to_vec().into(),
+            ],
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Says where a person works or belongs. The caller revokes the person in the same transaction.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database refuses or does not answer.
+    pub async fn set_department(
+        &self,
+        person: UserId,
+        department: Option<Department>,
+    ) -> Result<(), StoreError> {
+        self.execute(
+            "UPDATE users SET department = $2 WHERE id = $1",
+            vec![
+                uuid(person).into(),
+                department.map(|department| department.to_string()).into(),
             ],
         )
         .await?;

@@ -6,12 +6,12 @@
 //! ids over the whole batch, which is why several nodes cannot deadlock. The advisory locks are shared by batches and
 //! taken alone by whoever changes rights or turns the generation of keys: neither can happen in the middle of a batch.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use sea_orm::sqlx::{self, Executor, PgConnection, Row};
 use strongroom_domain::{
     id::StepUpId,
-    ledger::{Book, Changes},
+    ledger::{Book, Changes, FraudBook, SendingBook},
     time::Timestamp,
 };
 use uuid::Uuid;
@@ -19,9 +19,11 @@ use uuid::Uuid;
 use crate::{
     error::StoreError,
     ledger::{
-        LaneClock, LaneCounters, Need, is_due, postgres_bounds,
+        LaneClock, LaneCounters, Need, is_due,
+        leases::{Ask, LEASE_POSTGRES, Slices},
+        postgres_bounds, postgres_fraud,
         postgres_load::{Few, Loaded, open_holds, prepare, question},
-        postgres_payments,
+        postgres_payments, postgres_rail, postgres_sending,
         postgres_write::{Columns, HoldColumns},
     },
     postgres::PostgresEngine,
@@ -30,13 +32,13 @@ use crate::{
 const SPEND_STEP_UPS: &str = "UPDATE step_ups SET spent_at = $2 WHERE id = ANY($1) AND spent_at IS NULL";
 
 const WRITE_HOLDS: &str = "WITH placed AS (INSERT INTO holds (id, account_id, to_account, amount, currency, captured, \
-    state, placed_at, expires_at, closed_at) SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[], \
-    $5::text[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[])), \
+    state, placed_at, expires_at, closed_at, review) SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[], \
+    $5::text[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::boolean[])), \
     changed AS (UPDATE holds h SET captured = u.captured, state = u.state, closed_at = u.closed_at \
-    FROM unnest($11::uuid[], $12::bigint[], $13::bigint[], $14::bigint[]) AS u(id, captured, state, closed_at) \
+    FROM unnest($12::uuid[], $13::bigint[], $14::bigint[], $15::bigint[]) AS u(id, captured, state, closed_at) \
     WHERE h.id = u.id RETURNING 1), \
     captured AS (INSERT INTO hold_captures (transaction_id, hold_id, captured, state) \
-    SELECT * FROM unnest($15::uuid[], $16::uuid[], $17::bigint[], $18::bigint[])) \
+    SELECT * FROM unnest($16::uuid[], $17::uuid[], $18::bigint[], $19::bigint[])) \
     SELECT count(*) FROM changed";
 const WRITE: &str = include_str!("write.postgres.sql");
 
@@ -49,6 +51,7 @@ pub struct PostgresLane {
     /// A batch was begun on the connection and not committed.
     begun: bool,
     generation: i64,
+    slices: Slices,
     counters: LaneCounters,
 }
 
@@ -60,6 +63,7 @@ impl PostgresLane {
             connection: None,
             begun: false,
             generation: 0,
+            slices: Slices::default(),
             counters: LaneCounters::default(),
         }
     }
@@ -124,7 +128,18 @@ impl PostgresLane {
         }
         let (payments, statements) = postgres_payments::find(connection, &need.payments).await?;
         (0..statements).for_each(|_| self.count(1));
+        let (outgoing, statements) = postgres_sending::find(connection, &need.sending).await?;
+        (0..statements).for_each(|_| self.count(1));
+        let (rail, statements) = postgres_rail::find(connection, &need.rail).await?;
+        (0..statements).for_each(|_| self.count(1));
+        let (rules, today) = (self.clock.limits(), self.clock.day(booked_at));
+        let mut granted = HashMap::new();
+        for ask in self.slices.asks(&rules, &need.pays, &loaded.accounts, today) {
+            self.count(1);
+            granted.insert(ask.currency, lease(connection, &ask).await?);
+        }
         Ok(Book {
+            bank_left: self.slices.of_batch(&rules, &loaded.accounts, &granted, today),
             accounts: loaded.accounts,
             outcomes: loaded.outcomes,
             taken_numbers: loaded.taken_numbers,
@@ -133,11 +148,18 @@ impl PostgresLane {
             budgets: loaded.budgets,
             nonces: loaded.nonces,
             limits: loaded.limits,
-            rules: self.clock.limits(),
+            account_limits: loaded.account_limits,
+            rules,
+            fraud: FraudBook::new(self.clock.fraud(), self.clock.hour(booked_at), loaded.features),
             payments,
+            sending: SendingBook {
+                beneficiaries: loaded.beneficiaries,
+                outgoing,
+            },
+            rail,
             epoch: loaded.epoch,
             booked_at,
-            today: self.clock.day(booked_at),
+            today,
             next_entry: loaded.entry_block,
             next_record: loaded.record_block,
             log: None,
@@ -202,6 +224,8 @@ impl PostgresLane {
             self.count(1);
             connection.execute("ROLLBACK").await?;
         } else {
+            // Whatever fails from here on, what was left counts as spent.
+            let slices = std::mem::take(&mut self.slices);
             let columns = Columns::of(changes, book)?;
             self.count(1);
             columns
@@ -212,12 +236,18 @@ impl PostgresLane {
                 .await?;
             self.write_holds(&mut connection, changes, book).await?;
             let paid = postgres_payments::write(&mut connection, changes, book).await?;
-            let extra = paid + postgres_bounds::write(&mut connection, changes, book).await?;
+            let sent = postgres_sending::write(&mut connection, changes, book).await?;
+            let told = postgres_rail::write(&mut connection, changes, book).await?;
+            let looked_at = postgres_fraud::write(&mut connection, changes).await?;
+            let bounds = postgres_bounds::write(&mut connection, changes, book).await?;
+            let extra = paid + sent + told + looked_at + bounds;
             (0..extra).for_each(|_| self.count(1));
             self.count(1);
             if connection.execute("COMMIT").await.is_err() {
                 return Err(StoreError::CommitUnknown);
             }
+            self.slices = slices;
+            self.slices.keep(&book.bank_left, book.today);
             self.engine.committed.notify_one();
             self.counters.batches += 1;
         }
@@ -230,6 +260,20 @@ impl PostgresLane {
         self.counters.statements += statements;
         self.counters.round_trips += 1;
     }
+}
+
+/// Takes more of what the bank lets all customers pay on a day. The row is locked until the batch is committed, which
+/// is once per slice.
+async fn lease(connection: &mut PgConnection, ask: &Ask) -> Result<i64, StoreError> {
+    let granted = sqlx::query(LEASE_POSTGRES)
+        .bind(ask.currency.code())
+        .bind(i64::from(ask.day.days()))
+        .bind(ask.amount)
+        .bind(ask.limit)
+        .fetch_one(connection)
+        .await?
+        .try_get(0)?;
+    Ok(granted)
 }
 
 fn uuids<'a>(ids: impl IntoIterator<Item = &'a StepUpId>) -> Vec<Uuid> {

@@ -14,11 +14,13 @@ use futures::TryStreamExt;
 use sea_orm::sqlx::{self, Either, Executor, PgConnection, Row, postgres::PgRow};
 use strongroom_domain::{
     account::Account,
+    beneficiary::Beneficiary,
+    fraud::Features,
     hold::Hold,
     iban::Iban,
-    id::{AccountId, ApiKeyId, HoldId, RequestId, StepUpId, UserId},
+    id::{AccountId, ApiKeyId, BeneficiaryId, HoldId, RequestId, StepUpId, UserId},
     ledger::{BudgetState, Fingerprint, IdempotencyTag, StepUp, StoredOutcome},
-    limits::CustomerLimits,
+    limits::{CustomerLimits, LimitsOfAccounts},
     money::Currency,
     time::Timestamp,
 };
@@ -28,7 +30,8 @@ use crate::{
     error::StoreError,
     ledger::{
         Need,
-        rows::{AccountRow, HoldRow, StateRow, currency_of, customer_limits, hold_columns},
+        postgres_sending::beneficiary_row,
+        rows::{AccountRow, HoldRow, StateRow, account_limits, currency_of, customer_limits, hold_columns},
     },
 };
 
@@ -40,6 +43,15 @@ pub(crate) const LOCK_RIGHTS: i64 = 1_397_882_881;
 const BEGIN: &str =
     "BEGIN; SELECT pg_advisory_xact_lock_shared(1397882881), pg_advisory_xact_lock_shared(1397882882)";
 
+/// All that a batch asks for it asks for by key. A planner that thinks a table small, or a batch large, reads the
+/// whole table and joins by hash: right at a hundred customers, wrong at a million, and one analysis of the tables
+/// apart. Compiling plans takes longer than any of them runs.
+const BY_KEY: &str =
+    "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off";
+
+/// Whose the touched accounts are is looked up apart from whether they are anybody's: together, an index of owners that
+/// begins with another column would seem to be enough, and all of it would be read for each account.
+///
 /// Accounts are locked in the order of their ids, and so are approvals. Of the batch's read there is one row at least,
 /// and one more for each further key that is known.
 const PREPARE: &str = concat!(
@@ -48,9 +60,9 @@ const PREPARE: &str = concat!(
       s.last_booked_at, s.path, s.holds, s.hold_due FROM account_states s JOIN accounts a ON a.id = s.account_id \
       WHERE s.account_id = ANY($1) ORDER BY s.account_id FOR UPDATE OF s; \
     PREPARE lane_limits (uuid[], uuid[], text[]) AS \
-      SELECT l.owner, l.currency, l.state FROM customer_limits l JOIN (\
-        SELECT owner, currency FROM accounts WHERE id = ANY($1) AND owner IS NOT NULL \
-        UNION SELECT * FROM unnest($2, $3)\
+      WITH touched AS MATERIALIZED (SELECT owner, currency FROM accounts WHERE id = ANY($1)) \
+      SELECT l.owner, l.currency, l.state, l.features, l.accounts FROM customer_limits l JOIN (\
+        SELECT owner, currency FROM touched WHERE owner IS NOT NULL UNION SELECT * FROM unnest($2, $3)\
       ) n ON n.owner = l.owner AND n.currency = l.currency ORDER BY l.owner, l.currency FOR UPDATE OF l; \
     PREPARE lane_step_ups (uuid[]) AS \
       SELECT id, request, expires_at, spent_at FROM step_ups WHERE id = ANY($1) ORDER BY id FOR UPDATE; \
@@ -62,6 +74,9 @@ const PREPARE: &str = concat!(
     PREPARE lane_nonces (bigint[], uuid[]) AS \
       SELECT n.digest, r.request FROM unnest($1, $2) AS n (period, digest) JOIN replays r ON r.digest = n.digest \
       AND r.period BETWEEN n.period - 1 AND n.period + 1; \
+    PREPARE lane_beneficiaries (uuid[]) AS \
+      SELECT id, owner, account_id, currency, added_at, removed_at, paid, last_payment, last_amount, last_at \
+      FROM beneficiaries WHERE id = ANY($1) ORDER BY id FOR UPDATE; \
     PREPARE lane_read (uuid[], text[]) AS \
       SELECT c.now, c.entry_block, c.record_block, c.epoch, c.generation, c.taken, \
       o.tag, o.fingerprint, o.code, o.resource, o.at FROM (\
@@ -74,6 +89,7 @@ const PREPARE: &str = concat!(
 
 /// Once on every new connection of the lane.
 pub(super) async fn prepare(connection: &mut PgConnection) -> Result<(), StoreError> {
+    connection.execute(BY_KEY).await?;
     connection.execute(PREPARE).await?;
     Ok(())
 }
@@ -86,6 +102,9 @@ pub(super) struct Loaded {
     pub(super) budgets: HashMap<ApiKeyId, BudgetState>,
     pub(super) nonces: HashMap<[u8; 16], RequestId>,
     pub(super) limits: HashMap<(UserId, Currency), CustomerLimits>,
+    pub(super) account_limits: HashMap<(UserId, Currency), LimitsOfAccounts>,
+    pub(super) beneficiaries: HashMap<BeneficiaryId, Beneficiary>,
+    pub(super) features: HashMap<(UserId, Currency), Features>,
     pub(super) outcomes: HashMap<IdempotencyTag, StoredOutcome>,
     pub(super) taken_numbers: HashSet<Iban>,
     pub(super) now: Timestamp,
@@ -146,6 +165,12 @@ pub(super) fn question(need: &Need) -> (String, u64) {
         text.push(',');
         array(&mut text, need.nonces.iter().map(|nonce| uuid(&nonce.digest)));
     }
+    let payees = &need.sending.beneficiaries;
+    if !payees.is_empty() {
+        statements += 1;
+        call(&mut text, "lane_beneficiaries (");
+        array(&mut text, payees.iter().map(|id| uuid(id.as_bytes())));
+    }
     call(&mut text, "lane_read (");
     array(&mut text, need.tags.iter().map(uuid));
     text.pop();
@@ -169,9 +194,10 @@ fn array(text: &mut String, items: impl Iterator<Item = impl Display>) {
     text.push_str("}')");
 }
 
-/// Which of the statements that few batches have were asked, in their order: approvals, holds, budgets, nonces.
+/// Which of the statements that few batches have were asked, in their order: approvals, holds, budgets, nonces,
+/// beneficiaries.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Few([bool; 4]);
+pub(super) struct Few([bool; 5]);
 
 impl Few {
     pub(super) fn of(need: &Need) -> Self {
@@ -180,20 +206,28 @@ impl Few {
             !need.holds.is_empty(),
             !need.budgets.is_empty(),
             !need.nonces.is_empty(),
+            !need.sending.beneficiaries.is_empty(),
         ])
     }
 
     /// The answers, each in its place; those that were not asked for are empty.
-    fn of_answers(self, answers: &[Vec<PgRow>]) -> Result<[&[PgRow]; 4], StoreError> {
+    fn of_answers(self, answers: &[Vec<PgRow>]) -> Result<[&[PgRow]; 5], StoreError> {
         let mut rest = answers.iter();
         let found = self.0.map(|asked| match asked {
             true => rest.next().map(Vec::as_slice),
             false => Some(&[][..]),
         });
         match (found, rest.next()) {
-            ([Some(step_ups), Some(holds), Some(budgets), Some(nonces)], None) => {
-                Ok([step_ups, holds, budgets, nonces])
-            }
+            (
+                [
+                    Some(step_ups),
+                    Some(holds),
+                    Some(budgets),
+                    Some(nonces),
+                    Some(payees),
+                ],
+                None,
+            ) => Ok([step_ups, holds, budgets, nonces, payees]),
             _ => Err(StoreError::Corrupt("another number of answers than of questions")),
         }
     }
@@ -222,7 +256,7 @@ impl Loaded {
         let [_, _, accounts, limits, few @ .., read, _] = answers.as_slice() else {
             return Err(StoreError::Corrupt("no answer to the batch's beginning"));
         };
-        let [step_ups, holds, budgets, nonces] = asked.of_answers(few)?;
+        let [step_ups, holds, budgets, nonces, payees] = asked.of_answers(few)?;
         let first = read
             .first()
             .ok_or(StoreError::Corrupt("no answer to the batch's read"))?;
@@ -234,6 +268,9 @@ impl Loaded {
             budgets: HashMap::new(),
             nonces: HashMap::new(),
             limits: HashMap::with_capacity(limits.len()),
+            account_limits: HashMap::new(),
+            beneficiaries: HashMap::new(),
+            features: HashMap::with_capacity(limits.len()),
             outcomes: HashMap::new(),
             taken_numbers: taken
                 .iter()
@@ -252,6 +289,15 @@ impl Loaded {
         for row in limits {
             let (customer, state) = limits_row(row)?;
             loaded.limits.insert(customer, state);
+            // What cannot be read is not there: rules look at whoever has no row.
+            let known: Option<Vec<u8>> = row.try_get(3)?;
+            let known = known.and_then(|known| Features::from_bytes(&known));
+            loaded.features.extend(known.map(|known| (customer, known)));
+            let accounts: Option<Vec<u8>> = row.try_get(4)?;
+            let accounts = account_limits(accounts.as_deref())?;
+            loaded
+                .account_limits
+                .extend(accounts.map(|accounts| (customer, accounts)));
         }
         for row in step_ups {
             let (id, approval) = step_up(row)?;
@@ -269,6 +315,10 @@ impl Loaded {
             let digest = row.try_get::<Uuid, _>(0)?.into_bytes();
             let request = RequestId::from_bytes(row.try_get::<Uuid, _>(1)?.into_bytes());
             loaded.nonces.insert(digest, request);
+        }
+        for row in payees {
+            let beneficiary = Beneficiary::try_from(beneficiary_row(row)?)?;
+            loaded.beneficiaries.insert(beneficiary.id, beneficiary);
         }
         for row in read {
             if let Some(outcome) = outcome(row)? {
@@ -358,6 +408,7 @@ pub(super) fn hold_row(row: &PgRow) -> Result<HoldRow, StoreError> {
         placed_at: row.try_get(7)?,
         expires_at: row.try_get(8)?,
         closed_at: row.try_get(9)?,
+        review: row.try_get(10)?,
     })
 }
 

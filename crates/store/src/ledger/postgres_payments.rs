@@ -72,7 +72,7 @@ pub(super) async fn find(
         find_alike(connection, need, &mut book).await?;
     }
     if !need.reversals.is_empty() {
-        statements += 2;
+        statements += 1;
         let ids: Vec<Uuid> = need.reversals.iter().map(|id| uuid(id.as_bytes())).collect();
         for row in sqlx::query(REVERSALS)
             .bind(ids)
@@ -82,6 +82,9 @@ pub(super) async fn find(
             let id = row.try_get::<Uuid, _>(0)?.into_bytes();
             book.reversals.insert(TransactionId::from_bytes(id));
         }
+    }
+    if !need.approvals.is_empty() {
+        statements += 1;
         let ids: Vec<Uuid> = need.approvals.iter().map(|id| uuid(id.as_bytes())).collect();
         for row in sqlx::query(APPROVALS)
             .bind(ids)
@@ -171,7 +174,7 @@ pub(super) async fn write(
             .execute(&mut *connection)
             .await?;
     }
-    if !done.reversals.is_empty() {
+    if !(done.reversals.is_empty() && done.decided.is_empty()) {
         statements += 1;
         write_reversals(connection, changes, book).await?;
     }

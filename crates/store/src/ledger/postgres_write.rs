@@ -5,9 +5,11 @@ use std::collections::BTreeSet;
 use sea_orm::sqlx::{Postgres, postgres::PgArguments, query::Query};
 use strongroom_domain::{
     account::Account,
+    fraud::Features,
     iban::Iban,
     id::UserId,
     ledger::{Book, Changes},
+    limits::LimitsOfAccounts,
     money::Currency,
     time::Timestamp,
 };
@@ -58,11 +60,13 @@ columns! { Records {
     object_kind: &'a str, object: Uuid, outcome: &'a str, policy: i64, details: &'a [u8], mac_key: i64, mac: &'a [u8],
 } }
 
-columns! { Limits { owner: Uuid, currency: &'static str, state: Vec<u8>, } }
+columns! { Limits {
+    owner: Uuid, currency: &'static str, state: Vec<u8>, features: Option<Vec<u8>>, accounts: Option<Vec<u8>>,
+} }
 
 columns! { Placed {
     id: Uuid, account: Uuid, to_account: Uuid, amount: i64, currency: &'static str, captured: i64, state: i64,
-    placed_at: i64, expires_at: i64, closed_at: Option<i64>,
+    placed_at: i64, expires_at: i64, closed_at: Option<i64>, review: bool,
 } }
 columns! { Left { id: Uuid, captured: i64, state: i64, closed_at: Option<i64>, } }
 columns! { Captures { transaction: Uuid, hold: Uuid, captured: i64, state: i64, } }
@@ -94,6 +98,7 @@ impl HoldColumns<'_> {
             placed.placed_at.push(hold.placed_at.micros());
             placed.expires_at.push(hold.expires_at.micros());
             placed.closed_at.push(hold.closed_at.map(Timestamp::micros));
+            placed.review.push(hold.review);
         }
         for id in &changes.holds {
             let (hold, left) = (find(id)?, &mut columns.left);
@@ -284,6 +289,10 @@ impl Limits<'_> {
             self.owner.push(uuid(key.0.as_bytes()));
             self.currency.push(key.1.code());
             self.state.push(limits.to_bytes());
+            self.features
+                .push(book.fraud.rows.get(key).map(Features::to_bytes));
+            self.accounts
+                .push(book.account_limits.get(key).map(LimitsOfAccounts::to_bytes));
         }
         Ok(())
     }

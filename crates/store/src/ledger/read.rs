@@ -7,11 +7,17 @@
 mod holds;
 mod limits;
 mod payments;
+mod rail;
+mod reviews;
+mod sending;
 mod sql;
 
 pub use payments::{MerchantView, ReversalsAbout};
+pub use rail::{RailFile, RailSums, ReadStatement, SuspenseView};
+pub use reviews::{ReviewView, WaitingTransfer};
 use rusqlite::OptionalExtension;
 use sea_orm::{FromQueryResult, Value};
+pub use sending::BeneficiaryView;
 use strongroom_domain::{
     account::Account,
     iban::Iban,

@@ -2,11 +2,17 @@
 
 use strongroom_domain::{
     account::{Account, AccountKind, Freezes, SkipPath},
+    beneficiary::{Beneficiary, LastPaid},
     hold::{Hold, HoldState},
-    id::{AccountId, HoldId, MerchantId, PaymentId, UserId},
-    limits::CustomerLimits,
+    id::{
+        AccountId, BeneficiaryId, HoldId, MerchantId, PaymentId, RailFileId, SuspenseItemId, TransactionId,
+        UserId,
+    },
+    limits::{CustomerLimits, LimitsOfAccounts},
     money::{Amount, Currency},
+    outgoing::{Outgoing, OutgoingState},
     payment::{Payment, PaymentState},
+    rail::{Direction, SuspenseItem, SuspenseReason},
     time::{Date, Timestamp},
     transaction::{Transaction, TransactionKind},
 };
@@ -142,12 +148,13 @@ pub(crate) struct HoldRow {
     pub(crate) placed_at: i64,
     pub(crate) expires_at: i64,
     pub(crate) closed_at: Option<i64>,
+    pub(crate) review: bool,
 }
 
 /// The columns of [`HoldRow`], in its order.
 macro_rules! hold_columns {
     () => {
-        "h.id, h.account_id, h.to_account, h.amount, h.currency, h.captured, h.state, h.placed_at, h.expires_at, h.closed_at"
+        "h.id, h.account_id, h.to_account, h.amount, h.currency, h.captured, h.state, h.placed_at, h.expires_at, h.closed_at, h.review"
     };
 }
 pub(crate) use hold_columns;
@@ -167,6 +174,7 @@ impl TryFrom<HoldRow> for Hold {
             placed_at: Timestamp::from_micros(row.placed_at),
             expires_at: Timestamp::from_micros(row.expires_at),
             closed_at: row.closed_at.map(Timestamp::from_micros),
+            review: row.review,
         })
     }
 }
@@ -180,6 +188,13 @@ pub(crate) fn hold_state(number: i64) -> Result<HoldState, StoreError> {
 
 pub(crate) fn currency_of(code: &str) -> Result<Currency, StoreError> {
     Currency::parse(code).map_err(|_| StoreError::Corrupt("currency"))
+}
+
+/// Limits of single accounts, where a customer has some.
+pub(crate) fn account_limits(known: Option<&[u8]>) -> Result<Option<LimitsOfAccounts>, StoreError> {
+    known
+        .map(|known| LimitsOfAccounts::from_bytes(known).ok_or(StoreError::Corrupt("limits of accounts")))
+        .transpose()
 }
 
 pub(crate) fn customer_limits(state: &[u8]) -> Result<CustomerLimits, StoreError> {
@@ -227,6 +242,126 @@ impl TryFrom<PaymentRow> for Payment {
                 .and_then(PaymentState::from_number)
                 .ok_or(StoreError::Corrupt("payment state"))?,
             paid_at: Timestamp::from_micros(row.paid_at),
+        })
+    }
+}
+
+/// A row of `beneficiaries`.
+#[derive(Debug, Clone)]
+pub(crate) struct BeneficiaryRow {
+    pub(crate) id: [u8; 16],
+    pub(crate) owner: [u8; 16],
+    pub(crate) account: Option<[u8; 16]>,
+    pub(crate) currency: String,
+    pub(crate) added_at: i64,
+    pub(crate) removed_at: Option<i64>,
+    pub(crate) paid: i64,
+    pub(crate) last: Option<([u8; 16], i64, i64)>,
+}
+
+impl TryFrom<BeneficiaryRow> for Beneficiary {
+    type Error = StoreError;
+
+    fn try_from(row: BeneficiaryRow) -> Result<Self, StoreError> {
+        let last = row.last.map(|(id, amount, at)| {
+            Ok::<_, StoreError>(LastPaid {
+                id: PaymentId::from_bytes(id),
+                amount: Amount::new(amount).map_err(|_| StoreError::Corrupt("amount"))?,
+                at: Timestamp::from_micros(at),
+            })
+        });
+        Ok(Self {
+            id: BeneficiaryId::from_bytes(row.id),
+            owner: UserId::from_bytes(row.owner),
+            account: row.account.map(AccountId::from_bytes),
+            currency: currency_of(&row.currency)?,
+            added_at: Timestamp::from_micros(row.added_at),
+            removed: row.removed_at.is_some(),
+            paid: row.paid,
+            last: last.transpose()?,
+        })
+    }
+}
+
+/// A row of `outgoing_payments`.
+#[derive(Debug, Clone)]
+pub(crate) struct OutgoingRow {
+    pub(crate) id: [u8; 16],
+    pub(crate) beneficiary: [u8; 16],
+    pub(crate) payer: [u8; 16],
+    pub(crate) account: [u8; 16],
+    pub(crate) to_account: Option<[u8; 16]>,
+    pub(crate) amount: i64,
+    pub(crate) currency: String,
+    pub(crate) state: i64,
+    pub(crate) debited: bool,
+    pub(crate) file: Option<[u8; 16]>,
+    pub(crate) paid_at: i64,
+    pub(crate) closed_at: Option<i64>,
+}
+
+/// The columns of [`OutgoingRow`], in its order.
+macro_rules! outgoing_columns {
+    () => {
+        "o.id, o.beneficiary_id, o.payer, o.account_id, o.to_account, o.amount, o.currency, o.state, o.debited, o.file_id, \
+         o.paid_at, o.closed_at"
+    };
+}
+pub(crate) use outgoing_columns;
+
+impl TryFrom<OutgoingRow> for Outgoing {
+    type Error = StoreError;
+
+    fn try_from(row: OutgoingRow) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: PaymentId::from_bytes(row.id),
+            beneficiary: BeneficiaryId::from_bytes(row.beneficiary),
+            payer: UserId::from_bytes(row.payer),
+            account: AccountId::from_bytes(row.account),
+            to_account: row.to_account.map(AccountId::from_bytes),
+            amount: Amount::new(row.amount).map_err(|_| StoreError::Corrupt("amount"))?,
+            currency: currency_of(&row.currency)?,
+            state: u8::try_from(row.state)
+                .ok()
+                .and_then(OutgoingState::from_number)
+                .ok_or(StoreError::Corrupt("state of a payment"))?,
+            debited: row.debited,
+            file: row.file.map(RailFileId::from_bytes),
+            paid_at: Timestamp::from_micros(row.paid_at),
+            closed_at: row.closed_at.map(Timestamp::from_micros),
+        })
+    }
+}
+
+/// A row of `suspense_items`, without what the statement says.
+#[derive(Debug, Clone)]
+pub(crate) struct SuspenseRow {
+    pub(crate) id: [u8; 16],
+    pub(crate) direction: i64,
+    pub(crate) amount: i64,
+    pub(crate) currency: String,
+    pub(crate) reason: i64,
+    pub(crate) opened_at: i64,
+    pub(crate) resolution: Option<[u8; 16]>,
+}
+
+impl TryFrom<SuspenseRow> for SuspenseItem {
+    type Error = StoreError;
+
+    fn try_from(row: SuspenseRow) -> Result<Self, StoreError> {
+        let number = |number: i64| u8::try_from(number).ok();
+        Ok(Self {
+            id: SuspenseItemId::from_bytes(row.id),
+            direction: number(row.direction)
+                .and_then(Direction::from_number)
+                .ok_or(StoreError::Corrupt("a suspense item's direction"))?,
+            amount: Amount::new(row.amount).map_err(|_| StoreError::Corrupt("amount"))?,
+            currency: currency_of(&row.currency)?,
+            reason: number(row.reason)
+                .and_then(SuspenseReason::from_number)
+                .ok_or(StoreError::Corrupt("a suspense item's reason"))?,
+            opened_at: Timestamp::from_micros(row.opened_at),
+            resolution: row.resolution.map(TransactionId::from_bytes),
         })
     }
 }

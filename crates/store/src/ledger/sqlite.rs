@@ -13,7 +13,7 @@ use strongroom_domain::{
     hold::Hold,
     iban::Iban,
     id::{AccountId, StepUpId, UserId},
-    ledger::{Book, Changes, StepUp},
+    ledger::{Book, Changes, FraudBook, StepUp},
     money::Currency,
     time::Timestamp,
 };
@@ -24,10 +24,13 @@ use crate::{
     error::StoreError,
     ledger::{
         LaneClock, LaneCounters, Need, is_due,
+        leases::Slices,
         rows::{AccountRow, HoldRow, StateRow, hold_columns},
         sqlite_bounds::{find_budgets, find_nonces},
-        sqlite_limits::find_limits,
+        sqlite_limits::{find_limits, lease},
         sqlite_payments::find_payments,
+        sqlite_rail::find_rail,
+        sqlite_sending::find_sending,
         sqlite_write::write,
     },
     sqlite::{Head, SqliteEngine},
@@ -51,6 +54,7 @@ pub struct SqliteLane {
     connection: Option<Connection>,
     open: Option<OwnedMutexGuard<Head>>,
     facts: Facts,
+    slices: Slices,
     counters: LaneCounters,
 }
 
@@ -62,6 +66,7 @@ impl SqliteLane {
             connection: None,
             open: None,
             facts: Facts::default(),
+            slices: Slices::default(),
             counters: LaneCounters::default(),
         }
     }
@@ -107,6 +112,7 @@ impl SqliteLane {
             connection,
             head,
             &mut self.facts,
+            &self.slices,
             need,
             self.clock.as_ref(),
             &mut self.counters,
@@ -122,6 +128,7 @@ impl SqliteLane {
         }
         // From here on a failure leaves the head in doubt: the next writer loads it again.
         head.loaded = false;
+        let slices = std::mem::take(&mut self.slices);
         let written = write_all(connection, &mut head, &book, changes, &mut self.counters);
         if let Err(error) = written {
             head.outcomes.distrust();
@@ -134,6 +141,8 @@ impl SqliteLane {
             self.connection = None;
             return Err(StoreError::CommitUnknown);
         }
+        self.slices = slices;
+        self.slices.keep(&book.bank_left, book.today);
         head.outcomes.committed(&changes.outcomes);
         head.outcomes.sealed();
         head.next_entry = book.next_entry;
@@ -221,6 +230,7 @@ fn load(
     connection: &Connection,
     head: &Head,
     facts: &mut Facts,
+    slices: &Slices,
     need: &Need,
     clock: &dyn LaneClock,
     counters: &mut LaneCounters,
@@ -262,8 +272,10 @@ fn load(
     }
     let budgets = find_budgets(connection, need, counters)?;
     let nonces = find_nonces(connection, need, counters)?;
-    let limits = find_limits(connection, need, &accounts, counters)?;
+    let known = find_limits(connection, need, &accounts, counters)?;
     let payments = find_payments(connection, &need.payments, counters)?;
+    let sending = find_sending(connection, &need.sending, counters)?;
+    let rail = find_rail(connection, &need.rail, counters)?;
     let mut taken_numbers = std::collections::HashSet::new();
     for number in &need.numbers {
         counters.statements += 1;
@@ -271,20 +283,30 @@ fn load(
             taken_numbers.insert(number.clone());
         }
     }
+    let (rules, today) = (clock.limits(), clock.day(booked_at));
+    let mut granted = HashMap::new();
+    for ask in slices.asks(&rules, &need.pays, &accounts, today) {
+        granted.insert(ask.currency, lease(connection, &ask, counters)?);
+    }
     Ok(Book {
+        bank_left: slices.of_batch(&rules, &accounts, &granted, today),
         accounts,
         outcomes,
         step_ups,
         holds,
         budgets,
         nonces,
-        limits,
-        rules: clock.limits(),
+        limits: known.limits,
+        account_limits: known.accounts,
+        rules,
+        fraud: FraudBook::new(clock.fraud(), clock.hour(booked_at), known.features),
         payments,
+        sending,
+        rail,
         taken_numbers,
         epoch: head.epoch,
         booked_at,
-        today: clock.day(booked_at),
+        today,
         next_entry: head.next_entry,
         next_record: head.next_record,
         log: Some(head.log.clone()),
@@ -405,6 +427,7 @@ pub(crate) fn sqlite_hold(row: &rusqlite::Row<'_>) -> rusqlite::Result<HoldRow> 
         placed_at: row.get(7)?,
         expires_at: row.get(8)?,
         closed_at: row.get(9)?,
+        review: row.get(10)?,
     })
 }
 

@@ -17,8 +17,11 @@ use crate::{
         LaneCounters,
         outcomes::OutcomeIndex,
         sqlite_bounds::{write_budgets, write_nonces},
+        sqlite_fraud::write_fraud,
         sqlite_limits::write_limits,
         sqlite_payments::write_payments,
+        sqlite_rail::write_rail,
+        sqlite_sending::write_sending,
     },
 };
 
@@ -36,7 +39,10 @@ pub(super) fn write(
     write_memos(connection, changes, counters)?;
     write_step_ups(connection, book, changes, counters)?;
     write_holds(connection, book, changes, counters)?;
+    write_fraud(connection, changes, counters)?;
     write_payments(connection, book, changes, counters)?;
+    write_sending(connection, book, changes, counters)?;
+    write_rail(connection, book, changes, counters)?;
     write_budgets(connection, book, changes, counters)?;
     write_nonces(connection, changes, counters)?;
     write_limits(connection, book, changes, counters)?;
@@ -229,7 +235,7 @@ fn write_holds(
         connection
             .prepare_cached(
                 "INSERT INTO holds (id, account_id, to_account, amount, currency, captured, state, placed_at, expires_at, \
-                 closed_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+                 closed_at, review) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
             )?
             .execute(params![
                 hold.id.as_bytes(),
@@ -242,6 +248,7 @@ fn write_holds(
                 hold.placed_at.micros(),
                 hold.expires_at.micros(),
                 hold.closed_at.map(Timestamp::micros),
+                hold.review,
             ])?;
     }
     for id in &changes.holds {

@@ -40,6 +40,7 @@ async fn integration(bank: &TestStore, minor: i64) -> KeyBounds {
         created_at: Timestamp::default(),
         expires_at: None,
         sealed_networks: Some(vec![2]),
+        certificate: Some([5; 32]),
         bounds,
         signing: KeySigning {
             schemes: "rfc9421".to_owned(),
@@ -53,6 +54,7 @@ async fn integration(bank: &TestStore, minor: i64) -> KeyBounds {
     let row = bank.store.api_key(key).await.unwrap().unwrap();
     assert_eq!((&row.bounds, &row.signing), (&new.bounds, &new.signing));
     assert_eq!(row.sealed_networks, new.sealed_networks);
+    assert_eq!(row.certificate, new.certificate);
     row.bounds
 }
 

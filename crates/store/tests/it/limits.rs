@@ -93,7 +93,7 @@ on_both_engines! {
         let to = bank.accounts(1, 0).await[0];
         bank.run(&[deposit(from, 5_000).command]).await;
         decided(&mut bank, &[pays(owner, from, to, 600)]).await;
-        let tx = bank.store.write(Scope::System).await.unwrap();
+        let mut tx = bank.store.write(Scope::System).await.unwrap();
         tx.hold_to_floor(owner, NOW).await.unwrap();
         tx.commit().await.unwrap();
         let known = bank.store.customer_limits(owner).await.unwrap();

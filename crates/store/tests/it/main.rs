@@ -2,19 +2,27 @@
 
 mod harness;
 
+mod auditor;
 mod books;
 mod bounds;
 mod continuity;
 mod counters;
+mod decisions;
 mod expiry;
 mod faults;
+mod feed;
+mod fraud;
+mod fraud_rules;
 mod holds;
 mod invariants;
 mod keys;
+mod leases;
 mod limits;
 mod nodes;
 mod payments;
 mod plans;
 mod reading;
 mod roles;
+mod sending;
+mod soak;
 mod step_ups;

@@ -99,13 +99,16 @@ async fn approval(bank: &TestStore) -> ApprovalId {
         action: Action::TransferReverse.name(),
         maker_kind: 1,
         maker: [1; 16],
+        person: None,
+        rule: String::new(),
+        key: None,
         sealed: vec![1; 60],
         digest: DIGEST,
         created_at: Timestamp::from_micros(1),
         expires_at: FAR,
     };
     let tx = bank.store.write(Scope::Operator).await.unwrap();
-    tx.insert_approval(&new).await.unwrap();
+    assert!(tx.insert_approval(&new).await.unwrap());
     tx.commit().await.unwrap();
     new.id
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::{Executor, PgConnection, Row};
+use sqlx::{Connection, Executor, PgConnection, Row};
 use strongroom_domain::{
     account::{Account, SkipPath},
     id::AccountId,
@@ -79,7 +79,7 @@ async fn fill(root: &mut PgConnection, hot: AccountId, start: &Account) -> Accou
 }
 
 /// Rows read from each table since the server counts: sequential scans, and rows fetched in any way.
-async fn read_so_far(bank: &TestStore) -> BTreeMap<String, (i64, i64)> {
+pub(crate) async fn read_so_far(bank: &TestStore) -> BTreeMap<String, (i64, i64)> {
     let mut root = bank.place.root().await;
     // A session tells what it did when it ends, at the latest.
     let sessions = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() \
@@ -160,4 +160,51 @@ fn with_a_hundred_thousand_accounts_and_keys_every_read_goes_by_an_index_to_a_fe
         assert!(spent["accounts"].1 <= commands * 12 + 12 * 60, "{spent:?}");
         assert!(spent["idempotency_outcomes_1"].1 <= commands, "{spent:?}");
     });
+}
+
+/// Statements are prepared when a server connects, and in its first minutes that is a bank without customers: the plans
+/// of then have to be right for whatever it has become by the next analysis.
+#[test]
+fn a_bank_that_grows_between_two_analyses_is_read_by_key_as_before() {
+    run(Kind::Postgres, async |mut bank: TestStore| {
+        let ids = bank.accounts(40, 1_000).await;
+        let batch = || -> Vec<_> {
+            let pairs = ids.chunks_exact(2);
+            pairs
+                .map(|pair| transfer(pair[0], pair[1], 1).with_key().command)
+                .collect()
+        };
+        // More than the server needs to turn to a plan that does not know the values.
+        for _ in 0..12 {
+            bank.run(&batch()).await;
+        }
+        let mut root = bank.place.root().await;
+        root.execute("SET session_replication_role = replica")
+            .await
+            .unwrap();
+        let owned = "INSERT INTO accounts SELECT gen_random_uuid(), gen_random_uuid(), 'checking', 'EUR', 'number ' || n, 1 \
+                     FROM generate_series(1, 20000) n";
+        root.execute(owned).await.unwrap();
+        root.close().await.unwrap();
+        let before = owners_so_far(&bank).await;
+        for _ in 0..12 {
+            bank.run(&batch()).await;
+        }
+        let place = bank.place.clone();
+        drop(bank);
+        let bank = TestStore::open(place).await;
+        read_so_far(&bank).await;
+        assert!(before > 20_000, "nothing was counted");
+        // Whose the accounts are was looked up by their ids.
+        let spent = owners_so_far(&bank).await - before;
+        assert!(spent < 100, "{spent} pages of the index of owners");
+    });
+}
+
+/// Pages of the index of owners that were looked at since the server counts.
+async fn owners_so_far(bank: &TestStore) -> i64 {
+    let mut root = bank.place.root().await;
+    let sql = "SELECT sum(idx_blks_hit + idx_blks_read)::bigint FROM pg_statio_user_indexes \
+               WHERE indexrelname = 'accounts_owner'";
+    root.fetch_one(sql).await.unwrap().get(0)
 }

@@ -60,7 +60,7 @@ const RIGHTS: [(&str, &str, &[&str]); 32] = [
     ),
 ];
 
-async fn texts(connection: &mut PgConnection, sql: &str) -> Vec<String> {
+pub(crate) async fn texts(connection: &mut PgConnection, sql: &str) -> Vec<String> {
     let rows = connection
         .fetch_all(sqlx::AssertSqlSafe(sql.to_owned()))
         .await
@@ -68,7 +68,7 @@ async fn texts(connection: &mut PgConnection, sql: &str) -> Vec<String> {
     rows.iter().map(|row| row.get(0)).collect()
 }
 
-async fn number(connection: &mut PgConnection, sql: &str) -> i64 {
+pub(crate) async fn number(connection: &mut PgConnection, sql: &str) -> i64 {
     connection
         .fetch_one(sqlx::AssertSqlSafe(sql.to_owned()))
         .await

@@ -32,7 +32,7 @@ fn alone(common: &Common, data: &DataDir, request: Request) -> Result<Value, Fai
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let bank = compose::bank(&config, &config.server.public_url, data).await?;
+        let (bank, _) = compose::bank(&config, &config.server.public_url, data).await?;
         let uid = rustix::process::getuid().as_raw();
         let outcome = request
             .run(&bank, uid)

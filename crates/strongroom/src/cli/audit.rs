@@ -3,6 +3,7 @@
 use std::{
     io::{IsTerminal, Write},
     path::{Path, PathBuf},
+    sync::Arc,
     time::Instant,
 };
 
@@ -12,14 +13,17 @@ use serde_json::Value;
 use strongroom_api::audit::Verification;
 use strongroom_app::{
     Bank, Clock, SystemClock,
-    audit_log::{SignedCheckpoint, open_note, read_note},
-    verify::{VerifyOptions, verify},
+    audit::{
+        log::{SignedCheckpoint, open_note, read_note},
+        verify::{VerifyOptions, verify},
+    },
+    keys::rotation::with_rotations,
 };
-use strongroom_crypto::{Keyring, VerifierKey};
+use strongroom_crypto::{Keyring, VerifierKey, WitnessKey};
 use strongroom_store::{DatabaseUrl, Store};
 use strongroom_web::v1::verification;
 
-use super::{Common, Outcome};
+use super::{Common, Outcome, audit_export::VerifyExport, witness::check_cosigned};
 use crate::{
     compose,
     config::{self, Config},
@@ -37,6 +41,8 @@ const FINDINGS_SAID_MAX: usize = 100;
 pub(super) enum Audit {
     /// Verify the log and the books; exit code 0 only when everything fits
     Verify(VerifyCommand),
+    /// Verify exported records offline: needs the file and the log's public key, and nothing of the bank
+    VerifyExport(VerifyExport),
     /// Print the newest signed checkpoint of this node
     Checkpoint(CheckpointCommand),
 }
@@ -55,6 +61,9 @@ pub(super) struct VerifyCommand {
     /// The log's public key, as it was kept elsewhere; without it the keyring's (may be repeated)
     #[arg(long, value_name = "VKEY")]
     key: Vec<String>,
+    /// A witness's public key: what `--checkpoint` and `--since` name must be cosigned by it (may be repeated)
+    #[arg(long, value_name = "VKEY")]
+    witness: Vec<String>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -98,10 +107,11 @@ impl Notes {
 
     /// Verifies inside of the running server.
     pub(crate) async fn execute(self, bank: &Bank) -> Result<Value, strongroom_app::Error> {
-        let options = self.open(bank.keyring(), bank.log_origin()).map_err(|error| {
+        let ring = bank.keyring();
+        let options = self.open(&ring.now(), bank.log_origin()).map_err(|error| {
             strongroom_app::Error::field("/checkpoint", "invalid_value", error.to_string())
         })?;
-        let report = verify(bank.store(), bank.keyring(), &options, |_| ()).await?;
+        let report = verify(bank.store(), ring, &options, |_| ()).await?;
         let mut said = verification(&report);
         said.findings.truncate(FINDINGS_SAID_MAX);
         serde_json::to_value(said).map_err(strongroom_app::Error::internal)
@@ -113,6 +123,7 @@ impl Audit {
     pub(super) fn run(self) -> Outcome {
         match self {
             Self::Verify(command) => command.run(),
+            Self::VerifyExport(command) => command.run(),
             Self::Checkpoint(command) => {
                 let note = latest(&command.common.data_dir)?.ok_or("no checkpoint was published yet")?;
                 Ok(std::io::stdout().write_all(note.as_bytes())?)
@@ -137,6 +148,14 @@ fn latest(data: &Path) -> Result<Option<String>, Failure> {
 
 impl VerifyCommand {
     fn run(self) -> Outcome {
+        let witnesses: Vec<WitnessKey> = self
+            .witness
+            .iter()
+            .map(|line| WitnessKey::parse(line.trim()))
+            .collect::<Result<_, _>>()?;
+        if !witnesses.is_empty() && self.checkpoint.is_empty() && self.since.is_none() {
+            return Err("--witness is about what --checkpoint and --since name: name one".into());
+        }
         let mut notes = Notes {
             since: self.since.as_deref().map(read).transpose()?,
             checkpoints: self
@@ -146,6 +165,10 @@ impl VerifyCommand {
                 .collect::<Result<_, _>>()?,
             keys: self.key.clone(),
         };
+        for note in notes.since.iter().chain(&notes.checkpoints) {
+            check_cosigned(note, &witnesses)
+                .map_err(|error| format!("a checkpoint cannot be used: {error}"))?;
+        }
         notes.checkpoints.extend(latest(&self.common.data_dir)?);
         let started = Instant::now();
         let found: Verification = match self.alone(&notes)? {
@@ -191,13 +214,15 @@ impl VerifyCommand {
 
 async fn verify_alone(config: &Config, notes: &Notes) -> Result<Verification, Failure> {
     let store = Store::open_to_verify(&compose::store_settings(config)).await?;
+    let now = SystemClock.now();
     let ring = compose::key_provider(config)?
-        .load(SystemClock.now().micros())?
+        .load(now.micros())?
         .ok_or("there is no keyring: without it the signatures of records cannot be verified")?;
+    let ring = with_rotations(&store, &ring, now).await?.unwrap_or(ring);
     let bank = store.bank().await?.ok_or("this database holds no bank yet")?;
     let options = notes.open(&ring, &bank.log_origin)?;
     let shows_progress = std::io::stderr().is_terminal();
-    let report = verify(&store, &ring, &options, |records| {
+    let report = verify(&store, Arc::new(ring), &options, |records| {
         if shows_progress {
             eprint!("\r{records} records");
         }

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use strongroom_app::{
     Bank, Error,
-    customers::{AddCustomer, FirstPassword},
+    identity::customers::{AddCustomer, FirstPassword},
 };
 
 use super::{Common, Outcome, administer::administer};

@@ -3,11 +3,16 @@
 mod administer;
 pub(crate) mod api_key;
 pub(crate) mod audit;
+mod audit_export;
 mod config;
 pub(crate) mod customer;
 mod demo;
 mod errors;
+mod events;
+pub(crate) mod grant;
 mod import;
+pub(crate) mod incident;
+pub(crate) mod keys;
 mod migrate;
 mod openapi;
 pub(crate) mod operator;
@@ -15,6 +20,7 @@ mod passwords;
 pub(crate) mod policy;
 mod receipt;
 mod serve;
+mod witness;
 
 use std::{
     error::Error,
@@ -51,9 +57,12 @@ enum Verb {
     /// Make operators
     #[command(subcommand)]
     Operator(operator::Operator),
-    /// List policies, or put one out of force
+    /// Write, check and ask for policies, or put one out of force
     #[command(subcommand)]
     Policy(policy::Policy),
+    /// Give and take roles of operators
+    #[command(subcommand)]
+    Grant(grant::Grant),
     /// Bring in customers
     #[command(subcommand)]
     Customer(customer::Customer),
@@ -66,6 +75,15 @@ enum Verb {
     /// Verify the audit log and the books
     #[command(subcommand)]
     Audit(audit::Audit),
+    /// Follow the audit log of a server elsewhere, and cosign it
+    #[command(subcommand)]
+    Witness(witness::WitnessVerb),
+    /// Act against an incident
+    #[command(subcommand)]
+    Incident(incident::Incident),
+    /// List the keys of the ring, and ask for new ones
+    #[command(subcommand)]
+    Keys(keys::Keys),
     /// Verify receipts
     #[command(subcommand)]
     Receipt(receipt::ReceiptVerb),
@@ -76,6 +94,8 @@ enum Verb {
     Openapi,
     /// Print the error reference
     Errors,
+    /// Print the catalogue of security events and alerts
+    Events,
 }
 
 /// Where the configuration comes from; most verbs take these.
@@ -127,14 +147,19 @@ pub(crate) fn run() -> ExitCode {
             Verb::Migrate(verb) => verb.run(),
             Verb::Operator(verb) => verb.run(),
             Verb::Policy(verb) => verb.run(),
+            Verb::Grant(verb) => verb.run(),
             Verb::Customer(verb) => verb.run(),
             Verb::Passwords(verb) => verb.run(),
             Verb::ApiKey(verb) => verb.run(),
             Verb::Audit(verb) => verb.run(),
+            Verb::Witness(verb) => verb.run(),
+            Verb::Incident(verb) => verb.run(),
+            Verb::Keys(verb) => verb.run(),
             Verb::Receipt(verb) => verb.run(),
             Verb::Import(verb) => verb.run(),
             Verb::Openapi => openapi::run(),
             Verb::Errors => errors::run(),
+            Verb::Events => events::run(),
         });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

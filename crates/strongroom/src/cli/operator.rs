@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use strongroom_app::{
     Bank, Error,
-    operators::{AddOperator, OperatorAdded},
+    identity::operators::{AddOperator, OperatorAdded},
 };
 use strongroom_crypto::ExposeSecret;
 use strongroom_domain::principal::Role;
@@ -43,7 +43,7 @@ pub(crate) struct Add {
     /// The person's name
     #[arg(long)]
     name: String,
-    /// admin, teller, support or auditor
+    /// admin, teller, support, compliance or auditor
     #[arg(long)]
     role: String,
     /// Do not wait for another administrator's approval; alerts everyone
@@ -94,7 +94,7 @@ impl Add {
                 Error::field(
                     "/role",
                     "invalid_value",
-                    "must be admin, teller, support or auditor",
+                    "must be admin, teller, support, compliance or auditor",
                 )
             })?;
         let cx = bank.cx_cli(uid).await?;

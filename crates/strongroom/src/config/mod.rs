@@ -4,12 +4,19 @@
 //! it. Whatever is wrong is reported at once, with the key and where it was written and never with the value.
 //! A name that is not in the table is an error, so that a misspelt setting cannot quietly do nothing.
 
+mod acme;
+mod edge;
 mod error;
 mod gather;
 mod mail;
+mod money;
+mod otlp;
 mod providers;
+mod rail;
+mod redis;
 mod reference;
 mod rules;
+mod siem;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -23,18 +30,25 @@ use std::{
 };
 
 use secrecy::SecretString;
-use strongroom_domain::limits::{CapsRule, LimitClass, LimitRules};
-use strongroom_guard::{Network, Paranoia, Quota};
-use strongroom_web::{limits::Class, suspicion::Mode};
+use strongroom_app::{authority::readers::ReadersRule, bank::FraudSettings};
+use strongroom_crypto::WitnessKey;
+use strongroom_domain::limits::{CapsRule, LimitRules};
+use strongroom_guard::{Network, Quota};
 
+use edge::{BlocksConfig, DetectionConfig, LimitsConfig};
 use gather::{Gathered, Resolved};
 use value::Value;
 
+pub(crate) use acme::AcmeConfig;
 pub(crate) use error::{ConfigError, ConfigErrors, Origin};
 pub(crate) use gather::Sources;
 pub(crate) use mail::{MailConfig, SmtpConfig};
+pub(crate) use otlp::OtlpConfig;
 pub(crate) use providers::Provider;
+pub(crate) use rail::RailConfig;
+pub(crate) use redis::RedisConfig;
 pub(crate) use reference::reference;
+pub(crate) use siem::SiemConfig;
 pub(crate) use table::TABLE;
 pub(crate) use value::{DatabaseUrl, PublicUrl};
 
@@ -60,6 +74,11 @@ pub(crate) enum Tls {
         certificate: PathBuf,
         /// The private key.
         key: PathBuf,
+    },
+    /// Of a directory that is asked by ACME.
+    Acme {
+        /// Chain and key of the operators' listener, where it has its own from files.
+        operators: Option<(PathBuf, PathBuf)>,
     },
     /// Plain HTTP.
     Off,
@@ -169,46 +188,14 @@ pub(crate) struct AuthConfig {
     pub customer_mfa_required: bool,
     /// Whole units of a transfer's currency above which a fresh factor is needed.
     pub step_up_transfer_over: u64,
+    /// Wrong tries of everybody in five minutes from which on unknown devices solve a puzzle first.
+    pub puzzle_after: u32,
     /// Whether a new password needs a character of each class.
     pub password_complexity: bool,
     /// The operator's list of breached passwords.
     pub breached_passwords: Option<PathBuf>,
     /// Issuers elsewhere that people may log in by.
     pub providers: Vec<Provider>,
-}
-
-/// How often somebody may ask.
-#[derive(Clone, Debug)]
-pub(crate) struct LimitsConfig {
-    /// Whether anything is counted.
-    pub enabled: bool,
-    quotas: Vec<(Class, Quota)>,
-}
-
-impl LimitsConfig {
-    /// The quota of a class; `None` only where its setting is wrong.
-    pub(crate) fn quota(&self, class: Class) -> Option<&Quota> {
-        let mut quotas = self.quotas.iter();
-        quotas.find_map(|(known, quota)| (*known == class).then_some(quota))
-    }
-}
-
-/// What looks for attacks.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct DetectionConfig {
-    /// Whether what is certain is refused.
-    pub blocks: bool,
-    /// How suspicious it is.
-    pub paranoia: Paranoia,
-}
-
-/// What follows from how an address behaves.
-#[derive(Clone, Debug)]
-pub(crate) struct BlocksConfig {
-    /// Whether suspects are refused.
-    pub mode: Mode,
-    /// Who is never looked at.
-    pub allow: Vec<Network>,
 }
 
 /// The bank, fixed at first start.
@@ -247,6 +234,8 @@ pub(crate) struct Config {
     pub environment: Environment,
     /// The public listener.
     pub server: ServerConfig,
+    /// Who gives the certificate, with `server.tls = acme`.
+    pub acme: Option<AcmeConfig>,
     /// The operators' listener.
     pub admin: Option<AdminConfig>,
     /// The database.
@@ -261,14 +250,32 @@ pub(crate) struct Config {
     pub mail: MailConfig,
     /// How often somebody may ask.
     pub limits: LimitsConfig,
+    /// Where nodes count together.
+    pub redis: Option<RedisConfig>,
     /// What customers may pay.
     pub customer_limits: LimitRules,
+    /// What is done about what looks like fraud.
+    pub fraud: FraudSettings,
+    /// The bank's account at its own bank.
+    pub rail: Option<RailConfig>,
     /// What follows from how an address behaves.
     pub blocks: BlocksConfig,
     /// What looks for attacks.
     pub detection: DetectionConfig,
+    /// Where security events go.
+    pub siem: Option<SiemConfig>,
+    /// Where traces go, and security events as logs.
+    pub otlp: Option<OtlpConfig>,
+    /// Where alerts go besides the log and mails: address and what they are signed with.
+    pub alert_webhook: Option<(SecretString, SecretString)>,
     /// Whether new operators wait.
     pub approvals_bootstrap: bool,
+    /// How much an operator reads before somebody is told.
+    pub readers: ReadersRule,
+    /// How long decisions are kept.
+    pub decisions_kept_days: u32,
+    /// Who follows the audit log and cosigns.
+    pub witnesses: Vec<WitnessKey>,
     /// The bank.
     pub bank: BankConfig,
     /// The metrics listener.
@@ -363,6 +370,7 @@ impl<'a> Reader<'a> {
         quota: Quota -> Quota;
         caps: Caps -> CapsRule;
         origins: Origins -> Vec<String>;
+        witnesses: Witnesses -> Vec<WitnessKey>;
         path: Path -> PathBuf;
         secret: Secret -> SecretString;
     }
@@ -390,6 +398,7 @@ impl<'a> Reader<'a> {
         Config {
             environment,
             server: self.server(environment),
+            acme: self.acme(),
             admin: self.admin(),
             database: DatabaseConfig {
                 url: self
@@ -427,6 +436,10 @@ impl<'a> Reader<'a> {
                     None => environment != Environment::Development,
                 },
                 step_up_transfer_over: self.number("auth.step_up_transfer_over").unwrap_or_default(),
+                puzzle_after: self
+                    .number("auth.puzzle_after")
+                    .and_then(|many| many.try_into().ok())
+                    .unwrap_or_default(),
                 password_complexity: self.is("auth.password_policy", "complexity"),
                 breached_passwords: self.path("auth.breached_passwords"),
                 providers: self
@@ -436,25 +449,21 @@ impl<'a> Reader<'a> {
             },
             mail: self.mail(),
             limits: self.limits(),
+            redis: self.redis(),
             customer_limits: self.customer_limits(),
-            blocks: BlocksConfig {
-                mode: match self.text("blocks.mode").as_deref() {
-                    Some("off") => Mode::Off,
-                    Some("observe") => Mode::Observe,
-                    _ => Mode::Enforce,
-                },
-                allow: self.networks("blocks.allow").unwrap_or_default(),
-            },
-            detection: DetectionConfig {
-                blocks: self.is("detection.mode", "block"),
-                paranoia: match self.number("detection.paranoia") {
-                    Some(2) => Paranoia::Two,
-                    Some(3) => Paranoia::Three,
-                    Some(4) => Paranoia::Four,
-                    _ => Paranoia::One,
-                },
-            },
+            blocks: self.blocks(),
+            fraud: self.fraud(),
+            rail: self.rail(),
+            detection: self.detection(),
+            siem: self.siem(),
+            otlp: self.otlp(),
+            alert_webhook: self
+                .secret("alerts.webhook_url")
+                .zip(self.secret("alerts.webhook_secret")),
             approvals_bootstrap: self.flag("approvals.bootstrap").unwrap_or_default(),
+            readers: self.readers(),
+            decisions_kept_days: self.small("access.decisions_kept_days"),
+            witnesses: self.witnesses("audit.witnesses").unwrap_or_default(),
             bank: BankConfig {
                 country: self.text("bank.country").unwrap_or_default(),
                 code: self.text("bank.code").unwrap_or_default(),
@@ -466,6 +475,18 @@ impl<'a> Reader<'a> {
         }
     }
 
+    fn small(&self, key: &'static str) -> u32 {
+        let number = self.number(key).unwrap_or_default();
+        u32::try_from(number).unwrap_or(u32::MAX)
+    }
+
+    fn readers(&self) -> ReadersRule {
+        ReadersRule {
+            people_max: self.small("access.readers_people_max"),
+            window_secs: self.small("access.readers_window_seconds"),
+        }
+    }
+
     fn server(&self, environment: Environment) -> ServerConfig {
         let listen = self
             .listen("server.listen")
@@ -473,6 +494,9 @@ impl<'a> Reader<'a> {
         let (certificate, key) = (self.path("tls.certificate_file"), self.path("tls.key_file"));
         let tls = match self.text("server.tls").as_deref() {
             Some("off") => Tls::Off,
+            Some("acme") => Tls::Acme {
+                operators: certificate.zip(key),
+            },
             Some("files") => Tls::Files {
                 certificate: certificate.unwrap_or_default(),
                 key: key.unwrap_or_default(),
@@ -510,36 +534,6 @@ impl<'a> Reader<'a> {
         let public_url = self.url("admin.public_url");
         self.listen("admin.listen")
             .map(|listen| AdminConfig { listen, public_url })
-    }
-
-    fn limits(&self) -> LimitsConfig {
-        let setting = |class: Class| {
-            let key = TABLE.iter().map(|setting| setting.key);
-            let mut keys = key.filter(|key| key.strip_prefix("limits.") == Some(class.name()));
-            keys.next().and_then(|key| self.quota(key))
-        };
-        let quotas = Class::ALL.into_iter();
-        LimitsConfig {
-            enabled: self.flag("limits.enabled").unwrap_or_default(),
-            quotas: quotas
-                .filter_map(|class| setting(class).map(|quota| (class, quota)))
-                .collect(),
-        }
-    }
-
-    fn customer_limits(&self) -> LimitRules {
-        let rule = |class: LimitClass| {
-            let key = TABLE.iter().map(|setting| setting.key);
-            let mut keys = key.filter(|key| key.strip_prefix("customer_limits.") == Some(class.name()));
-            keys.next().and_then(|key| self.caps(key))
-        };
-        LimitRules {
-            classes: LimitClass::ALL
-                .into_iter()
-                .filter_map(|class| rule(class).map(|rule| (class, rule)))
-                .collect(),
-            floor: self.caps("customer_limits.floor").unwrap_or_default(),
-        }
     }
 
     fn metrics(&self) -> MetricsConfig {

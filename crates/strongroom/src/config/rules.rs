@@ -1,13 +1,21 @@
 //! What settings demand of each other, and what an environment refuses.
 
-use std::{net::SocketAddr, path::Path};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::Path,
+};
+
+use secrecy::ExposeSecret;
+
+use strongroom_domain::fraud::FraudMode;
 
 use super::{
-    Config, DatabaseUrl, Environment, KeyProvider, Tls,
+    Config, DatabaseUrl, Environment, KeyProvider, PublicUrl, Tls,
     error::{ConfigError, Origin},
     gather::{Gathered, is_shared},
     value::Value,
 };
+use crate::tls::mac_key;
 
 /// Everything that is wrong with a configuration whose values are fine by themselves.
 pub(super) fn check(config: &Config, gathered: &Gathered, data_dir: &Path) -> Vec<ConfigError> {
@@ -25,6 +33,11 @@ pub(super) fn check(config: &Config, gathered: &Gathered, data_dir: &Path) -> Ve
     }
     rules.errors
 }
+
+/// Shortest key of an external account, in bytes.
+const BINDING_BYTES_MIN: usize = 16;
+/// Shortest secret that alerts are signed with.
+const WEBHOOK_SECRET_CHARS_MIN: usize = 24;
 
 struct Rules<'a> {
     config: &'a Config,
@@ -61,7 +74,7 @@ impl Rules<'_> {
                     "= off needs a loopback server.listen, or the proxy in server.trusted_proxies",
                 );
             }
-            Tls::Off | Tls::SelfSigned => {}
+            Tls::Off | Tls::SelfSigned | Tls::Acme { .. } => {}
         }
         if !server.public_url.https && server.tls != Tls::Off {
             self.refuse("server.public_url", "must be https unless server.tls = off");
@@ -76,9 +89,15 @@ impl Rules<'_> {
         } else if self.gathered.values.contains_key("admin.public_url") {
             self.refuse("admin.public_url", "does nothing without admin.listen");
         }
+        self.acme();
         self.databases();
         self.mail();
         self.providers();
+        self.alerts();
+        self.rail();
+        self.redis();
+        self.siem();
+        self.otlp();
         if config.keys.provider == KeyProvider::Env {
             if config.keys.keyring.is_none() {
                 self.refuse("keys.keyring", "is needed with keys.provider = env");
@@ -97,6 +116,176 @@ impl Rules<'_> {
             && let Err(message) = super::providers::read(text)
         {
             self.refuse("oidc.providers", message);
+        }
+    }
+
+    fn acme(&mut self) {
+        const SETTINGS: [&str; 6] = [
+            "acme.directory_url",
+            "acme.contact",
+            "acme.ca_file",
+            "acme.eab_key_id",
+            "acme.eab_key",
+            "acme.terms_agreed",
+        ];
+        let config = self.config;
+        let set = |key: &str| {
+            let resolved = self.gathered.values.get(key);
+            resolved.is_some_and(|resolved| resolved.origin != Origin::Default)
+        };
+        let Some(acme) = &config.acme else {
+            for key in SETTINGS.into_iter().filter(|key| set(key)).collect::<Vec<_>>() {
+                self.refuse(key, "does nothing without server.tls = acme");
+            }
+            return;
+        };
+        let (id, key) = (set("acme.eab_key_id"), set("acme.eab_key"));
+        let (certificate, private) = (set("tls.certificate_file"), set("tls.key_file"));
+        if acme.directory.is_empty() {
+            self.refuse("acme.directory_url", "is needed with server.tls = acme");
+        }
+        if !acme.terms_agreed {
+            self.refuse(
+                "acme.terms_agreed",
+                "must be true with server.tls = acme: nobody else can agree to the directory's terms",
+            );
+        }
+        if id && !key {
+            self.refuse("acme.eab_key", "is needed with acme.eab_key_id");
+        }
+        if key && !id {
+            self.refuse("acme.eab_key_id", "is needed with acme.eab_key");
+        }
+        if let Some((_, key)) = &acme.binding
+            && mac_key(key.expose_secret()).is_none_or(|key| key.len() < BINDING_BYTES_MIN)
+        {
+            self.refuse("acme.eab_key", "must be 16 bytes at least in base64url");
+        }
+        if is_address(&config.server.public_url) {
+            self.refuse(
+                "server.public_url",
+                "must have a name as its host with server.tls = acme",
+            );
+        }
+        let operators = config.admin.as_ref();
+        if certificate != private {
+            let missing = if certificate {
+                "tls.key_file"
+            } else {
+                "tls.certificate_file"
+            };
+            self.refuse(missing, "is needed with the other one");
+        } else if certificate && operators.is_none() {
+            self.refuse(
+                "tls.certificate_file",
+                "does nothing with server.tls = acme without admin.listen",
+            );
+        }
+        if !certificate
+            && let Some(url) = operators.and_then(|admin| admin.public_url.as_ref())
+            && is_address(url)
+        {
+            self.refuse(
+                "admin.public_url",
+                "must have a name as its host with server.tls = acme, or a certificate in tls.certificate_file",
+            );
+        }
+    }
+
+    fn redis(&mut self) {
+        let production = self.config.environment == Environment::Production;
+        let Some(redis) = &self.config.redis else {
+            if self.gathered.values.contains_key("redis.ca_file") {
+                self.refuse("redis.ca_file", "does nothing without redis.url");
+            }
+            return;
+        };
+        let place = match redis.place() {
+            Ok(place) => place,
+            Err(error) => return self.refuse("redis.url", error.to_string()),
+        };
+        if redis.ca.is_some() && !place.is_encrypted() {
+            self.refuse("redis.ca_file", "does nothing without rediss:// in redis.url");
+        }
+        if !self.config.limits.enabled {
+            self.refuse("redis.url", "does nothing with limits.enabled = false");
+        }
+        if production && !place.is_encrypted() {
+            self.refuse("redis.url", "must be rediss:// in production: TLS, verified");
+        }
+        if production && !place.has_password() {
+            self.refuse("redis.url", "needs a password in production");
+        }
+    }
+
+    fn siem(&mut self) {
+        let set = |key: &'static str| self.gathered.values.contains_key(key);
+        let (host, ca) = (set("siem.host"), set("siem.ca_file"));
+        if host && !ca {
+            self.refuse("siem.ca_file", "is needed with siem.host");
+        }
+        if ca && !host {
+            self.refuse("siem.ca_file", "does nothing without siem.host");
+        }
+    }
+
+    fn otlp(&mut self) {
+        let Some(otlp) = &self.config.otlp else {
+            if self.gathered.values.contains_key("otlp.ca_file") {
+                self.refuse("otlp.ca_file", "does nothing without otlp.endpoint");
+            }
+            return;
+        };
+        let endpoint = &otlp.endpoint;
+        let is_here = matches!(endpoint.host.as_str(), "localhost" | "127.0.0.1" | "::1");
+        if !endpoint.https && (self.config.environment == Environment::Production || !is_here) {
+            self.refuse(
+                "otlp.endpoint",
+                "must be https, except outside production for a collector on this machine",
+            );
+        }
+        if !endpoint.https && otlp.ca.is_some() {
+            self.refuse("otlp.ca_file", "does nothing without https in otlp.endpoint");
+        }
+    }
+
+    fn alerts(&mut self) {
+        let secret = |key| match self.gathered.values.get(key).map(|resolved| &resolved.value) {
+            Some(Value::Secret(text)) => Some(text),
+            _ => None,
+        };
+        let (url, secret) = (secret("alerts.webhook_url"), secret("alerts.webhook_secret"));
+        let is_short = secret.is_some_and(|text| text.expose_secret().len() < WEBHOOK_SECRET_CHARS_MIN);
+        let is_plain = url.is_some_and(|text| !text.expose_secret().starts_with("https://"));
+        let (has_url, has_secret) = (url.is_some(), secret.is_some());
+        if has_url && !has_secret {
+            self.refuse("alerts.webhook_secret", "is needed with alerts.webhook_url");
+        }
+        if has_secret && !has_url {
+            self.refuse("alerts.webhook_url", "is needed with alerts.webhook_secret");
+        }
+        if is_short {
+            self.refuse("alerts.webhook_secret", "must have 24 characters at least");
+        }
+        if is_plain && self.config.environment == Environment::Production {
+            self.refuse("alerts.webhook_url", "must be https in production");
+        }
+    }
+
+    fn rail(&mut self) {
+        const PARTS: [&str; 4] = ["rail.account", "rail.name", "rail.outbox", "rail.inbox"];
+        let set = |key: &&str| self.gathered.values.contains_key(*key);
+        if !PARTS.iter().any(set) {
+            return;
+        }
+        let missing: Vec<&str> = PARTS.into_iter().filter(|key| !set(key)).collect();
+        for key in missing {
+            self.refuse(key, "is needed with the other settings of the rail");
+        }
+        if let Some(rail) = &self.config.rail
+            && rail.outbox == rail.inbox
+        {
+            self.refuse("rail.inbox", "must differ from rail.outbox");
         }
     }
 
@@ -205,6 +394,9 @@ impl Rules<'_> {
         if !config.limits.enabled {
             self.refuse("limits.enabled", "= false is refused in production");
         }
+        if config.fraud.mode == FraudMode::Off {
+            self.refuse("fraud.mode", "= off is refused in production");
+        }
         if config.auth.providers.iter().any(|provider| provider.plain) {
             self.refuse(
                 "oidc.providers",
@@ -274,7 +466,10 @@ impl Rules<'_> {
                 self.refuse(key, "is in a configuration file that group or others may read");
             }
         }
-        if let Tls::Files { key, .. } = &self.config.server.tls
+        if let Tls::Files { key, .. }
+        | Tls::Acme {
+            operators: Some((_, key)),
+        } = &self.config.server.tls
             && is_shared(key)
         {
             self.refuse("tls.key_file", "may be read by group or others");
@@ -283,6 +478,11 @@ impl Rules<'_> {
             self.refuse("keys.file", "may be read by group or others");
         }
     }
+}
+
+/// Directories vouch for names.
+fn is_address(url: &PublicUrl) -> bool {
+    url.host.parse::<IpAddr>().is_ok()
 }
 
 /// Whether the path is the directory or below it, also by way of links.

@@ -38,11 +38,10 @@ pub(super) fn find(key: &str) -> Option<&'static Setting> {
 
 /// Names of the contract that this build does not know how to honour. Accepting them quietly would promise
 /// what does not happen.
-pub(super) const NOT_IN_THIS_BUILD: &[&str] = &["redis.", "fraud.", "webhooks."];
+pub(super) const NOT_IN_THIS_BUILD: &[&str] = &["webhooks."];
 
 /// Values of choices that the contract names and this build does not have.
-pub(super) const VALUES_NOT_IN_THIS_BUILD: &[(&str, &str)] =
-    &[("keys.provider", "pkcs11"), ("server.tls", "acme")];
+pub(super) const VALUES_NOT_IN_THIS_BUILD: &[(&str, &str)] = &[("keys.provider", "pkcs11")];
 
 macro_rules! settings {
     ($($key:literal: $kind:expr, $default:expr, $doc:literal;)*) => {
@@ -74,10 +73,10 @@ settings! {
     "server.public_url": Kind::PublicUrl, None,
         "What clients call this server: links, tokens, passkeys and signatures are bound to it. Unset outside \
          production: `https://localhost:PORT`.";
-    "server.tls": Kind::Choice(&["self-signed", "files", "off"]), Some("self-signed"),
+    "server.tls": Kind::Choice(&["self-signed", "files", "acme", "off"]), Some("self-signed"),
         "`self-signed`: a certificate of the local authority `DATA/tls/ca.pem`, made at first start. `files`: \
-         `tls.certificate_file` and `tls.key_file`. `off`: plain HTTP, only on loopback or behind \
-         `server.trusted_proxies`.";
+         `tls.certificate_file` and `tls.key_file`. `acme`: the server gets and renews its own from \
+         `acme.directory_url`. `off`: plain HTTP, only on loopback or behind `server.trusted_proxies`.";
     "server.trusted_proxies": Kind::Networks, Some(""),
         "Proxies whose `X-Forwarded-For` is believed. Host and scheme are never read from forwarded headers.";
     "server.cors_origins": Kind::Origins, Some(""),
@@ -103,14 +102,31 @@ settings! {
          Programs and requests with credentials are refused there.";
 
     "tls.certificate_file": Kind::Path, None,
-        "With `server.tls = files`: the certificate chain in PEM, the server's own first.";
+        "With `server.tls = files`: the certificate chain in PEM, the server's own first. With `acme`: that of the operators' \
+         listener, whose host is then not ordered; for a directory that cannot reach it.";
     "tls.key_file": Kind::Path, None,
-        "With `server.tls = files`: its private key in PEM, not readable by group or others.";
+        "The private key of `tls.certificate_file` in PEM, not readable by group or others.";
     "tls.client_ca_file": Kind::Path, None,
         "Authorities in PEM: whoever calls the public listener has to show a certificate that one of them signed (mutual \
          TLS), besides everything else. For a node that serves programs only: browsers of customers have none.";
     "tls.self_signed_ok": Kind::Flag, Some("false"),
         "Allow `server.tls = self-signed` in production.";
+
+    "acme.directory_url": Kind::Address, None,
+        "With `server.tls = acme`: the directory that gives certificates (RFC 8555). It connects to the hosts of \
+         `server.public_url` and `admin.public_url` at port 443, which has to lead to this server as TLS.";
+    "acme.contact": Kind::Mailbox, None,
+        "Whom the directory may write to. Unset: nobody.";
+    "acme.terms_agreed": Kind::Flag, Some("false"),
+        "`true`: you agree to the directory's terms. It gives nothing without.";
+    "acme.ca_file": Kind::Path, None,
+        "The only authorities that may vouch for the directory, in PEM. Unset: those that the system trusts.";
+    "acme.eab_key_id": Kind::Name, None,
+        "The name of an account that you have at the directory already, where it asks for one (external account binding).";
+    "acme.eab_key": Kind::Secret, None,
+        "The key that goes with `acme.eab_key_id`, in base64url as directories give it.";
+    "acme.retry_seconds": seconds(1, 3600), Some("60"),
+        "How long to wait after an order failed; twice as long after each further one, at most six hours.";
 
     "admin.listen": Kind::Listen, None,
         "Where the operators' interface listens. Unset outside production: the operators share `server.listen`; \
@@ -175,6 +191,10 @@ settings! {
     "auth.step_up_transfer_over": count(0, 1_000_000_000, "whole units of the currency"), Some("10000"),
         "Transfers above this amount need a fresh factor, bound to exactly this transfer.";
 
+    "auth.puzzle_after": count(0, 1_000_000, "wrong tries in five minutes"), Some("300"),
+        "When so many logins of anybody failed at this node in five minutes, unknown devices have to solve a puzzle before \
+         their password is looked at. Known devices and passkeys are asked for nothing. 0: never.";
+
     "auth.password_policy": Kind::Choice(&["strength", "complexity"]), Some("strength"),
         "`strength`: length, guessability and breaches decide. `complexity`: besides, a new password has a lower-case \
          letter, an upper-case letter, a digit and something else.";
@@ -198,6 +218,8 @@ settings! {
         "Uploads, by whoever it is.";
     "limits.preview": Kind::Quota, Some("30/1h"),
         "Dry runs, which tell whether a payee can be paid, by whoever it is, besides the class of the request.";
+    "limits.payee_check": Kind::Quota, Some("10/1h, 30/1d"),
+        "Questions whether a name is that of an account's holder, by whoever it is, besides the class of the request.";
     "limits.operator_read": Kind::Quota, Some("10000/1h"),
         "Reading, by operator.";
     "limits.operator_write": Kind::Quota, Some("2000/1h"),
@@ -215,6 +237,12 @@ settings! {
     "limits.asset": Kind::Quota, Some("600/1m"),
         "Files of the web app, by address.";
 
+    "redis.url": Kind::Secret, None,
+        "Several nodes count requests together, and share blocks, in this Redis: `rediss://USER:PASSWORD@HOST:PORT`, or `redis://` without TLS, \
+         which production refuses. Unset: each node counts and blocks for itself.";
+    "redis.ca_file": Kind::Path, None,
+        "The only authorities that may vouch for Redis, in PEM. Unset: those that the system trusts.";
+
     "blocks.mode": Kind::Choice(&["enforce", "observe", "off"]), Some("enforce"),
         "What follows when an address behaves like a scanner. `enforce`: it waits, then is refused for a while; sessions \
          that are valid go on. `observe`: it is only counted and shown to operators.";
@@ -228,9 +256,45 @@ settings! {
     "detection.paranoia": Kind::Number { min: 1, max: 4, unit: "" }, Some("1"),
         "How suspicious detection is. Each level adds rules, and false alarms; `docs/security/edge.md` has the figures.";
 
+    "alerts.webhook_url": Kind::Secret, None,
+        "Where alerts are sent besides the log and mails to administrators: an `https` address, which is shown nowhere, for many \
+         carry a password. Outside production also `http` on this machine.";
+    "alerts.webhook_secret": Kind::Secret, None,
+        "What alerts to `alerts.webhook_url` are signed with (Standard Webhooks), 24 characters at least.";
+
+    "siem.host": Kind::Host, None,
+        "Where security events go as syslog over TLS (RFC 5424, RFC 5425): the collector, by the name that is in its \
+         certificate. Unset: they do not leave.";
+    "siem.port": count(1, 65_535, "port"), Some("6514"),
+        "Its port.";
+    "siem.ca_file": Kind::Path, None,
+        "The only authorities that may vouch for the collector, in PEM. Needed with `siem.host`; there is no syslog without \
+         TLS.";
+    "siem.format": Kind::Choice(&["ocsf", "cef"]), Some("ocsf"),
+        "`ocsf`: JSON of the Open Cybersecurity Schema Framework. `cef`: Common Event Format.";
+
+    "otlp.endpoint": Kind::PublicUrl, None,
+        "A collector of OpenTelemetry (OTLP, protobuf over HTTP), such as `https://collector.bank.example:4318`: it gets a span \
+         for each request, and security events as logs. Unset: nothing leaves.";
+    "otlp.ca_file": Kind::Path, None,
+        "The only authorities that may vouch for that collector, in PEM. Unset: those that the system trusts.";
+
     "oidc.providers": Kind::Secret, None,
         "Issuers that people may log in by (OpenID Connect), as TOML, best in a file of its own: a table per issuer, \
          its name as in `/api/v1/auth/oidc/NAME/start`, with `issuer`, `client_id`, `client_secret` and `title`.";
+
+    "access.readers_people_max": count(1, 100_000, "people"), Some("100"),
+        "When an operator reads about more people than this in one window, a security event tells who. A page of a list \
+         counts as five.";
+    "access.readers_window_seconds": seconds(60, 86_400), Some("3600"),
+        "How long such a window is.";
+
+    "access.decisions_kept_days": count(400, 36_525, "days"), Some("3653"),
+        "How long recorded decisions are kept.";
+
+    "audit.witnesses": Kind::Witnesses, Some(""),
+        "Witnesses that follow the audit log and cosign it, by their public keys (`strongroom witness key`). Unset: nobody \
+         does, and `/api/v1/log/cosignatures` answers 404.";
 
     "approvals.bootstrap": Kind::Flag, Some("false"),
         "Outside production: the waiting times of new operators are zero.";
@@ -255,8 +319,44 @@ settings! {
         "The same of money that is reserved.";
     "customer_limits.programs": Kind::Caps, None,
         "The same of what a customer's programs move with API keys.";
+    "customer_limits.bank_day": Kind::Caps, None,
+        "What all customers together pay to others in a day, such as `-/50000000/-`: only the second number counts. It is \
+         leased in 64 slices by whoever writes; the rest of a slice is lost with the process. Unset: no limit.";
     "customer_limits.floor": Kind::Caps, Some("500/1000/-"),
         "What counts for three days after signs of a takeover: a reset password, a new factor on an older login.";
+
+    "beneficiaries.cooling_hours": count(0, 720, "hours"), Some("24"),
+        "How long a beneficiary is very new. Meanwhile `beneficiaries.cooling_total` is paid at most.";
+    "beneficiaries.cooling_total": count(0, 1_000_000_000, "whole units of the currency"), Some("100"),
+        "Most that is paid to a beneficiary who is very new, in total; 0 is nothing at all.";
+    "beneficiaries.ramp_days": count(0, 365, "days"), Some("7"),
+        "How long a beneficiary is new, from the day on which it was added. Meanwhile `beneficiaries.ramp_total` is paid at \
+         most.";
+    "beneficiaries.ramp_total": count(0, 1_000_000_000, "whole units of the currency"), Some("1000"),
+        "Most that is paid to a beneficiary who is new, in total, what was paid while it was very new included.";
+    "fraud.mode": Kind::Choice(&["enforce", "shadow", "off"]), Some("enforce"),
+        "What follows from what rules about fraud find. `enforce`: a payment needs a fresh factor, waits for an operator, or \
+         is refused. `shadow`: nothing follows. `off`: nothing is measured; refused in production.";
+    "fraud.two_release_over": Kind::Number { min: 0, max: 1_000_000_000, unit: "" }, Some("10000"),
+        "Above how many whole units of its currency a transfer that waits is released by two operators.";
+    "fraud.reviews_kept_days": count(365, 3_653, "days"), Some("1826"),
+        "How long it is kept why a payment was stopped and what was written about it: five years, as FATF Recommendation 11 \
+         asks. What was booked stays.";
+
+    "counter.two_people_over": count(0, 1_000_000_000, "whole units of the currency"), Some("1000000"),
+        "Above how much a deposit or a withdrawal takes two people: one asks, a teller or an administrator approves.";
+    "rail.account": Kind::Iban, None,
+        "The number of the bank's account at its own bank, out of which payments to other banks are made. Unset: they wait.";
+    "rail.currency": Kind::Currency, Some("EUR"),
+        "The currency of that account. Payments in others wait.";
+    "rail.name": Kind::Name, None,
+        "The bank's name in payments.";
+    "rail.outbox": Kind::Path, None,
+        "The folder that released files of payments (pain.001) are laid into.";
+    "rail.inbox": Kind::Path, None,
+        "The folder that statements (camt.053) arrive in. What was read goes into its `read`, what is none into its `refused`.";
+    "rail.seconds": seconds(1, 86_400), Some("10"),
+        "How often both are looked after.";
 
     "metrics.listen": Kind::Listen, Some("127.0.0.1:9464"),
         "Where `/metrics` is served, in plain HTTP. If the default is taken the server runs without metrics; an \

@@ -237,6 +237,8 @@ fn production_names_every_reason_at_once() {
         ),
         ("STRONGROOM_DATABASE__URL", "postgres://app@db/bank"),
         ("STRONGROOM_APPROVALS__BOOTSTRAP", "true"),
+        ("STRONGROOM_REDIS__URL", "redis://cache.bank.example"),
+        ("STRONGROOM_OTLP__ENDPOINT", "http://localhost:4318"),
     ];
     let said = messages(with_variables(&careless, Path::new("/data"))).join("\n");
     for part in [
@@ -247,6 +249,9 @@ fn production_names_every_reason_at_once() {
         "mail.transport = outbox is refused in production",
         "approvals.bootstrap is refused in production",
         "limits.enabled = false is refused in production",
+        "redis.url must be rediss:// in production",
+        "redis.url needs a password in production",
+        "otlp.endpoint must be https",
         "keys.passphrase is needed in production",
         "keys.file must not lie in the data directory in production",
         "database.url must verify the server's certificate in production",
@@ -384,15 +389,102 @@ fn settings_that_need_each_other_are_checked_together() {
         ),
         (
             vec![("STRONGROOM_SERVER__TLS", "acme")],
-            "server.tls = acme is not available in this build",
+            "acme.directory_url is needed with server.tls = acme",
+        ),
+        (
+            vec![("STRONGROOM_SERVER__TLS", "acme")],
+            "acme.terms_agreed must be true with server.tls = acme",
+        ),
+        (
+            vec![
+                ("STRONGROOM_SERVER__TLS", "acme"),
+                ("STRONGROOM_SERVER__PUBLIC_URL", "https://192.0.2.1"),
+            ],
+            "server.public_url must have a name as its host with server.tls = acme",
+        ),
+        (
+            vec![
+                ("STRONGROOM_SERVER__TLS", "acme"),
+                ("STRONGROOM_ACME__EAB_KEY", "dG9vIHNob3J0"),
+            ],
+            "acme.eab_key_id is needed with acme.eab_key",
+        ),
+        (
+            vec![
+                ("STRONGROOM_SERVER__TLS", "acme"),
+                ("STRONGROOM_ACME__EAB_KEY_ID", "bank"),
+                ("STRONGROOM_ACME__EAB_KEY", "dG9vIHNob3J0"),
+            ],
+            "acme.eab_key must be 16 bytes at least in base64url",
+        ),
+        (
+            vec![
+                ("STRONGROOM_SERVER__TLS", "acme"),
+                ("STRONGROOM_TLS__KEY_FILE", "/key.pem"),
+            ],
+            "tls.certificate_file is needed with the other one",
+        ),
+        (
+            vec![("STRONGROOM_ACME__DIRECTORY_URL", "https://ca.example/directory")],
+            "acme.directory_url does nothing without server.tls = acme",
+        ),
+        (
+            vec![("STRONGROOM_ACME__DIRECTORY_URL", "http://ca.example/directory")],
+            "acme.directory_url must be an https address",
+        ),
+        (
+            vec![("STRONGROOM_ACME__DIRECTORY_URL", "https://me:secret@ca.example/")],
+            "acme.directory_url must be an https address",
         ),
         (
             vec![("STRONGROOM_KEYS__PROVIDER", "pkcs11")],
             "keys.provider = pkcs11 is not available",
         ),
         (
-            vec![("STRONGROOM_REDIS__URL", "redis://x")],
-            "redis.url is not available in this build",
+            vec![("STRONGROOM_WEBHOOKS__ALLOW_PRIVATE", "true")],
+            "webhooks.allow_private is not available in this build",
+        ),
+        (
+            vec![("STRONGROOM_REDIS__URL", "http://x")],
+            "redis.url must be rediss://USER:PASSWORD@HOST:PORT",
+        ),
+        (
+            vec![("STRONGROOM_REDIS__URL", "rediss://x#insecure")],
+            "redis.url must not have anything behind a #: certificates are always verified",
+        ),
+        (
+            vec![("STRONGROOM_SIEM__HOST", "siem.bank.example")],
+            "siem.ca_file is needed with siem.host",
+        ),
+        (
+            vec![("STRONGROOM_SIEM__CA_FILE", "/ca.pem")],
+            "siem.ca_file does nothing without siem.host",
+        ),
+        (
+            vec![("STRONGROOM_OTLP__ENDPOINT", "http://collector.bank.example:4318")],
+            "otlp.endpoint must be https",
+        ),
+        (
+            vec![("STRONGROOM_OTLP__CA_FILE", "/ca.pem")],
+            "otlp.ca_file does nothing without otlp.endpoint",
+        ),
+        (
+            vec![("STRONGROOM_REDIS__CA_FILE", "/ca.pem")],
+            "redis.ca_file does nothing without redis.url",
+        ),
+        (
+            vec![
+                ("STRONGROOM_REDIS__URL", "redis://x"),
+                ("STRONGROOM_REDIS__CA_FILE", "/ca.pem"),
+            ],
+            "redis.ca_file does nothing without rediss://",
+        ),
+        (
+            vec![
+                ("STRONGROOM_REDIS__URL", "redis://x"),
+                ("STRONGROOM_LIMITS__ENABLED", "false"),
+            ],
+            "redis.url does nothing with limits.enabled = false",
         ),
     ] {
         let said = messages(with_variables(&given, Path::new("/data"))).join("\n");

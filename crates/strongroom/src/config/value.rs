@@ -4,7 +4,13 @@
 use std::{fmt, net::SocketAddr, path::PathBuf};
 
 use secrecy::SecretString;
-use strongroom_domain::limits::{CapsRule, CapsRuleError};
+use strongroom_crypto::WitnessKey;
+use strongroom_domain::{
+    iban::Iban,
+    limits::{CapsRule, CapsRuleError},
+    money::Currency,
+    text::check_line,
+};
 use strongroom_guard::{Network, Quota, QuotaError};
 
 /// The type of a setting, with its bounds.
@@ -24,6 +30,8 @@ pub(crate) enum Kind {
     Mailbox,
     /// `https://host[:port]`, without a path; `http://` only where TLS is off.
     PublicUrl,
+    /// The `https` address of a resource.
+    Address,
     /// `sqlite://PATH` or `postgres://…`.
     DatabaseUrl,
     /// Addresses and networks in CIDR form; a list in the file, separated by commas elsewhere.
@@ -34,6 +42,8 @@ pub(crate) enum Kind {
     Caps,
     /// `https://app.example,https://localhost:3000`; a list in the file.
     Origins,
+    /// Public keys of witnesses, one line each; a list in the file, separated by commas elsewhere.
+    Witnesses,
     /// A path.
     Path,
     /// Text that is shown nowhere. Also readable from a file, by the name with `_file` behind it.
@@ -44,6 +54,12 @@ pub(crate) enum Kind {
     BankCode,
     /// A name of the IANA time zone database.
     TimeZone,
+    /// The number of an account (ISO 13616).
+    Iban,
+    /// Three capital letters (ISO 4217).
+    Currency,
+    /// A name: 1 to 70 printable characters.
+    Name,
 }
 
 /// A value of a setting.
@@ -69,6 +85,8 @@ pub(crate) enum Value {
     Caps(CapsRule),
     /// Origins.
     Origins(Vec<String>),
+    /// Public keys of witnesses.
+    Witnesses(Vec<WitnessKey>),
     /// A path.
     Path(PathBuf),
     /// A secret.
@@ -173,7 +191,13 @@ impl Kind {
             (Self::Origins, Raw::Text(text, false)) => {
                 origins(text.split(',').map(str::trim).filter(|part| !part.is_empty()))
             }
-            (Self::Flag | Self::Number { .. } | Self::Networks | Self::Origins, _) => Err(self.describe()),
+            (Self::Witnesses, Raw::List(list)) => witnesses(list.iter().map(String::as_str)),
+            (Self::Witnesses, Raw::Text(text, false)) => {
+                witnesses(text.split(',').map(str::trim).filter(|part| !part.is_empty()))
+            }
+            (Self::Flag | Self::Number { .. } | Self::Networks | Self::Origins | Self::Witnesses, _) => {
+                Err(self.describe())
+            }
             (_, Raw::Text(text, _)) => self.text(text),
             _ => Err(self.describe()),
         }
@@ -188,6 +212,10 @@ impl Kind {
             }
             Self::Listen => text.parse().map(Value::Listen).map_err(|_| self.describe()),
             Self::PublicUrl => public_url(&text).map(Value::Url).ok_or_else(|| self.describe()),
+            Self::Address => {
+                right(is_address(&text))?;
+                Ok(Value::Text(text))
+            }
             Self::DatabaseUrl => database_url(&text)
                 .map(Value::Database)
                 .ok_or_else(|| self.describe()),
@@ -231,7 +259,20 @@ impl Kind {
                 right(jiff::tz::TimeZone::get(&text).is_ok())?;
                 Ok(Value::Text(text))
             }
-            Self::Flag | Self::Number { .. } | Self::Networks | Self::Origins => Err(self.describe()),
+            Self::Iban => Iban::parse(&text)
+                .map(|number| Value::Text(number.as_str().to_owned()))
+                .map_err(|_| self.describe()),
+            Self::Currency => {
+                right(Currency::parse(&text).is_ok())?;
+                Ok(Value::Text(text))
+            }
+            Self::Name => {
+                right(check_line(&text, NAME_CHARS_MAX, true).is_ok())?;
+                Ok(Value::Text(text))
+            }
+            Self::Flag | Self::Number { .. } | Self::Networks | Self::Origins | Self::Witnesses => {
+                Err(self.describe())
+            }
         }
     }
 
@@ -247,19 +288,31 @@ impl Kind {
             Self::PublicUrl => {
                 "must be a URL of scheme, host and port only, such as https://bank.example".into()
             }
+            Self::Address => {
+                "must be an https address without user and fragment, such as https://ca.bank.example/directory".into()
+            }
             Self::DatabaseUrl => "must be sqlite://PATH or postgres://USER@HOST/DATABASE".into(),
             Self::Networks => "must be a list of IP addresses or networks, such as 10.0.0.0/8".into(),
             Self::Origins => "must be a list of origins, such as https://app.example".into(),
+            Self::Witnesses => {
+                "must be a list of public keys of witnesses, as `strongroom witness key` prints them".into()
+            }
             Self::Quota => QuotaError::Form.to_string(),
             Self::Caps => CapsRuleError.to_string(),
             Self::Path => "must be a path".into(),
             Self::Secret => "must be text and not empty".into(),
             Self::Country => "must be two capital letters of ISO 3166-1".into(),
             Self::BankCode => format!("must be 1 to {BANK_CODE_CHARS_MAX} capital letters or digits"),
+            Self::Iban => "must be the number of an account (IBAN)".into(),
+            Self::Currency => "must be the code of a currency, such as EUR".into(),
+            Self::Name => format!("must be 1 to {NAME_CHARS_MAX} printable characters"),
             Self::TimeZone => "must be a name of the IANA time zone database, such as Europe/Berlin".into(),
         }
     }
 }
+
+/// What a payment has room for (Max70Text).
+const NAME_CHARS_MAX: usize = 70;
 
 /// What an IBAN of 34 characters leaves for the bank besides country, check digits and account.
 const BANK_CODE_CHARS_MAX: usize = 20;
@@ -273,6 +326,16 @@ fn networks<'a>(parts: impl Iterator<Item = &'a str>) -> Result<Value, String> {
         );
     }
     Ok(Value::Networks(networks))
+}
+
+fn witnesses<'a>(parts: impl Iterator<Item = &'a str>) -> Result<Value, String> {
+    let mut keys = Vec::new();
+    for (index, part) in parts.enumerate() {
+        let key = WitnessKey::parse(part)
+            .map_err(|_| format!("entry {} must be a line of `strongroom witness key`", index + 1))?;
+        keys.push(key);
+    }
+    Ok(Value::Witnesses(keys))
 }
 
 /// An origin is a public URL written as browsers write it, so that the two are compared byte by byte.
@@ -326,6 +389,15 @@ pub(super) fn public_url(text: &str) -> Option<PublicUrl> {
     right.then_some(PublicUrl { https, host, port })
 }
 
+/// Whoever is named in it would be shown, and what is behind a `#` is sent nowhere.
+fn is_address(text: &str) -> bool {
+    let printable = text.bytes().all(|byte| byte.is_ascii_graphic());
+    text.parse::<reqwest::Url>().is_ok_and(|url| {
+        let anonymous = url.username().is_empty() && url.password().is_none();
+        printable && url.scheme() == "https" && url.has_host() && anonymous && url.fragment().is_none()
+    })
+}
+
 fn database_url(text: &str) -> Option<DatabaseUrl> {
     if let Some(path) = text.strip_prefix("sqlite://") {
         // Parameters would be quietly ignored: how the file is opened is not a matter of its URL.
@@ -354,6 +426,11 @@ impl Value {
                 .collect::<Vec<_>>()
                 .join(","),
             Self::Origins(origins) => origins.join(","),
+            Self::Witnesses(keys) => keys
+                .iter()
+                .map(WitnessKey::to_string)
+                .collect::<Vec<_>>()
+                .join(","),
             Self::Quota(quota) => quota.to_string(),
             Self::Caps(caps) => caps.to_string(),
             Self::Path(path) => path.display().to_string(),
@@ -469,6 +546,7 @@ mod tests {
             Kind::Quota,
             Kind::Caps,
             Kind::Origins,
+            Kind::Witnesses,
             Kind::Country,
         ] {
             let refusal = kind.read(Raw::Text("canary!".into(), false)).unwrap_err();

@@ -3,7 +3,8 @@
 //! Strongroom's own events by the configured level, libraries' warnings, and nothing from database drivers,
 //! whose events quote statements and values. Lines go through a bounded buffer and one writer thread, so that
 //! a slow terminal or pipe can never hold up a request; what finds the buffer full is dropped and counted.
-//! Requests have no span: an event that belongs to a request names its number as a field.
+//! An event that belongs to a request names its number as a field: spans of requests (see [`crate::otlp`]) are for a
+//! collector of traces, and no line names them.
 
 mod buffer;
 mod format;
@@ -13,7 +14,10 @@ use std::panic::PanicHookInfo;
 use tracing::{Level, level_filters::LevelFilter};
 use tracing_subscriber::{Layer, filter::Targets, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
-use crate::config::{LogConfig, LogFormat};
+use crate::{
+    config::{LogConfig, LogFormat},
+    otlp::Traces,
+};
 
 pub(crate) use buffer::{LogBuffer, LogGuard};
 use format::LineFormat;
@@ -31,8 +35,8 @@ const SILENT: [&str; 7] = [
     "tracing",
 ];
 
-/// Starts the log. The guard writes out what is left when it is dropped.
-pub(crate) fn start(config: LogConfig) -> std::io::Result<(LogBuffer, LogGuard)> {
+/// Starts the log, and traces where there are some. The guard writes out what is left when it is dropped.
+pub(crate) fn start(config: LogConfig, traces: Option<&Traces>) -> std::io::Result<(LogBuffer, LogGuard)> {
     let (buffer, guard) = buffer::start(std::io::stderr())?;
     let layer = fmt::layer()
         .event_format(match config.format {
@@ -42,7 +46,10 @@ pub(crate) fn start(config: LogConfig) -> std::io::Result<(LogBuffer, LogGuard)>
         .with_writer(buffer.clone())
         .with_filter(targets(config.level));
     // A second subscriber can only come from a test harness that has its own.
-    let _ = tracing_subscriber::registry().with(layer).try_init();
+    let _ = tracing_subscriber::registry()
+        .with(layer)
+        .with(traces.map(Traces::layer))
+        .try_init();
     std::panic::set_hook(Box::new(log_panic));
     Ok((buffer, guard))
 }
@@ -52,6 +59,8 @@ fn targets(level: Level) -> Targets {
         .with_default(LevelFilter::WARN)
         .with_targets(SILENT.map(|target| (target, LevelFilter::OFF)))
         .with_targets(OWN.map(|target| (target, LevelFilter::from_level(level))))
+        // Who wants to hear little still has to be able to say what happened.
+        .with_target("security", LevelFilter::INFO)
 }
 
 /// The place of a panic, and its message only where it is a literal of the code: a formatted message may
@@ -79,6 +88,7 @@ mod tests {
         assert!(!targets.would_enable("rustls", &Level::INFO));
         assert!(targets.would_enable("rustls", &Level::WARN));
         assert!(!targets.would_enable("sqlx::query", &Level::ERROR));
+        assert!(super::targets(Level::ERROR).would_enable("security", &Level::INFO));
         assert!(!targets.would_enable("sea_orm", &Level::ERROR));
     }
 }

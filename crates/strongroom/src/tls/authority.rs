@@ -22,13 +22,16 @@ const CERTIFICATE_DAYS: i64 = 365;
 /// A certificate with fewer days left is made anew.
 pub(super) const RENEW_DAYS: i64 = 60;
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "certificates live by the world's clock, outside of any call"
+)]
+pub(super) fn now() -> Timestamp {
+    Timestamp::now()
+}
+
 pub(super) fn today() -> Date {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "certificates live by the world's clock, outside of any call"
-    )]
-    let now = Timestamp::now();
-    now.to_zoned(TimeZone::UTC).date()
+    now().to_zoned(TimeZone::UTC).date()
 }
 
 /// The files of the local authority. Each pair of key and certificate has a note beside it that says for

@@ -1,10 +1,12 @@
-//! TLS: the local authority, its certificates, certificates from files, and the protocol settings.
+//! TLS: the local authority, its certificates, certificates from files and of directories, and the protocol settings.
 //!
 //! Without any configuration the server makes an authority of its own at first start. Clients trust
 //! `DATA/tls/ca.pem` instead of switching verification off. The authority is constrained by name (RFC 5280,
 //! section 4.2.1.10): whoever steals its key can pretend to be this server and nobody else.
 
+mod acme;
 mod authority;
+mod validity;
 
 use std::{
     fs, io,
@@ -17,18 +19,26 @@ use rustls::{
     RootCertStore, ServerConfig,
     crypto::{CryptoProvider, aws_lc_rs},
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-    server::{ClientHello, ResolvesServerCert, ServerSessionMemoryCache, WebPkiClientVerifier},
+    server::{
+        ClientHello, NoServerSessionStorage, ResolvesServerCert, ServerSessionMemoryCache,
+        WebPkiClientVerifier,
+    },
     sign::CertifiedKey,
     version::{TLS12, TLS13},
 };
 
 use authority::{Files, today};
+use validity::Validity;
 
 use crate::{
     config::Tls,
     data_dir::{DataDir, DataDirError},
 };
 
+pub(crate) use acme::{Acme, Directory, mac_key};
+
+/// When the certificate of a listener ends, in seconds since 1970.
+const ENDS: &str = "strongroom_tls_certificate_ends_timestamp_seconds";
 /// Sessions that can be resumed, kept in memory.
 const SESSIONS_MAX: usize = 4096;
 /// Tickets per handshake: one connection resumes one other.
@@ -68,17 +78,28 @@ pub(crate) enum TlsError {
 
 /// The certificate of a listener, exchanged while it serves.
 pub(crate) struct Certificates {
+    /// Of which listener, in figures.
+    listener: &'static str,
     source: Source,
     current: RwLock<Current>,
 }
 
 enum Source {
-    Local { directory: PathBuf, names: Vec<String> },
-    Files { certificate: PathBuf, key: PathBuf },
+    Local {
+        directory: PathBuf,
+        names: Vec<String>,
+    },
+    Files {
+        certificate: PathBuf,
+        key: PathBuf,
+    },
+    /// Of a directory: whoever has one brings it ([`Certificates::put`]).
+    Directory,
 }
 
 struct Current {
-    key: Arc<CertifiedKey>,
+    /// `None` until there is one: handshakes are refused meanwhile.
+    key: Option<Arc<CertifiedKey>>,
     /// When the file was written; a newer one is read again.
     written: Option<SystemTime>,
 }
@@ -94,6 +115,7 @@ impl Certificates {
     pub(crate) fn open(tls: &Tls, data: &DataDir, hosts: &[&str]) -> Result<Option<Arc<Self>>, TlsError> {
         let source = match tls {
             Tls::Off => return Ok(None),
+            Tls::Acme { .. } => Source::Directory,
             Tls::Files { certificate, key } => Source::Files {
                 certificate: certificate.clone(),
                 key: key.clone(),
@@ -111,8 +133,56 @@ impl Certificates {
                 }
             }
         };
-        let current = RwLock::new(source.load()?);
-        Ok(Some(Arc::new(Self { source, current })))
+        Self::load("all", source).map(Some)
+    }
+
+    /// The certificate of the operators' listener, where it has one of its own: beside a directory that cannot see it.
+    pub(crate) fn open_for_operators(tls: &Tls) -> Result<Option<Arc<Self>>, TlsError> {
+        match tls {
+            Tls::Acme {
+                operators: Some((certificate, key)),
+            } => {
+                let source = Source::Files {
+                    certificate: certificate.clone(),
+                    key: key.clone(),
+                };
+                Self::load("operators", source).map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn load(listener: &'static str, source: Source) -> Result<Arc<Self>, TlsError> {
+        let loaded = source.load()?;
+        let certificates = Self {
+            listener,
+            source,
+            current: RwLock::new(Current {
+                key: None,
+                written: None,
+            }),
+        };
+        certificates.take(loaded);
+        Ok(Arc::new(certificates))
+    }
+
+    /// Serves this from now on.
+    fn put(&self, key: CertifiedKey) {
+        self.take(Current {
+            key: Some(Arc::new(key)),
+            written: None,
+        });
+    }
+
+    fn take(&self, fresh: Current) {
+        let leaf = fresh.key.as_ref().and_then(|key| key.cert.first());
+        if let Some(validity) = leaf.and_then(Validity::of) {
+            // Seconds of this age of the world are exact in it.
+            metrics::gauge!(ENDS, "listener" => self.listener).set(validity.until as f64);
+        }
+        if let Ok(mut current) = self.current.write() {
+            *current = fresh;
+        }
     }
 
     /// Renews or reads again what is due. Says whether the certificate changed.
@@ -121,10 +191,7 @@ impl Certificates {
         if !self.source.is_due(written) {
             return Ok(false);
         }
-        let fresh = self.source.load()?;
-        if let Ok(mut current) = self.current.write() {
-            *current = fresh;
-        }
+        self.take(self.source.load()?);
         Ok(true)
     }
 
@@ -149,8 +216,15 @@ impl Certificates {
         };
         let mut config = builder.with_cert_resolver(Arc::clone(self) as Arc<dyn ResolvesServerCert>);
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        config.session_storage = ServerSessionMemoryCache::new(SESSIONS_MAX);
-        config.send_tls13_tickets = TICKETS;
+        if clients.is_some() {
+            // A session that is resumed brings the client's certificate along without looking at it again (RFC 8446,
+            // section 2.2): it would count beyond its end, or that of its authority, for as long as somebody resumes.
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
+        } else {
+            config.session_storage = ServerSessionMemoryCache::new(SESSIONS_MAX);
+            config.send_tls13_tickets = TICKETS;
+        }
         // Without it a TLS 1.2 session can be spliced (RFC 7627).
         config.require_ems = true;
         Ok(Arc::new(config))
@@ -159,7 +233,7 @@ impl Certificates {
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.current.read().ok().map(|current| Arc::clone(&current.key))
+        self.current.read().ok()?.key.clone()
     }
 }
 
@@ -178,6 +252,10 @@ pub(crate) fn provider() -> CryptoProvider {
 impl Source {
     fn load(&self) -> Result<Current, TlsError> {
         match self {
+            Self::Directory => Ok(Current {
+                key: None,
+                written: None,
+            }),
             Self::Files { certificate, key } => read(certificate, key, modified(certificate)),
             Self::Local { directory, names } => {
                 let files = Files::new(directory);
@@ -191,6 +269,7 @@ impl Source {
 
     fn is_due(&self, written: Option<SystemTime>) -> bool {
         match self {
+            Self::Directory => false,
             Self::Files { certificate, .. } => modified(certificate) != written,
             Self::Local { directory, names } => !Files::new(directory).certificate_is_good(names, today()),
         }
@@ -213,7 +292,7 @@ fn read(certificate: &Path, key: &Path, written: Option<SystemTime>) -> Result<C
     // Also checks that key and certificate belong together.
     let key = CertifiedKey::from_der(chain, private, &provider())?;
     Ok(Current {
-        key: Arc::new(key),
+        key: Some(Arc::new(key)),
         written,
     })
 }

@@ -13,7 +13,7 @@ fn data() -> (tempfile::TempDir, DataDir) {
 }
 
 fn leaf(certificates: &Certificates) -> CertificateDer<'static> {
-    certificates.current.read().unwrap().key.cert[0].clone()
+    certificates.current.read().unwrap().key.as_ref().unwrap().cert[0].clone()
 }
 
 fn open(data: &DataDir, hosts: &[&str]) -> Arc<Certificates> {
@@ -82,6 +82,7 @@ fn forged(data: &DataDir, host: &str) -> Certificates {
     fs::write(&files.key, key.serialize_pem()).unwrap();
     let current = RwLock::new(read(&files.certificate, &files.key, None).unwrap());
     Certificates {
+        listener: "all",
         source: Source::Files {
             certificate: files.certificate,
             key: files.key,
@@ -279,7 +280,12 @@ fn a_listener_for_programs_takes_certificates_of_its_authorities_only() {
             .unwrap()
     };
     for versions in [[&TLS12], [&TLS13]] {
-        handshake(&server, with(shown(&data), &versions)).unwrap();
+        let good = with(shown(&data), &versions);
+        for _ in 0..2 {
+            let connection = handshake(&server, good.clone()).unwrap();
+            let kind = connection.handshake_kind();
+            assert_eq!(kind, Some(rustls::HandshakeKind::Full), "each shows its own");
+        }
         assert!(
             handshake(&server, client(&data, &versions)).is_err(),
             "without one"

@@ -5,11 +5,13 @@ use std::{sync::Arc, time::Duration};
 use futures::future::join_all;
 use strongroom_app::{
     Bank, Clock, Cx, Error, Rights, SystemClock,
-    accounts::OpenAccount,
-    counter::MoveCash,
-    payments::{CreatePayment, RefundPayment},
-    people::People,
-    transfers::{CreateTransfer, Payee},
+    identity::people::People,
+    money::{
+        accounts::OpenAccount,
+        counter::{Cash, MoveCash},
+        payments::{CreatePayment, RefundPayment},
+        transfers::{CreateTransfer, Payee},
+    },
 };
 use strongroom_crypto::random;
 use strongroom_domain::{
@@ -50,7 +52,7 @@ pub(crate) async fn person(bank: &Bank, place: &Place) -> UserId {
 pub(crate) async fn cx(bank: &Bank, user: UserId, role: Role) -> Cx {
     let rights = Rights {
         roles: vec![role],
-        scopes: None,
+        ..Rights::default()
     };
     let caller = Caller {
         principal: Principal::User(user),
@@ -115,7 +117,10 @@ pub(crate) async fn deposit(bank: &Bank, teller: UserId, account: AccountId, min
         idempotency_key: Some(key.iter().map(|byte| format!("{byte:02x}")).collect()),
     };
     let cx = cx(bank, teller, Role::Teller).await;
-    bank.deposit(&cx, input).await.unwrap().value.transaction.id
+    match bank.deposit(&cx, input).await.unwrap() {
+        Cash::Booked(once) => once.value.transaction.id,
+        Cash::Asked(approval) => panic!("{approval} waits for a second person"),
+    }
 }
 
 /// Who is there after [`history`].

@@ -2,12 +2,14 @@
 //! database and the keys in hand.
 
 mod bank;
+mod forged;
 mod online;
 mod owner;
 mod passes;
 mod place;
 mod receipts;
 mod sealing;
+mod search;
 mod since;
 mod start;
 mod stolen_keys;

@@ -1,6 +1,6 @@
 //! The check of the living bank.
 
-use strongroom_app::ledger_check::CheckState;
+use strongroom_app::money::ledger_check::CheckState;
 use strongroom_domain::principal::Role;
 
 use crate::{
@@ -51,6 +51,15 @@ async fn the_online_check_is_clean_while_money_moves_and_finds_a_changed_balance
         .map(|f| (f.row.clone(), f.problem.code()))
         .collect();
     assert_eq!(found, [(people.to.to_string(), "state_balance")]);
+    // A check that finds something tells people, and those before it told nobody.
+    assert_eq!(bank.write_alerts().await.unwrap(), 1);
+    let told = bank.alerts(&auditor, true, None, 10).await.unwrap();
+    assert_eq!(
+        told.iter()
+            .map(|alert| alert.row.rule.as_str())
+            .collect::<Vec<_>>(),
+        ["chain_break"]
+    );
     stop(bank).await;
 }
 

@@ -1,6 +1,6 @@
 //! A bank with more accounts than fit into memory.
 
-use strongroom_app::verify::{Report, VerifyOptions};
+use strongroom_app::audit::verify::{Report, VerifyOptions};
 
 use crate::{
     bank::stopped_bank,

@@ -11,10 +11,12 @@ use std::{
 use sqlx::{Connection, Executor, PgConnection, postgres::PgConnectOptions};
 use strongroom_app::{
     Bank, BankSettings, Error, SystemClock,
-    audit_log::{SignedCheckpoint, open_note, read_note},
+    audit::{
+        log::{SignedCheckpoint, open_note, read_note},
+        verify::{Report, VerifyOptions, verify},
+    },
     identity::IdentitySettings,
-    ledger_writer::WriterSettings,
-    verify::{Report, VerifyOptions, verify},
+    money::ledger_writer::WriterSettings,
 };
 use strongroom_crypto::Keyring;
 use strongroom_store::{DatabaseUrl, Store, StoreSettings};
@@ -173,9 +175,11 @@ impl Place {
             code: "10010010".to_owned(),
             time_zone: "Europe/Berlin".to_owned(),
             log_origin: ORIGIN.to_owned(),
+            witnesses: Vec::new(),
             checkpoints,
             writer: WriterSettings::default(),
             limits: Default::default(),
+            fraud: Default::default(),
             identity: IdentitySettings::new("https://bank.example"),
         };
         Bank::open(store, self.ring.clone(), &settings, Arc::new(SystemClock)).await

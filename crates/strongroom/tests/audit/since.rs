@@ -1,6 +1,6 @@
 //! Verification from a checkpoint on.
 
-use strongroom_app::verify::{Report, VerifyOptions};
+use strongroom_app::audit::verify::{Report, VerifyOptions};
 
 use crate::{
     bank::{book, published, records, stop, stopped_bank},
@@ -8,7 +8,7 @@ use crate::{
     place::{Kind, Place},
 };
 
-async fn since(place: &Place, checkpoint: &strongroom_app::audit_log::SignedCheckpoint) -> Report {
+async fn since(place: &Place, checkpoint: &strongroom_app::audit::log::SignedCheckpoint) -> Report {
     place
         .verify(VerifyOptions {
             since: Some(checkpoint.clone()),

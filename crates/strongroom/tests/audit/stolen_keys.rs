@@ -1,7 +1,7 @@
 //! Somebody who owns the database and has stolen the keys computes every hash and signature anew. Inside everything
 //! fits; the checkpoint that lies elsewhere tells.
 
-use strongroom_app::verify::VerifyOptions;
+use strongroom_app::audit::verify::VerifyOptions;
 use strongroom_domain::audit::CompactRange;
 use strongroom_store::Store;
 

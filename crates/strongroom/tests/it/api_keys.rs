@@ -232,6 +232,10 @@ async fn what_is_wrong_with_a_wish_for_a_key_is_named(server: Server) {
             "/allowed_ips/1",
         ),
         (with("public_key", json!("AAAA")), "/public_key"),
+        (
+            with("certificate_thumbprint", json!("AAAA")),
+            "/certificate_thumbprint",
+        ),
         (with("signature_schemes", json!([])), "/signature_schemes"),
         (
             with("signature_schemes", json!(["plain", "md5"])),

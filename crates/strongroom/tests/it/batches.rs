@@ -271,7 +271,7 @@ async fn one_batch_ten_times_at_once_is_booked_once(server: Server) {
 }
 
 async fn many_small_transfers_need_the_factor_that_one_large_one_needs(server: Server) {
-    let (alice, from, bob, to) = town(&server, 500_000_000).await;
+    let (alice, from, bob, to) = town(&server, 50_000_000).await;
     let offered = alice
         .client
         .post("/api/v1/me/mfa/totp", Value::Null)

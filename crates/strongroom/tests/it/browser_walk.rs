@@ -16,11 +16,13 @@ stories! {
     a_person_walks_through_the_pages_in_a_browser,
 }
 
-async fn a_person_walks_through_the_pages_in_a_browser(server: Server) {
+async fn a_person_walks_through_the_pages_in_a_browser(mut server: Server) {
     let (Ok(folder), Ok(chromium)) = (std::env::var(FOLDER), std::env::var(CHROMIUM)) else {
         eprintln!("not run: {FOLDER} and {CHROMIUM} name no browser");
         return;
     };
+    // Where the certified issuer is there, it is added on a page, too.
+    let issuer = crate::external_certified::started(&mut server).await;
     let email = "olga@bank.example";
     let arguments = [
         "operator", "add", "--email", email, "--name", "Olga", "--role", "admin", "--json",
@@ -31,6 +33,7 @@ async fn a_person_walks_through_the_pages_in_a_browser(server: Server) {
     walk.args(["walk.mjs", server.url().trim_end_matches('/')])
         .arg(server.outbox())
         .args([&chromium, printed.trim()])
+        .args(issuer.iter().map(|(_, url)| format!("--issuer={url}")))
         .args(std::env::var(PICTURES).ok())
         .current_dir(folder);
     let walked = tokio::task::spawn_blocking(move || walk.output().unwrap())

@@ -9,25 +9,28 @@ use reqwest::Method;
 use serde_json::Value;
 
 use crate::{
-    harness::{BUSY, Server, people::new_key, stories},
+    beneficiaries::{BENEFICIARIES, elsewhere, entry, fresh, pay},
+    harness::{
+        Person, Server,
+        people::{in_minutes, new_key},
+        stories,
+    },
     payments::town,
+    rails,
 };
 
-/// New administrators decide at once.
-const SETTINGS: &[(&str, &str)] = &[
-    BUSY[0],
-    BUSY[1],
-    BUSY[2],
-    BUSY[3],
-    BUSY[4],
-    BUSY[5],
-    ("STRONGROOM_APPROVALS__BOOTSTRAP", "true"),
-];
-
 stories! {
-    with SETTINGS;
+    with rails::SETTINGS;
     the_page_about_payments_is_true,
+    the_page_about_beneficiaries_is_true,
+    the_page_about_limits_is_true,
+    the_page_about_notices_is_true,
+    the_page_about_holds_is_true,
+    the_page_about_batches_is_true,
     the_page_about_reversals_is_true,
+    the_page_about_approvals_is_true,
+    the_page_about_rails_is_true,
+    the_page_about_fraud_is_true,
 }
 
 type Names = HashMap<String, String>;
@@ -122,18 +125,20 @@ async fn run(server: &Server, page: &str, mut names: Names) -> usize {
     for example in &examples {
         let mut words = example.words.iter().map(|word| filled(word, &names));
         assert_eq!(words.next().as_deref(), Some("curl"));
-        let (mut url, mut headers, mut body) = (None, Vec::new(), None);
+        let (mut url, mut headers, mut body, mut verb) = (None, Vec::new(), None, None);
         while let Some(word) = words.next() {
             match word.as_str() {
                 "--cacert" => assert_eq!(words.next().as_deref(), Some("ca.pem")),
                 "-H" => headers.extend(words.next()),
                 "--json" => body = words.next(),
+                "-X" => verb = words.next(),
                 _ => assert_eq!(url.replace(word), None, "two addresses"),
             }
         }
         let url = url.unwrap();
         let path = url.strip_prefix("https://bank").unwrap();
-        let method = if body.is_some() { Method::POST } else { Method::GET };
+        let usual = if body.is_some() { "POST" } else { "GET" };
+        let method: Method = verb.as_deref().unwrap_or(usual).parse().unwrap();
         let client = server.client();
         let mut request = client.request(method, path);
         for header in &headers {
@@ -178,6 +183,80 @@ async fn the_page_about_payments_is_true(server: Server) {
     assert!(run(&server, page, names).await >= 9);
 }
 
+async fn the_page_about_beneficiaries_is_true(server: Server) {
+    let (alice, bob) = (server.customer("alice").await, server.customer("bob").await);
+    let teller = server.operator("teller").await;
+    let (from, to) = (alice.account("Household").await, bob.account("Flat").await);
+    teller.deposit(&from, 100_000).await.expect(201);
+    let fresh = fresh(&server, &alice).await;
+    let names = names(&[
+        ("ALICE", alice.client.token()),
+        ("FRESH", fresh.client.token()),
+        ("FROM", from["id"].as_str().unwrap()),
+        ("NUMBER", to["number"].as_str().unwrap()),
+    ]);
+    let page = include_str!("../../../../docs/beneficiaries.md");
+    assert!(run(&server, page, names).await >= 10);
+}
+
+/// Alice and Bob with an account each, and money in hers.
+async fn pair(server: &Server) -> (Person, Value, Person, Value) {
+    let (alice, bob) = (server.customer("alice").await, server.customer("bob").await);
+    let teller = server.operator("teller").await;
+    let (from, to) = (alice.account("Household").await, bob.account("Shop").await);
+    teller.deposit(&from, 10_000).await.expect(201);
+    (alice, from, bob, to)
+}
+
+async fn the_page_about_limits_is_true(server: Server) {
+    let (alice, from, _, to) = pair(&server).await;
+    let teller = server.operator("teller").await;
+    teller.deposit(&from, 40_000).await.expect(201);
+    let savings = alice.account("Savings").await;
+    let fresh = fresh(&server, &alice).await;
+    let names = names(&[
+        ("ALICE", alice.client.token()),
+        ("FRESH", fresh.client.token()),
+        ("FROM", from["id"].as_str().unwrap()),
+        ("SAVINGS", savings["id"].as_str().unwrap()),
+        ("TO", to["id"].as_str().unwrap()),
+    ]);
+    let page = include_str!("../../../../docs/limits.md");
+    assert!(run(&server, page, names).await >= 9);
+}
+
+async fn the_page_about_notices_is_true(server: Server) {
+    let (alice, from, bob, to) = pair(&server).await;
+    alice.transfer(&new_key(), &from, &to, 200).await.expect(201);
+    crate::notices::until_told(&bob, "money_received", 1).await;
+    let names = names(&[("BOB", bob.client.token())]);
+    let page = include_str!("../../../../docs/notices.md");
+    assert!(run(&server, page, names).await >= 3);
+}
+
+async fn the_page_about_holds_is_true(server: Server) {
+    let (alice, from, bob, to) = pair(&server).await;
+    let names = names(&[
+        ("ALICE", alice.client.token()),
+        ("BOB", bob.client.token()),
+        ("FROM", from["id"].as_str().unwrap()),
+        ("TO", to["id"].as_str().unwrap()),
+    ]);
+    let page = include_str!("../../../../docs/holds.md");
+    assert!(run(&server, page, names).await >= 12);
+}
+
+async fn the_page_about_batches_is_true(server: Server) {
+    let (alice, from, _, to) = pair(&server).await;
+    let names = names(&[
+        ("ALICE", alice.client.token()),
+        ("FROM", from["id"].as_str().unwrap()),
+        ("TO", to["id"].as_str().unwrap()),
+    ]);
+    let page = include_str!("../../../../docs/batches.md");
+    assert!(run(&server, page, names).await >= 4);
+}
+
 async fn the_page_about_reversals_is_true(server: Server) {
     let town = town(&server, 10_000).await;
     let admin = server.operator("admin").await;
@@ -194,6 +273,54 @@ async fn the_page_about_reversals_is_true(server: Server) {
     ]);
     let page = include_str!("../../../../docs/reversals.md");
     assert!(run(&server, page, names).await >= 5);
+}
+
+async fn the_page_about_approvals_is_true(server: Server) {
+    let alice = server.customer("alice").await;
+    let account = alice.account("Household").await;
+    let (teller, second) = (server.operator("teller").await, server.operator("teller").await);
+    let admin = server.operator("admin").await;
+    let names = names(&[
+        ("TELLER", teller.client.token()),
+        ("SECOND", second.client.token()),
+        ("ADMIN", admin.client.token()),
+        ("ACCOUNT", account["id"].as_str().unwrap()),
+        ("LATER", &in_minutes(7 * 24 * 60)),
+    ]);
+    let page = include_str!("../../../../docs/approvals.md");
+    assert!(run(&server, page, names).await >= 8);
+}
+
+/// What the page says that there is when it begins.
+async fn the_page_about_rails_is_true(server: Server) {
+    let town = town(&server, 50_000).await;
+    let alice = fresh(&server, &town.alice).await;
+    let carla = entry("Carla", &elsewhere(1));
+    let carla = alice.client.post(BENEFICIARIES, carla).await.expect(201);
+    let paid = pay(&alice.client, &town.from, &carla.text("id"), 2_000).await;
+    rails::read(&server, "s1.xml", &rails::one_credit(&elsewhere(9), 2_500)).await;
+    let admin = server.operator("admin").await;
+    let names = names(&[
+        ("TELLER", town.teller.client.token()),
+        ("ADMIN", admin.client.token()),
+        ("PAYMENT", &paid.expect(201).text("id")),
+        ("ACCOUNT", town.shop["id"].as_str().unwrap()),
+    ]);
+    let page = include_str!("../../../../docs/rails.md");
+    assert!(run(&server, page, names).await >= 9);
+}
+
+async fn the_page_about_fraud_is_true(server: Server) {
+    let (compliance, admin) = (
+        server.operator("compliance").await,
+        server.operator("admin").await,
+    );
+    let names = names(&[
+        ("COMPLIANCE", compliance.client.token()),
+        ("ADMIN", admin.client.token()),
+    ]);
+    let page = include_str!("../../../../docs/fraud.md");
+    assert!(run(&server, page, names).await >= 8);
 }
 
 #[test]

@@ -35,6 +35,7 @@ stories!(
     a_proof_is_refused_after_a_restart,
     a_bound_session_goes_on_with_its_key_alone,
     the_last_step_of_a_login_binds_its_tokens,
+    half_a_login_is_worth_nothing_without_the_key_that_it_began_with,
 );
 
 enum Pair {
@@ -476,8 +477,8 @@ async fn a_bound_session_goes_on_with_its_key_alone(server: Server) {
     late.refused(401, "token_invalid");
 }
 
-async fn the_last_step_of_a_login_binds_its_tokens(server: Server) {
-    let (holder, alice) = (Holder::ed(), server.customer("alice").await);
+/// Binds an authenticator; its address. The code of this moment is spent.
+async fn with_totp(alice: &Person) -> String {
     let made = alice
         .client
         .post("/api/v1/me/mfa/totp", Value::Null)
@@ -490,7 +491,41 @@ async fn the_last_step_of_a_login_binds_its_tokens(server: Server) {
         .post("/api/v1/me/mfa/totp/confirm", code)
         .await
         .expect(200);
+    uri
+}
+
+async fn half_a_login_is_worth_nothing_without_the_key_that_it_began_with(server: Server) {
+    let (holder, thief) = (Holder::ed(), Holder::p256());
+    let alice = server.customer("alice").await;
+    let uri = with_totp(&alice).await;
     let ticket = holder.login(&server, &alice).await.expect(200);
+    const SECOND: &str = "/api/v1/auth/login/mfa";
+    let body = |ticket: &Answer, method: &str, code: &str| json!({"mfa_token": ticket.text("mfa_token"), "method": method, "code": code});
+    let right = body(&ticket, "totp", &next_code_of(&uri));
+    // More often than wrong tries are allowed: nothing of it is one, neither with another key nor with none.
+    for _ in 0..6 {
+        server
+            .client()
+            .post(SECOND, right.clone())
+            .await
+            .refused(401, BAD);
+        thief.post(&server, SECOND, &right).await.refused(401, BAD);
+        let recovery = body(&ticket, "recovery_code", "AAAA-AAAA");
+        thief.post(&server, SECOND, &recovery).await.refused(401, BAD);
+    }
+    let set = holder.post(&server, SECOND, &right).await.expect(200);
+    assert_eq!(set.text("token_type"), "DPoP");
+    // A login that began without a key may still be bound at its last step, and need not.
+    let begun = json!({"email": alice.email, "password": alice.password});
+    let ticket = server.client().post(LOGIN, begun).await.expect(200);
+    assert_eq!(ticket.text("status"), "mfa_required");
+}
+
+async fn the_last_step_of_a_login_binds_its_tokens(server: Server) {
+    let (holder, alice) = (Holder::ed(), server.customer("alice").await);
+    let uri = with_totp(&alice).await;
+    let begun = json!({"email": alice.email, "password": alice.password});
+    let ticket = server.client().post(LOGIN, begun).await.expect(200);
     assert_eq!(ticket.text("status"), "mfa_required");
     let body = json!({"mfa_token": ticket.text("mfa_token"), "method": "totp", "code": next_code_of(&uri)});
     let set = holder

@@ -1,14 +1,10 @@
 //! Addresses that behave like scanners are refused for a while, sessions go on, and operators see and lift it.
 
-use std::time::Duration;
-
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Client, Server, stories};
+use crate::harness::{Answer, Client, Server, stories, until};
 
-/// How long the log may take to be sealed.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// What is tested here is not how often somebody may ask.
 const SETTINGS: &[(&str, &str)] = &[
     ("STRONGROOM_LIMITS__ANONYMOUS", "1000000/1h"),
@@ -101,12 +97,7 @@ async fn a_scanner_is_blocked_until_an_operator_lifts_it_and_a_session_goes_on(s
             .count()
     };
     // The log is sealed in the background.
-    let sealed = async {
-        while lifts().await == 0 {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, sealed).await.unwrap();
+    until("a sealed record", async || lifts().await > 0).await;
     assert_eq!(lifts().await, 1);
 }
 

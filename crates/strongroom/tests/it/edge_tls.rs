@@ -1,14 +1,11 @@
 //! Certificates change while the server runs, and plain HTTP leads to HTTPS and nowhere else.
 
-use std::{fs, net::TcpListener, time::Duration};
+use std::{fs, net::TcpListener};
 
 use rcgen::{CertificateParams, KeyPair};
 use reqwest::{Client, redirect::Policy};
 
-use crate::harness::{Server, stories};
-
-/// How long a new certificate may take to be seen.
-const SEEN: Duration = Duration::from_secs(30);
+use crate::harness::{Server, awaited, stories};
 
 stories! {
     a_new_certificate_is_served_without_a_restart_and_open_connections_live_on,
@@ -42,14 +39,7 @@ async fn a_new_certificate_is_served_without_a_restart_and_open_connections_live
     after.get(&url).send().await.unwrap_err();
     fs::write(&key, fresh.serialize_pem()).unwrap();
     fs::write(&certificate, made.pem()).unwrap();
-    let seen = async {
-        while after.get(&url).send().await.is_err() {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(SEEN, seen)
-        .await
-        .expect("the new certificate is served");
+    awaited("the new certificate", async || after.get(&url).send().await.ok()).await;
     before.get("/livez").await.expect(200);
     server
         .client()

@@ -48,7 +48,7 @@ async fn with_issuers(server: &mut Server, issuers: &[(&str, &Issuer)]) {
     server.resume().await;
 }
 
-async fn started(server: &mut Server) -> Issuer {
+pub(crate) async fn started(server: &mut Server) -> Issuer {
     let issuer = Issuer::start(Algorithm::Es256, true).await;
     with_issuers(server, &[("other", &issuer)]).await;
     issuer
@@ -63,7 +63,7 @@ async fn depart(browser: &Browser, provider: &str) -> String {
     sent.header("location").to_owned()
 }
 
-async fn log_in(browser: &Browser, issuer: &Issuer, subject: &Subject, wrong: Wrong) -> Page {
+pub(crate) async fn log_in(browser: &Browser, issuer: &Issuer, subject: &Subject, wrong: Wrong) -> Page {
     let sent = depart(browser, "other").await;
     browser.get(&issuer.agree(&sent, subject, wrong)).await
 }

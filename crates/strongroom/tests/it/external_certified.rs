@@ -22,7 +22,7 @@ stories! {
 }
 
 /// Ended with its test.
-struct Running(Child);
+pub(crate) struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -32,7 +32,7 @@ impl Drop for Running {
 }
 
 /// Starts the issuer for a server, and the server again with it.
-async fn started(server: &mut Server) -> Option<(Running, String)> {
+pub(crate) async fn started(server: &mut Server) -> Option<(Running, String)> {
     let Ok(folder) = std::env::var(FOLDER) else {
         eprintln!("not run: {FOLDER} names no folder with the certified issuer");
         return None;

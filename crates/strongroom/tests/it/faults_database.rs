@@ -1,20 +1,19 @@
 //! The database goes away under a running server, and comes back.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use sqlx::{Connection, Executor, PgConnection};
 
 use crate::harness::{
     Answer, BUSY, Client, Engine, Server,
     load::{Heard, Town},
+    until,
 };
 
 /// Clients that send at the same time.
 const CLIENTS: usize = 16;
 /// What a client may be told while the database is away.
 const CODES: [&str; 3] = ["unavailable", "commit_unknown", "overloaded"];
-/// Longest wait for the server to notice that something changed.
-const NOTICE: Duration = Duration::from_secs(30);
 
 /// Ends every connection of the server, as a failover or a restart of the database would.
 async fn cut(connection: &mut PgConnection, name: &str) -> u64 {
@@ -53,13 +52,10 @@ fn check_retry_after(refusal: &Answer) {
 
 /// Asks until the server says that it is ready, or that it is not.
 async fn await_readiness(client: &Client, status: u16) {
-    let asked = async {
-        while client.get("/readyz").await.status != status {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    let noticed = tokio::time::timeout(NOTICE, asked).await;
-    noticed.unwrap_or_else(|_| panic!("/readyz does not come to {status}"));
+    until(&format!("/readyz comes to {status}"), async || {
+        client.get("/readyz").await.status == status
+    })
+    .await;
 }
 
 mod postgres {

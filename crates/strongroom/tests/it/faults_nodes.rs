@@ -5,10 +5,18 @@ use std::{collections::BTreeSet, sync::Arc};
 use sqlx::Row;
 use tokio::task::JoinSet;
 
-use crate::harness::{BUSY, Engine, Server, load::Town};
+use crate::{
+    harness::{BUSY, Client, Engine, Server, load::Town, until},
+    payments::is_clean,
+};
 
 /// Clients that send at the same time, half of them at each node.
 const CLIENTS: usize = 16;
+
+async fn sealed(auditor: &Client) -> i64 {
+    let found = auditor.get("/api/v1/admin/audit/checkpoint").await.expect(200);
+    found.body["size"].as_i64().unwrap()
+}
 
 async fn deadlocks(server: &Server) -> i64 {
     let database = server.database().unwrap();
@@ -74,5 +82,36 @@ mod postgres {
         for node in [&first, &second] {
             assert!(!node.logged().contains("given up"), "{}", node.logged());
         }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_node_that_seals_and_is_killed_is_replaced_within_seconds_without_a_hole() {
+        let Some(mut first) = Server::start_with(Engine::Postgres, BUSY).await else {
+            return;
+        };
+        let (auditor, teller) = (first.operator("auditor").await, first.operator("teller").await);
+        let account = first.customer("alice").await.account("Main").await;
+        // It was alone when it began to seal, and seals for as long as it lives.
+        assert!(sealed(&auditor.client).await > 0);
+        let second = first.start_behind_the_same_name().await;
+        let there = second.client().with_token(auditor.client.token());
+        let counter = second.client().with_token(teller.client.token());
+        let before = sealed(&there).await;
+        let body =
+            serde_json::json!({"account_id": account["id"], "amount": {"amount": 100, "currency": "EUR"}});
+        let deposit = async |client: &Client, key: String| {
+            let body = body.clone();
+            client.post_once("/api/v1/deposits", &key, body).await.expect(201);
+        };
+        // It dies before it has sealed the last of what it answered, and what is written next is sealed behind that.
+        for number in 0..5 {
+            deposit(&teller.client, format!("before the end {number}")).await;
+        }
+        first.kill();
+        for number in 0..5 {
+            deposit(&counter, format!("after the end {number}")).await;
+        }
+        until("another node seals", async || sealed(&there).await >= before + 10).await;
+        is_clean(&second);
     }
 }

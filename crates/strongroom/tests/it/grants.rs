@@ -6,7 +6,7 @@ use futures::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Person, Server, stories};
+use crate::harness::{Answer, Person, Server, decide, stories, until};
 
 const USERS: &str = "/api/v1/admin/users";
 /// New administrators decide at once.
@@ -20,17 +20,8 @@ stories!(
     two_administrators_who_stop_each_other_at_once_are_not_both_stopped,
 );
 
-async fn id_of(person: &Person) -> String {
-    person.client.get("/api/v1/me").await.expect(200).text("id")
-}
-
 async fn ask(maker: &Person, user: &str, body: Value) -> Answer {
     maker.client.post(&format!("{USERS}/{user}/grants"), body).await
-}
-
-async fn approve(checker: &Person, asked: &Answer) -> Answer {
-    let path = format!("/api/v1/admin/approvals/{}/approve", asked.text("approval_id"));
-    checker.client.post(&path, json!({})).await
 }
 
 /// The id of a user's grant of a role, if there is one.
@@ -66,7 +57,7 @@ async fn a_role_is_given_by_two_administrators_and_counts_until_it_is_taken(serv
     let (maker, checker) = (server.operator("admin").await, server.operator("admin").await);
     let (sue, alice) = (server.operator("support").await, server.customer("alice").await);
     let account = alice.account("Main").await;
-    let (id, hers) = (id_of(&sue).await, id_of(&alice).await);
+    let (id, hers) = (sue.id().await, alice.id().await);
     freeze(&sue, &account).await.refused(403, "forbidden");
     for wrong in [
         json!({"role": "emperor"}),
@@ -82,8 +73,12 @@ async fn a_role_is_given_by_two_administrators_and_counts_until_it_is_taken(serv
         .refused(403, "forbidden");
     let asked = ask(&maker, &id, json!({"role": "teller"})).await.expect(202);
     freeze(&sue, &account).await.refused(403, "forbidden");
-    approve(&maker, &asked).await.refused(403, "maker_is_checker");
-    approve(&checker, &asked).await.expect(200);
+    decide(&maker, &asked.text("approval_id"), "approve")
+        .await
+        .refused(403, "maker_is_checker");
+    decide(&checker, &asked.text("approval_id"), "approve")
+        .await
+        .expect(200);
     freeze(&sue, &account).await.expect(200);
     let grant = grant_of(&maker, &id, "teller").await.unwrap();
     take(&sue, &id, &grant).await.refused(403, "forbidden");
@@ -117,25 +112,22 @@ async fn a_role_for_a_time_ends_by_itself(server: Server) {
     let (maker, checker) = (server.operator("admin").await, server.operator("admin").await);
     let (sue, alice) = (server.operator("support").await, server.customer("alice").await);
     let account = alice.account("Main").await;
-    let id = id_of(&sue).await;
+    let id = sue.id().await;
     let body = json!({"role": "teller", "expires_at": in_seconds(4)});
     let asked = ask(&maker, &id, body).await.expect(202);
-    approve(&checker, &asked).await.expect(200);
-    freeze(&sue, &account).await.expect(200);
-    let over = async {
-        while freeze(&sue, &account).await.status == 200 {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), over)
+    decide(&checker, &asked.text("approval_id"), "approve")
         .await
-        .expect("an end");
+        .expect(200);
+    freeze(&sue, &account).await.expect(200);
+    until("an end", async || freeze(&sue, &account).await.status != 200).await;
     freeze(&sue, &account).await.refused(403, "forbidden");
     // Who administrates for a time gives nothing beyond it.
     let body = json!({"role": "admin", "expires_at": in_seconds(3_600)});
     let asked = ask(&maker, &id, body).await.expect(202);
-    approve(&checker, &asked).await.expect(200);
-    let other = id_of(&server.operator("support").await).await;
+    decide(&checker, &asked.text("approval_id"), "approve")
+        .await
+        .expect(200);
+    let other = server.operator("support").await.id().await;
     ask(&sue, &other, json!({"role": "teller"}))
         .await
         .refused(403, "forbidden");
@@ -147,22 +139,26 @@ async fn a_role_for_a_time_ends_by_itself(server: Server) {
 
 async fn nobody_is_part_of_a_decision_about_oneself(server: Server) {
     let (maker, checker) = (server.operator("admin").await, server.operator("admin").await);
-    let (mine, theirs) = (id_of(&maker).await, id_of(&checker).await);
+    let (mine, theirs) = (maker.id().await, checker.id().await);
     ask(&maker, &mine, json!({"role": "teller"}))
         .await
         .refused(403, "forbidden");
     // Nor does the checker decide about the checker.
     let asked = ask(&maker, &theirs, json!({"role": "teller"})).await.expect(202);
-    approve(&checker, &asked).await.refused(403, "forbidden");
+    decide(&checker, &asked.text("approval_id"), "approve")
+        .await
+        .refused(403, "forbidden");
     let third = server.operator("admin").await;
-    approve(&third, &asked).await.expect(200);
+    decide(&third, &asked.text("approval_id"), "approve")
+        .await
+        .expect(200);
     let grant = grant_of(&maker, &mine, "admin").await.unwrap();
     take(&maker, &mine, &grant).await.refused(403, "forbidden");
 }
 
 async fn two_administrators_who_stop_each_other_at_once_are_not_both_stopped(server: Server) {
     let (one, other) = (server.operator("admin").await, server.operator("admin").await);
-    let ids = [id_of(&one).await, id_of(&other).await];
+    let ids = [one.id().await, other.id().await];
     let grants = [
         grant_of(&one, &ids[0], "admin").await.unwrap(),
         grant_of(&one, &ids[1], "admin").await.unwrap(),

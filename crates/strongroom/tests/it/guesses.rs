@@ -8,7 +8,16 @@ use crate::harness::{Answer, BUSY, Person, Server, stories};
 
 const LOGIN: &str = "/api/v1/auth/login";
 
-stories!(with BUSY; two_hundred_guesses_at_once_lock_strangers_out_and_not_the_owner);
+/// As many as are looked at before there is a wait.
+const TRIES_FREE: usize = 5;
+/// As many as the queue of hashes holds, so that none is turned away.
+const AT_ONCE: usize = 40;
+
+stories! {
+    with BUSY;
+    two_hundred_guesses_at_once_lock_strangers_out_and_not_the_owner,
+    of_forty_guesses_at_once_five_are_looked_at,
+}
 
 async fn from_device(server: &Server, person: &Person, mark: Option<&str>) -> Answer {
     let client = server.client();
@@ -63,4 +72,24 @@ async fn two_hundred_guesses_at_once_lock_strangers_out_and_not_the_owner(server
         .await
         .expect(200);
     from_device(&server, &alice, None).await.expect(200);
+}
+
+async fn of_forty_guesses_at_once_five_are_looked_at(server: Server) {
+    let stranger = server.client();
+    for name in ["alice", "bob", "carol"] {
+        let person = server.customer(name).await;
+        let before = server.counted("strongroom_guesses_refused_total").await;
+        let guesses = (0..AT_ONCE).map(|number| {
+            let body = json!({"email": person.email, "password": format!("guess-number-{number}")});
+            stranger.post(LOGIN, body)
+        });
+        for answer in join_all(guesses).await {
+            answer.refused(401, "invalid_credentials");
+        }
+        let refused = server.counted("strongroom_guesses_refused_total").await - before;
+        assert_eq!(refused, u64::try_from(AT_ONCE - TRIES_FREE).unwrap());
+        from_device(&server, &person, None)
+            .await
+            .refused(401, "invalid_credentials");
+    }
 }

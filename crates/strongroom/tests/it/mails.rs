@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::harness::{
     BUSY, Client, Server,
     mail_server::{Mode, Place, logged},
-    stories,
+    stories, until,
 };
 
 const PASSWORD: &str = "quilt-harbour-lantern-58-osprey";
@@ -26,6 +26,7 @@ async fn register(client: &Client, email: &str, name: &str) {
 
 async fn mails_go_by_tls_as_text_and_html_to_their_recipient_alone(mut server: Server) {
     let Some(place) = Place::new() else { return };
+    let mut told = Vec::new();
     for (mode, implicit) in [(Mode::StartTls, false), (Mode::Implicit, true)] {
         place.send_from(&mut server, implicit).await;
         let mails = place.start(mode, "right");
@@ -73,7 +74,12 @@ async fn mails_go_by_tls_as_text_and_html_to_their_recipient_alone(mut server: S
             text.contains("&#60;b&#62;") && text.contains("=C3=84lice"),
             "{text}"
         );
-        assert!(mails.taken().iter().all(|mail| mail["to"] == json!([email])));
+        // One recipient each. The first server's last mail may come again: its answer may have met a server
+        // that was just stopped, and what is not known to have arrived is sent once more.
+        told.push(json!([email]));
+        for mail in mails.taken() {
+            assert!(told.contains(&mail["to"]), "{mail}");
+        }
     }
 }
 
@@ -89,14 +95,7 @@ async fn no_mail_goes_to_a_server_that_cannot_prove_its_name(mut server: Server)
         let mails = place.start(mode, certificate);
         let before = server.logged().matches(said).count();
         register(&server.client(), &format!("alice-{number}@example.com"), "Alice").await;
-        let again = async {
-            while server.logged().matches(said).count() <= before {
-                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-            }
-        };
-        tokio::time::timeout(std::time::Duration::from_secs(60), again)
-            .await
-            .unwrap_or_else(|_| panic!("{said} is not in\n{}", server.logged()));
+        until(said, async || server.logged().matches(said).count() > before).await;
         assert_eq!(mails.taken(), Vec::<serde_json::Value>::new(), "{certificate}");
     }
     // The same mails go to the right one.

@@ -8,13 +8,29 @@ use tokio::{sync::Barrier, task::JoinSet};
 
 use crate::{
     batches::codes,
-    harness::{Answer, BUSY, Person, Server, people::new_key, stories},
+    factors::{bind, half_login, second_half},
+    harness::{
+        Answer, BUSY, Client, Person, Server, decide,
+        people::{new_key, next_code_of},
+        stories,
+    },
 };
 
 const LIMITS: &str = "/api/v1/limits";
 
+/// New administrators decide at once.
+const SETTINGS: &[(&str, &str)] = &[
+    BUSY[0],
+    BUSY[1],
+    BUSY[2],
+    BUSY[3],
+    BUSY[4],
+    BUSY[5],
+    ("STRONGROOM_APPROVALS__BOOTSTRAP", "true"),
+];
+
 stories! {
-    with BUSY;
+    with SETTINGS;
     what_the_limit_is_is_paid_and_a_cent_more_is_not,
     twenty_transfers_at_once_never_pass_the_daily_limit,
     what_is_reserved_counts_and_counts_no_more_once_it_is_given_back,
@@ -23,6 +39,8 @@ stories! {
     bad_limits_have_their_codes_and_change_nothing,
     a_batch_is_counted_item_by_item,
     whoever_resets_a_password_pays_little_for_three_days,
+    another_address_and_a_recovery_leave_little_to_pay_for_three_days,
+    operators_allow_less_at_once_and_more_by_two_people,
 }
 
 fn euros(minor: i64) -> Value {
@@ -267,4 +285,136 @@ async fn whoever_resets_a_password_pays_little_for_three_days(server: Server) {
         .transfer(&new_key(), &from, &to, 1)
         .await
         .refused(422, "limit_exceeded");
+    // An account in a currency that is new to the customer is no way around it.
+    let body = json!({"kind": "checking", "currency": "USD", "name": "Dollars"});
+    let opened = again.client.post_once("/api/v1/accounts", &new_key(), body).await;
+    opened.expect(201);
+    let dollars = again
+        .client
+        .get(&format!("{LIMITS}?currency=USD"))
+        .await
+        .expect(200);
+    let told = &dollars.body;
+    assert!(told["lowered_until"].is_string(), "{told}");
+}
+
+/// Whether whoever is logged in is held to the floor.
+async fn is_low(client: &Client) -> bool {
+    let told = client.get(LIMITS).await.expect(200);
+    let low = told.body["per_transfer"] == euros(50_000);
+    assert_eq!(low, told.body["lowered_until"].is_string(), "{told:?}");
+    low
+}
+
+async fn another_address_and_a_recovery_leave_little_to_pay_for_three_days(server: Server) {
+    let (alice, from, to) = town(&server, 200_000).await;
+    let proof = json!({"method": "password", "code": alice.password});
+    let stepped = alice.client.post("/api/v1/auth/step-up", proof).await.expect(200);
+    let client = server.client().with_token(&stepped.text("access_token"));
+    let wish = json!({"new_email": "alice@new.example"});
+    client.post("/api/v1/me/email", wish).await.expect(202);
+    for address in [alice.email.as_str(), "alice@new.example"] {
+        assert!(!is_low(&client).await, "not before both agree");
+        server.mail_with(address, "/email-change#token=").await;
+        let body = json!({"token": server.mailed_token(address).await});
+        server
+            .client()
+            .post("/api/v1/auth/email/confirm", body)
+            .await
+            .expect(200);
+    }
+    let again = server.login("alice@new.example", &alice.password).await;
+    assert!(is_low(&again.client).await);
+    again
+        .transfer(&new_key(), &from, &to, 50_001)
+        .await
+        .refused(422, "limit_exceeded");
+    again.transfer(&new_key(), &from, &to, 50_000).await.expect(201);
+
+    // A factor of the first day is no sign; a recovery is one.
+    let carol = server.customer("carol").await;
+    carol.account("Household").await;
+    let (_, codes) = bind(&carol.client).await;
+    assert!(!is_low(&carol.client).await);
+    let first = half_login(&server, &carol).await;
+    let rebind = second_half(&server, &first, "recovery_code", &codes[0])
+        .await
+        .expect(200);
+    let (uri, _) = bind(&server.client().with_token(&rebind.text("rebind_token"))).await;
+    let first = half_login(&server, &carol).await;
+    let tokens = second_half(&server, &first, "totp", &next_code_of(&uri))
+        .await
+        .expect(200);
+    assert!(is_low(&server.client().with_token(&tokens.text("access_token"))).await);
+}
+
+async fn operators_allow_less_at_once_and_more_by_two_people(server: Server) {
+    let (alice, from, to) = town(&server, 100_000).await;
+    let (teller, admin) = (server.operator("teller").await, server.operator("admin").await);
+    let path = format!("/api/v1/admin/accounts/{}/limits", from["id"].as_str().unwrap());
+    let allowance = format!(
+        "/api/v1/admin/accounts/{}/allowance",
+        from["id"].as_str().unwrap()
+    );
+    let allow = async |who: &Person, body: Value| {
+        let request = who.client.request(Method::PUT, &allowance).json(&body);
+        who.client.send(request).await
+    };
+    let pays = async |minor| alice.transfer(&new_key(), &from, &to, minor).await;
+    let little = json!({"daily": euros(5_000), "reason": "looks like a mule"});
+    for nobody in [
+        &alice,
+        &server.operator("support").await,
+        &server.operator("auditor").await,
+    ] {
+        allow(nobody, little.clone()).await.refused(403, "forbidden");
+    }
+    pays(1_000).await.expect(201);
+    let told = allow(&teller, little.clone()).await.expect(200);
+    assert_eq!(
+        (&told.body["daily"], &told.body["allowed"]["daily"]),
+        (&euros(5_000), &euros(5_000))
+    );
+    pays(4_001).await.refused(422, "limit_exceeded");
+    pays(3_000).await.expect(201);
+    // The customer sees what counts and does not get past it.
+    let seen = alice.client.get(LIMITS).await.expect(200);
+    assert_eq!(
+        (&seen.body["daily"], &seen.body["allowed"]),
+        (&euros(5_000), &Value::Null)
+    );
+    set(&alice, json!({"daily": euros(50_000)})).await;
+    pays(1_001).await.refused(422, "limit_exceeded");
+
+    // More is for two.
+    let more = json!({"daily": euros(9_000), "reason": "it was no mule"});
+    let asked = allow(&teller, more).await.expect(202).text("approval_id");
+    pays(1_001).await.refused(422, "limit_exceeded");
+    decide(&teller, &asked, "approve").await.refused(403, "forbidden");
+    decide(&admin, &asked, "approve").await.expect(200);
+    decide(&admin, &asked, "approve")
+        .await
+        .refused(409, "approval_closed");
+    pays(5_000).await.expect(201);
+    pays(1).await.refused(422, "limit_exceeded");
+    let found = teller.client.get(&path).await.expect(200);
+    assert_eq!(
+        (&found.body["allowed"]["daily"], &found.body["spent_today"]),
+        (&euros(9_000), &euros(9_000))
+    );
+    // What everybody may is the end of it, and other currencies and nobody's accounts are refused.
+    let own = allow(&admin, json!({"reason": "as everybody"})).await.expect(202);
+    let own = own.text("approval_id");
+    decide(&admin, &own, "approve")
+        .await
+        .refused(403, "maker_is_checker");
+    // What changed meanwhile is not overwritten.
+    allow(&teller, little).await.expect(200);
+    let other = server.operator("admin").await;
+    decide(&other, &own, "approve")
+        .await
+        .refused(409, "approval_stale");
+    let dollars = json!({"daily": {"amount": 1, "currency": "USD"}, "reason": "x"});
+    allow(&teller, dollars).await.refused(400, "validation_failed");
+    crate::payments::is_clean(&server);
 }

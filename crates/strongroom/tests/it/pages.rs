@@ -8,7 +8,7 @@ use crate::harness::{
     authenticator::{Authenticator, Spoil},
     browser::{Browser, Page},
     people::{code_of, next_code_of},
-    stories,
+    qr, stories,
 };
 
 const WRONG: &str = "That did not work";
@@ -39,6 +39,12 @@ const FORMS: &[Sent] = &[
     ("/passkeys/remove", &[("id", "x")]),
     ("/email-change", &[("token", "x"), ("answer", "confirm")]),
     ("/step-up", &[("method", "totp"), ("code", "000000")]),
+    ("/step-up/passkey", &[]),
+    ("/step-up/passkey/answer", &[("credential", "{}")]),
+    ("/devices/name", &[("id", "x"), ("name", "x")]),
+    ("/devices/forget", &[("id", "x")]),
+    ("/issuers/add", &[("provider", "x")]),
+    ("/issuers/remove", &[("id", "x")]),
     ("/session/stay", &[]),
     ("/logout", &[]),
 ];
@@ -66,7 +72,7 @@ stories! {
     a_forgotten_password_is_set_anew_on_a_page,
 }
 
-async fn logged_in(server: &Server, person: &Person) -> Browser {
+pub(crate) async fn logged_in(server: &Server, person: &Person) -> Browser {
     let browser = Browser::new(server);
     let fields = [
         ("email", person.email.as_str()),
@@ -523,10 +529,11 @@ async fn the_second_step_takes_a_code_a_passkey_or_a_recovery_code(server: Serve
         .fill("/login/rebind", "/login/rebind", &[])
         .await
         .expect(200);
-    assert!(page.text.contains("<svg") && page.text.contains("class=\"key\">"));
     let (_, rest) = page.text.split_once("class=\"key\">").unwrap();
     let secret = rest.split_once('<').unwrap().0.to_owned();
-    let new_uri = format!("otpauth://totp/Strongroom:alice?secret={secret}&issuer=Strongroom");
+    let (_, picture) = page.text.split_once("class=\"qr\"").unwrap();
+    let new_uri = qr::read(picture);
+    assert!(new_uri.contains(&format!("secret={secret}&")), "{new_uri}");
     let code = code_of(&new_uri);
     let page = browser
         .send_form("/login/rebind/confirm", &page.token(), &[("code", code.as_str())])

@@ -375,7 +375,7 @@ async fn one_answer_logs_in_once_however_many_show_it_at_once(server: Server) {
 async fn a_large_transfer_is_approved_by_the_passkey_for_itself_alone(server: Server) {
     let (alice, teller) = (server.customer("alice").await, server.operator("teller").await);
     let (from, to) = (alice.account("From").await, alice.account("To").await);
-    teller.deposit(&from, 100 * LARGE).await.expect(201);
+    teller.deposit(&from, 50 * LARGE).await.expect(201);
     let totp = "/api/v1/me/mfa/totp";
     let uri = alice
         .client

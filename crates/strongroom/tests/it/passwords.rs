@@ -145,7 +145,8 @@ async fn five_hundred_logins_at_once_hold_up_nobody_else_and_take_no_memory(serv
     };
     let (answers, during) = tokio::join!(logins, others);
     let count = |status: u16| answers.iter().filter(|answer| answer.status == status).count();
-    assert_eq!(count(401) + count(503), 500, "{answers:?}");
+    // After enough wrong ones strangers are asked for work (428).
+    assert_eq!(count(401) + count(428) + count(503), 500, "{answers:?}");
     assert!(count(401) > 0);
     for refused in answers.iter().filter(|answer| answer.status == 503) {
         assert!(

@@ -4,7 +4,7 @@ use futures::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Engine, Person, Server, people::new_key, stories};
+use crate::harness::{Answer, Engine, Person, Server, decide, people::new_key, stories, until};
 
 const POLICIES: &str = "/api/v1/admin/policies";
 const APPROVALS: &str = "/api/v1/admin/approvals";
@@ -24,19 +24,21 @@ stories!(
     what_would_lock_out_break_a_rail_or_fail_its_cases_comes_not_in_force,
     guardrails_hold_where_everything_is_permitted,
     conditions_see_amount_and_address,
+    conditions_see_the_state_of_an_account,
     three_approvals_at_once_are_all_in_force,
     who_may_not_write_policies_learns_nothing_of_them,
     the_host_takes_back_what_locks_everybody_out,
+    the_host_writes_policies_and_asks_for_roles_that_administrators_decide,
 );
 
 /// Two administrators.
-struct Desk {
-    maker: Person,
+pub(crate) struct Desk {
+    pub(crate) maker: Person,
     checker: Person,
 }
 
 impl Desk {
-    async fn of(server: &Server) -> Self {
+    pub(crate) async fn of(server: &Server) -> Self {
         Self {
             maker: server.operator("admin").await,
             checker: server.operator("admin").await,
@@ -62,11 +64,10 @@ impl Desk {
     }
 
     async fn approve(&self, asked: &Answer) -> Answer {
-        let path = format!("{APPROVALS}/{}/approve", asked.text("approval_id"));
-        self.checker.client.post(&path, json!({})).await
+        decide(&self.checker, &asked.text("approval_id"), "approve").await
     }
 
-    async fn put_in_force(&self, text: &str) -> String {
+    pub(crate) async fn put_in_force(&self, text: &str) -> String {
         let id = self.draft(text).await;
         let asked = self.ask(&id, "activate", json!({})).await.expect(202);
         self.approve(&asked).await.expect(200);
@@ -301,6 +302,17 @@ async fn conditions_see_amount_and_address(server: Server) {
         .expect(201);
 }
 
+async fn conditions_see_the_state_of_an_account(server: Server) {
+    let desk = Desk::of(&server).await;
+    let (teller, _, account) = counter(&server).await;
+    let text = r#"forbid (principal in Role::"teller", action == Action::"account.freeze", resource)
+        unless { context has account_state && context.account_state == "active" };"#;
+    desk.put_in_force(text).await;
+    // What is active is frozen; what is frozen already is not frozen again.
+    freeze(&teller, &account).await.expect(200);
+    freeze(&teller, &account).await.refused(403, "forbidden");
+}
+
 async fn three_approvals_at_once_are_all_in_force(server: Server) {
     let desk = Desk::of(&server).await;
     let checkers = [
@@ -391,6 +403,95 @@ async fn the_host_takes_back_what_locks_everybody_out(server: Server) {
     assert!(ok, "{out}{err}");
     freeze(&teller, &account).await.expect(200);
     desk.maker.client.get(POLICIES).await.expect(200);
+}
+
+async fn the_host_writes_policies_and_asks_for_roles_that_administrators_decide(server: Server) {
+    let (admin, auditor) = (server.operator("admin").await, server.operator("auditor").await);
+    let (teller, _, account) = counter(&server).await;
+    let folder = tempfile::tempdir().unwrap();
+    let (text, tests) = (
+        folder.path().join("policy.cedar"),
+        folder.path().join("tests.json"),
+    );
+    let mut case = json!([{"name": "tellers freeze nothing", "allowed": true,
+        "question": asks(&["teller"], "account.freeze")}]);
+    std::fs::write(&text, NO_FREEZE).unwrap();
+    std::fs::write(&tests, case.to_string()).unwrap();
+    let (text, tests) = (text.to_str().unwrap(), tests.to_str().unwrap());
+    let run = |words: &[&str]| {
+        let (ok, out, err) = server.cli(&[words, &["--json"]].concat());
+        (
+            ok,
+            serde_json::from_str::<Value>(&out).unwrap_or(Value::Null),
+            err,
+        )
+    };
+    let with_text = ["--name", "no-freeze", "--file", text, "--tests", tests];
+    let (ok, said, _) = run(&[&["policy", "validate"], &with_text[..]].concat());
+    assert!(!ok && said["tests"][0]["passed"] == false, "{said}");
+    case[0]["allowed"] = json!(false);
+    std::fs::write(tests, case.to_string()).unwrap();
+    let (ok, said, err) = run(&[&["policy", "validate"], &with_text[..]].concat());
+    assert!(ok && said["valid"] == true, "{said}{err}");
+    for revision in [1, 2] {
+        let (ok, said, err) = run(&[&["policy", "draft"], &with_text[..]].concat());
+        assert!(ok && said["revision"] == revision, "{said}{err}");
+    }
+    let decide = async |said: &Value| {
+        let path = format!("{APPROVALS}/{}/approve", said["approval_id"].as_str().unwrap());
+        admin.client.post(&path, json!({})).await.expect(200)
+    };
+    let (ok, asked, err) = run(&["policy", "activate", "--name", "no-freeze"]);
+    assert!(ok, "{asked}{err}");
+    freeze(&teller, &account).await.expect(200);
+    decide(&asked).await;
+    freeze(&teller, &account).await.refused(403, "forbidden");
+    let (ok, asked, err) = run(&["policy", "rollback", "--name", "no-freeze", "--revision", "1"]);
+    assert!(ok, "{asked}{err}");
+    decide(&asked).await;
+    let (ok, said, _) = run(&["policy", "rollback", "--name", "no-freeze", "--revision", "7"]);
+    assert!(!ok, "{said}");
+
+    let role = ["--email", &teller.email, "--role", "auditor"];
+    let (ok, asked, err) = run(&[&["grant", "add"], &role[..]].concat());
+    assert!(ok, "{asked}{err}");
+    teller
+        .client
+        .get("/api/v1/admin/audit/records")
+        .await
+        .refused(403, "forbidden");
+    decide(&asked).await;
+    teller.client.get("/api/v1/admin/audit/records").await.expect(200);
+    let (ok, listed, err) = run(&["grant", "list", "--email", &teller.email]);
+    assert!(
+        ok && listed["data"].as_array().unwrap().len() == 2,
+        "{listed}{err}"
+    );
+    let (ok, said, err) = run(&[&["grant", "take"], &role[..]].concat());
+    assert!(ok, "{said}{err}");
+    teller
+        .client
+        .get("/api/v1/admin/audit/records")
+        .await
+        .refused(403, "forbidden");
+    // Nobody administrates for good besides.
+    let last = ["grant", "take", "--email", &admin.email, "--role", "admin"];
+    let (ok, said, err) = run(&last);
+    assert!(!ok && err.contains("last_administrator"), "{said}{err}");
+
+    // The log names the host for each of them, once they are sealed.
+    until("records of the host", async || {
+        let path = "/api/v1/admin/audit/records?limit=100";
+        let records = auditor.client.get(path).await.expect(200);
+        let records = records.body["data"].as_array().unwrap().clone();
+        let by_host = |action: &&str| {
+            let mut all = records.iter();
+            all.any(|record| record["principal_kind"] == "cli" && record["action"] == *action)
+        };
+        let all = ["policy.write", "approval.request", "grant.revoke"];
+        all.iter().all(by_host)
+    })
+    .await;
 }
 
 mod on_two_nodes {

@@ -1,6 +1,6 @@
 //! The process itself: how it starts, what it refuses, what it writes down, how it ends.
 
-use std::{fs, os::unix::fs::MetadataExt, process::Command};
+use std::{collections::BTreeSet, fs, os::unix::fs::MetadataExt, process::Command};
 
 use reqwest::{Certificate, StatusCode};
 use serde_json::Value;
@@ -349,4 +349,36 @@ fn the_document_is_printed_without_a_server() {
     let document: Value = serde_json::from_str(&out).unwrap();
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
     assert!(document["paths"]["/api/v1/transfers"]["post"].is_object());
+}
+
+/// Clients are generated from the document: a parameter in the wrong place is a client that does not work.
+#[test]
+fn every_parameter_of_the_document_is_where_the_server_reads_it() {
+    let (_, out, _) = run(&["openapi"], &[]);
+    let document: Value = serde_json::from_str(&out).unwrap();
+    let mut count = 0;
+    for (path, item) in document["paths"].as_object().unwrap() {
+        let in_template: BTreeSet<&str> = path
+            .split('/')
+            .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+            .collect();
+        for operation in item.as_object().unwrap().values() {
+            let parameters = operation["parameters"].as_array().into_iter().flatten();
+            let (in_path, others): (Vec<_>, Vec<_>) =
+                parameters.partition(|parameter| parameter["in"] == "path");
+            let in_path: BTreeSet<_> = in_path
+                .iter()
+                .filter_map(|parameter| parameter["name"].as_str())
+                .collect();
+            assert_eq!(in_path, in_template, "{path}");
+            for other in others {
+                assert!(
+                    other["in"] == "query" || other["in"] == "header",
+                    "{path} {other}"
+                );
+            }
+            count += in_path.len();
+        }
+    }
+    assert!(count > 40, "{count}");
 }

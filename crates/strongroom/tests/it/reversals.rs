@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::{
-    harness::{Answer, BUSY, Person, Server, people::new_key, stories},
+    harness::{Answer, BUSY, Person, Server, decide, people::new_key, stories},
     payments::{euros, is_clean, town},
 };
 
@@ -35,11 +35,6 @@ async fn ask(maker: &Person, transfer: &str) -> Answer {
         .client
         .post(&path, json!({"reason": "booked by mistake"}))
         .await
-}
-
-async fn decide(checker: &Person, approval: &str, verb: &str) -> Answer {
-    let path = format!("/api/v1/admin/approvals/{approval}/{verb}");
-    checker.client.post(&path, json!({"reason": "looked at"})).await
 }
 
 async fn freeze(teller: &Person, account: &Value) {

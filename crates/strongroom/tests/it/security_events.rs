@@ -19,8 +19,9 @@ async fn what_failed_is_counted_and_listed_for_operators(server: Server) {
     let auditor = server.operator("auditor").await;
     let nobody = server.client();
     alice.client.get("/api/v1/me").await.expect(200);
+    let failures = format!("{EVENTS}?kind=login_failed");
     assert!(
-        auditor.client.get(EVENTS).await.expect(200).body["data"]
+        auditor.client.get(&failures).await.expect(200).body["data"]
             .as_array()
             .unwrap()
             .is_empty()

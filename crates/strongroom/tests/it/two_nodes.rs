@@ -129,7 +129,7 @@ async fn token_of([first, second]: [&Server; 2], email: &str, text: &str) -> Str
 }
 
 /// A customer who is logged in at the first node.
-async fn customer(nodes: [&Server; 2]) -> Person {
+pub(crate) async fn customer(nodes: [&Server; 2]) -> Person {
     let (name, client) = (new_key(), nodes[0].client());
     let (email, password) = (
         format!("{name}@example.com"),

@@ -1,12 +1,13 @@
 // Walks through the pages as a person would, in a real browser with a virtual authenticator.
-// node walk.mjs URL OUTBOX CHROMIUM OPERATOR [PICTURES]; OPERATOR is what `operator add --json` printed.
+// node walk.mjs URL OUTBOX CHROMIUM OPERATOR [--issuer=URL] [PICTURES]; OPERATOR is what `operator add --json` printed.
 import { createHash, createHmac } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { connect } from "node:tls";
 import { chromium } from "playwright-core";
 
-const [url, outbox, executablePath, printed, pictures] = process.argv.slice(2);
+const [issuer] = process.argv.filter((word) => word.startsWith("--issuer="));
+const [url, outbox, executablePath, printed, pictures] = process.argv.slice(2).filter((word) => word !== issuer);
 const operator = JSON.parse(printed);
 const PASSWORD = "quilt-harbour-lantern-58-osprey";
 const MAIL_MS = 20_000;
@@ -215,8 +216,52 @@ async function customer() {
   await seen(page, "idle-warning");
   await press(page, "Stay logged in");
   await heading(page, "Welcome");
+  await devices(page);
+  if (issuer) await other_way_in(page);
   await context.close();
   return email;
+}
+
+// A name for this device needs a fresh proof, by the passkey that is bound.
+async function devices(page) {
+  await page.getByRole("link", { name: "Your devices" }).click();
+  await heading(page, "Your devices");
+  await page.getByText("this one").waitFor();
+  await seen(page, "devices");
+  await page.getByLabel(/^Another name for/).fill("Kitchen <i>tablet</i>");
+  await press(page, "Name it");
+  await heading(page, "Prove again that it is you");
+  await seen(page, "step-up");
+  await press(page, "Use your passkey");
+  await heading(page, "Welcome");
+  await page.getByRole("link", { name: "Your devices" }).click();
+  await page.getByLabel(/^Another name for/).fill("Kitchen <i>tablet</i>");
+  await press(page, "Name it");
+  await page.getByText("Kitchen <i>tablet</i>", { exact: true }).waitFor();
+  await page.goto(`${url}/`);
+}
+
+// To the certified issuer and back; then it is a way in, and can be taken away again.
+async function other_way_in(page) {
+  await page.getByRole("link", { name: "Other ways in" }).click();
+  await heading(page, "Other ways in");
+  await seen(page, "issuers-none");
+  await press(page, "Add certified");
+  await heading(page, "Go to certified");
+  await seen(page, "issuer-go");
+  await page.getByRole("link", { name: "Go on to certified" }).click();
+  await page.locator("[name=login]").fill("walker-elsewhere");
+  await page.locator("[name=password]").fill("x");
+  await press(page, /sign/i);
+  await press(page, /continue/i);
+  await heading(page, "Welcome");
+  await page.getByRole("link", { name: "Other ways in" }).click();
+  await page.getByText("walker-elsewhere@example.com").waitFor();
+  await seen(page, "issuers-one");
+  await press(page, "Take certified away");
+  await page.getByText("You log in here alone").waitFor();
+  await page.goto(`${url}/`);
+  await heading(page, "Welcome");
 }
 
 // Without a script everything but passkeys and links' tokens works.

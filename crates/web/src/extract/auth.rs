@@ -10,8 +10,10 @@ use axum::extract::{FromRef, FromRequestParts, MatchedPath};
 use http::{HeaderName, StatusCode, header, request::Parts};
 use strongroom_api::codes;
 use strongroom_app::{
-    Arrival, Bank, Credential, Cx, possession::ProofParts, security_events::SecurityEventKind,
-    signatures::RequestParts,
+    Arrival, Bank, Credential, Cx,
+    api_keys::signatures::RequestParts,
+    identity::possession::ProofParts,
+    security::{catalogue::SecurityEventKind, stream::Whence},
 };
 use strongroom_domain::{
     id,
@@ -20,11 +22,13 @@ use strongroom_domain::{
 
 use crate::{
     Problem,
-    layers::{Proved, Record, RequestId, SIGNED, Scope, SentBody, fields},
+    layers::{ClientCertificate, Proved, Record, RequestId, SIGNED, Scope, SentBody, fields},
     state::AppState,
+    views::Reader,
 };
 
 const DPOP: HeaderName = HeaderName::from_static("dpop");
+const REASON: HeaderName = HeaderName::from_static("x-access-reason");
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// The context of an authenticated call. What makes a signed one good once is used up.
@@ -69,16 +73,18 @@ async fn enter(parts: &Parts, bank: &Arc<Bank>) -> Result<Cx, Problem> {
     let request = id::RequestId::from_bytes(request.bytes());
     let cx = match (established(parts, bank, request).await, record) {
         (Err(problem), Some(record)) if problem.status() == StatusCode::UNAUTHORIZED => {
-            record.limits().stranger(record, Some(&parts.headers))?;
+            record.limits().stranger(record, Some(&parts.headers)).await?;
             return Err(problem);
         }
         (outcome, _) => outcome?,
     };
+    let cx = with_reason(cx, parts)?;
     if let Some(record) = record {
+        record.set_reader(Reader::of(&cx));
         if cx.is_signed() {
             record.set_proved(Proved::new(bank, parts));
         }
-        record.limits().principal(record, &parts.method, &cx)?;
+        record.limits().principal(record, &parts.method, &cx).await?;
         record.set_principal(match cx.caller.principal {
             Principal::User(id) => id.to_string(),
             Principal::ApiKey { key, .. } => key.to_string(),
@@ -86,9 +92,19 @@ async fn enter(parts: &Parts, bank: &Arc<Bank>) -> Result<Cx, Problem> {
         });
     }
     if is_desk(parts) {
-        strongroom_app::authorize::enter_desk(&cx)?;
+        strongroom_app::authority::authorize::enter_desk(&cx)?;
     }
     Ok(cx)
+}
+
+/// The call with the reason that was sent for it, if one was.
+fn with_reason(cx: Cx, parts: &Parts) -> Result<Cx, Problem> {
+    let mut reasons = parts.headers.get_all(REASON).iter();
+    match (reasons.next(), reasons.next()) {
+        (None, _) => Ok(cx),
+        (Some(reason), None) => Ok(cx.for_reason(reason.to_str().unwrap_or_default())?),
+        (Some(_), Some(_)) => Ok(cx.for_reason("")?),
+    }
 }
 
 /// Whoever the credential says, if they may use this listener.
@@ -108,11 +124,21 @@ async fn established(parts: &Parts, bank: &Bank, request: id::RequestId) -> Resu
         request,
         origin: Origin::Api,
         address: Record::of(&parts.extensions).map(Record::client),
+        certificate: parts
+            .extensions
+            .get()
+            .map(|ClientCertificate(thumbprint)| *thumbprint),
     };
     let outcome = bank.authenticate(credential, arrival).await;
     if outcome.is_err() {
         let address = Record::of(&parts.extensions).map(|record| record.client().to_string());
-        bank.note_failure(kind, &address.unwrap_or_default(), None, &outcome);
+        let agent = parts.headers.get(header::USER_AGENT);
+        let whence = Whence {
+            request: Some(request),
+            address: &address.unwrap_or_default(),
+            agent: agent.and_then(|agent| agent.to_str().ok()).unwrap_or_default(),
+        };
+        bank.note_failure(kind, &whence, None, &outcome);
     }
     let cx = outcome?;
     let scope = parts.extensions.get::<Scope>().copied().unwrap_or_default();

@@ -2,7 +2,7 @@
 
 use axum::extract::{FromRef, FromRequestParts};
 use http::{header, request::Parts};
-use strongroom_app::{SecretString, factors::Binder};
+use strongroom_app::{SecretString, identity::factors::Binder};
 
 use super::{Anonymous, Auth, auth::bearer};
 use crate::{Problem, state::AppState};

@@ -2,7 +2,10 @@
 
 use axum::extract::{FromRef, FromRequestParts, OptionalFromRequestParts};
 use http::{HeaderMap, HeaderName, header, request::Parts};
-use strongroom_app::{Bank, Cx, personal::Client, possession::ShownProof};
+use strongroom_app::{
+    Bank, Cx,
+    identity::{personal::Client, possession::ShownProof},
+};
 use strongroom_domain::{id, principal::Origin};
 
 use super::{
@@ -33,7 +36,7 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let record = Record::of(&parts.extensions);
         if let Some(record) = record {
-            record.limits().stranger(record, Some(&parts.headers))?;
+            record.limits().stranger(record, Some(&parts.headers)).await?;
         }
         let request = record.map_or_else(RequestId::next, Record::id);
         let bank = AppState::from_ref(state).bank;
@@ -50,6 +53,7 @@ where
             device: device_mark(&parts.headers).map(str::to_owned),
             browser: false,
             proof: shown_proof(parts, &bank)?,
+            puzzle: None,
         };
         Ok(Self(cx, client))
     }

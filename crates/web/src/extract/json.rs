@@ -5,14 +5,14 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, header};
 use http_body_util::BodyExt;
 use serde::de::{DeserializeOwned, IgnoredAny};
-use strongroom_api::{FieldError, codes};
+use strongroom_api::{FieldError, codes, views::Audience};
 
 use super::{
     is_repeatable,
     json_scan::{Finding, scan},
-    json_strict::{Segment, Strict, Trail},
+    json_strict::{NOT_YOURS, Segment, Strict, Trail},
 };
-use crate::{BODY_BYTES_MAX, Problem, layers::Record};
+use crate::{BODY_BYTES_MAX, Problem, layers::Record, views::Reader};
 
 /// How deeply arrays and objects may be nested.
 pub const JSON_DEPTH_MAX: usize = 32;
@@ -29,10 +29,12 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
         let bytes_max = Record::of(request.extensions()).map_or(BODY_BYTES_MAX, Record::body_bytes_max);
         let record = Record::of(request.extensions()).cloned();
         let bytes = read(request.into_body(), bytes_max).await?;
-        if let (Some(record), Ok(text)) = (record, std::str::from_utf8(&bytes)) {
-            record.detection().look_at_json(&record, text);
+        let reader = record.as_ref().and_then(Record::reader);
+        let writer = reader.map_or(Audience::SELF, Reader::audience);
+        if let (Some(record), Ok(text)) = (&record, std::str::from_utf8(&bytes)) {
+            record.detection().look_at_json(record, text);
         }
-        parse_json(&bytes).map(Self)
+        parse_from(&bytes, writer).map(Self)
     }
 }
 
@@ -125,6 +127,11 @@ pub(crate) async fn read(mut body: Body, bytes_max: usize) -> Result<Bytes, Prob
 
 /// Reads `T` from JSON text with all the rules of a body; also for JSON that arrives in other ways.
 pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    parse_from(bytes, Audience::SELF)
+}
+
+/// Reads `T` from JSON text that somebody wrote, who may not set every field of it.
+fn parse_from<T: DeserializeOwned>(bytes: &[u8], writer: Audience) -> Result<T, Problem> {
     let text = std::str::from_utf8(bytes).map_err(|_| refused("", "invalid_utf8", "must be UTF-8"))?;
     if text.trim_ascii().is_empty() {
         return Err(refused("", "body_empty", "must not be empty"));
@@ -142,7 +149,7 @@ pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
             return Err(refused(&pointer, "duplicate_field", "appears twice"));
         }
     }
-    let trail = Trail::default();
+    let trail = Trail::of(writer);
     let mut reader = serde_json::Deserializer::from_str(text);
     let value =
         T::deserialize(Strict::new(&mut reader, &trail)).map_err(|error| explain(text, &error, trail))?;
@@ -200,7 +207,9 @@ fn reason(message: &str) -> (Option<&str>, &'static str, String) {
         let end = expected.rfind(" at line ").unwrap_or(expected.len());
         expected[..end].to_owned()
     });
-    if message.starts_with("expected value ") {
+    if message.starts_with(NOT_YOURS) {
+        (None, "not_yours", "is not for your role to set".into())
+    } else if message.starts_with("expected value ") {
         (None, "wrong_type", "has the wrong type".into())
     } else if message.starts_with("missing field ") {
         (quoted("missing field `"), "required", "is missing".into())
@@ -288,6 +297,23 @@ mod tests {
         let document = problem.document(&RequestId::next());
         let error = document.errors.first().cloned().unwrap();
         (error.pointer, error.code, error.detail)
+    }
+
+    #[test]
+    fn a_field_that_the_role_does_not_set_is_refused_where_it_sets_others() {
+        let body = br#"{"customer_id": "user_1", "kind": "savings", "currency": "EUR", "name": "x",
+            "overdraft": {"amount": 1, "currency": "EUR"}}"#;
+        let read = |writer| parse_from::<strongroom_api::accounts::OpenAccountFor>(body, writer);
+        assert!(read(Audience::TELLER).is_ok());
+        assert!(read(Audience::SUPPORT.and(Audience::TELLER)).is_ok());
+        let document = read(Audience::SUPPORT).unwrap_err().document(&RequestId::next());
+        let error = &document.errors[0];
+        assert_eq!(
+            (error.pointer.as_str(), error.code.as_str()),
+            ("/overdraft", "not_yours")
+        );
+        // Whoever sets none of it is refused as a whole, and not here.
+        assert!(read(Audience::SELF).is_ok());
     }
 
     #[test]

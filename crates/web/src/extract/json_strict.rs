@@ -1,9 +1,10 @@
-//! A deserializer around a deserializer, for two things that derived types do not do by themselves.
+//! A deserializer around a deserializer, for three things that derived types do not do by themselves.
 //!
 //! Derived structs also accept arrays (`[1250, "EUR"]` for `{"amount": 1250, "currency": "EUR"}`), a second
 //! spelling that no document mentions; here an object is an object. And an error should know its place: on
 //! the way out of a failed value every level adds its segment to a [`Trail`], which costs nothing where
-//! nothing fails. (The idea of the second is from the crate `serde_path_to_error`.)
+//! nothing fails. (The idea of the second is from the crate `serde_path_to_error`.) And a field that the caller's role
+//! does not set is refused, where the role sets others of the same object.
 
 use std::{borrow::Cow, cell::RefCell, fmt};
 
@@ -11,6 +12,7 @@ use serde::de::{
     DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, Unexpected, VariantAccess,
     Visitor,
 };
+use strongroom_api::views::{Audience, Schema, schema};
 
 /// One step from the whole to the part.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,18 +23,41 @@ pub(super) enum Segment {
     Index(usize),
 }
 
-/// The place of an error, collected from the inside out.
-#[derive(Debug, Default)]
-pub(super) struct Trail(RefCell<Vec<Segment>>);
+/// What an error about somebody else's field begins with.
+pub(super) const NOT_YOURS: &str = "a field that others set";
+
+/// Who writes, and the place of an error, collected from the inside out.
+#[derive(Debug)]
+pub(super) struct Trail {
+    writer: Audience,
+    segments: RefCell<Vec<Segment>>,
+}
 
 impl Trail {
+    /// A trail through what somebody wrote.
+    pub(super) fn of(writer: Audience) -> Self {
+        Self {
+            writer,
+            segments: RefCell::default(),
+        }
+    }
+
     fn push(&self, segment: Segment) {
-        self.0.borrow_mut().push(segment);
+        self.segments.borrow_mut().push(segment);
+    }
+
+    /// The schema of that name, where it has fields that the writer does not set. Whoever sets none of them is not
+    /// told about fields: the decision about the whole says no.
+    fn bounds(&self, name: &str) -> Option<&'static Schema> {
+        let sets = |(_, audience): &&(&str, Audience)| audience.meets(self.writer);
+        let found = schema(name)?;
+        let set = found.fields.iter().filter(sets).count();
+        (set > 0 && set < found.fields.len()).then_some(found)
     }
 
     /// From the outside in.
     pub(super) fn into_segments(self) -> Vec<Segment> {
-        let mut segments = self.0.into_inner();
+        let mut segments = self.segments.into_inner();
         segments.reverse();
         segments
     }
@@ -44,6 +69,8 @@ pub(super) struct Strict<'t, T> {
     trail: &'t Trail,
     /// Whether a struct is being read, so that an array must not pass.
     object_only: bool,
+    /// The struct's schema, where the writer does not set all of it.
+    schema: Option<&'static Schema>,
 }
 
 impl<'t, T> Strict<'t, T> {
@@ -52,6 +79,7 @@ impl<'t, T> Strict<'t, T> {
             inner,
             trail,
             object_only: false,
+            schema: None,
         }
     }
 
@@ -115,6 +143,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Strict<'_, D> {
             inner: visitor,
             trail: self.trail,
             object_only: true,
+            schema: self.trail.bounds(name),
         };
         self.inner.deserialize_struct(name, fields, visitor)
     }
@@ -193,6 +222,7 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Strict<'_, V> {
         self.inner.visit_map(Fields {
             inner: fields,
             trail: self.trail,
+            schema: self.schema,
             key: Cow::Borrowed(""),
         })
     }
@@ -248,6 +278,7 @@ impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Strict<'_, A> {
             inner: visitor,
             trail: self.trail,
             object_only: true,
+            schema: None,
         };
         self.inner.struct_variant(fields, visitor)
     }
@@ -277,6 +308,7 @@ impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Items<'_, A> {
 struct Fields<'de, 't, A> {
     inner: A,
     trail: &'t Trail,
+    schema: Option<&'static Schema>,
     key: Cow<'de, str>,
 }
 
@@ -288,6 +320,12 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Fields<'de, '_, A> {
         let key = self.inner.next_key_seed(Key {
             inner: seed,
             key: &mut self.key,
+        });
+        let key = key.and_then(|key| match self.schema {
+            Some(schema) if key.is_some() && !schema.is_set_by(&self.key, self.trail.writer) => {
+                Err(A::Error::custom(NOT_YOURS))
+            }
+            _ => Ok(key),
         });
         key.inspect_err(|_| {
             if !self.key.is_empty() {

@@ -51,7 +51,14 @@ pub const FIELD_CODES: &[(&str, &str)] = &[
         "not_allowed",
         "the field does not go with the rest of the request",
     ),
+    ("not_yours", "the caller's role does not set the field"),
     ("taken", "it belongs to somebody already"),
+    ("not_found", "there is nothing of that name"),
+    ("duplicate", "it is there already"),
+    (
+        "rule_relied_on",
+        "others rely on the rule: it stays enforced and no milder than a look",
+    ),
     (
         "password_too_short",
         "the password has fewer characters than the policy wants",

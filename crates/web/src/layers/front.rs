@@ -31,6 +31,7 @@ use crate::{
     detection::Detection,
     limits::{self, Limits},
     suspicion::{Seen, Watch},
+    views,
 };
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -197,7 +198,7 @@ impl Front {
         // Paths and methods that are not there, and whatever else met nobody who counts: strangers. A server
         // that has all hands full does not count whom it sent away.
         if response.status() != StatusCode::SERVICE_UNAVAILABLE
-            && let Err(problem) = inner.settings.limits.stranger(&record, None)
+            && let Err(problem) = inner.settings.limits.stranger(&record, None).await
         {
             response = problem.into_response();
         }
@@ -236,7 +237,7 @@ impl Inner {
             return problem.into_response();
         }
         if let Some(answer) = self.settings.origins.preflight(&request) {
-            return match self.settings.limits.preflight(record) {
+            return match self.settings.limits.preflight(record).await {
                 Ok(()) => answer,
                 Err(problem) => problem.into_response(),
             };
@@ -271,6 +272,7 @@ impl Inner {
     /// Gives refusals their document, and every answer its number and headers.
     fn finish(&self, mut response: Response, record: &Record) -> Response {
         let id = record.id();
+        views::finish(&mut response, record.reader());
         if let Some(problem) = response
             .extensions_mut()
             .remove::<Problem>()

@@ -18,7 +18,7 @@ mod signed;
 pub use cors::Origins;
 pub use front::{Front, FrontSettings, Scope};
 pub use gate::{Hosts, TARGET_BYTES_MAX};
-pub use record::{ClientAddress, Record};
+pub use record::{ClientAddress, ClientCertificate, Record};
 pub use request_id::{NotARequestId, RequestId};
 pub use route::{BodyLimitLayer, BodyLimitService, RouteLayer, RouteService, body_limit};
 pub use security_headers::{API_CSP, Hsts};

@@ -23,6 +23,7 @@ use crate::{
     detection::{self, Detection},
     limits::{Charge, Limits, Traffic},
     suspicion::Watch,
+    views::Reader,
 };
 
 /// In how many classes one request is counted at most.
@@ -47,6 +48,7 @@ struct Inner {
     principal: OnceLock<Box<str>>,
     proved: OnceLock<Box<Proved>>,
     proof_nonce: OnceLock<HeaderValue>,
+    reader: OnceLock<Reader>,
 }
 
 impl Record {
@@ -72,6 +74,7 @@ impl Record {
             principal: OnceLock::new(),
             proved: OnceLock::new(),
             proof_nonce: OnceLock::new(),
+            reader: OnceLock::new(),
         }))
     }
 
@@ -114,6 +117,16 @@ impl Record {
     /// What the answer has to be bound to, where the request was signed.
     pub(crate) fn proved(&self) -> Option<&Proved> {
         self.0.proved.get().map(|proved| &**proved)
+    }
+
+    /// Remembers who reads the answer.
+    pub(crate) fn set_reader(&self, reader: Reader) {
+        let _ = self.0.reader.set(reader);
+    }
+
+    /// Who reads the answer, where somebody is known.
+    pub(crate) fn reader(&self) -> Option<&Reader> {
+        self.0.reader.get()
     }
 
     /// The principal, once known.
@@ -239,6 +252,11 @@ impl<S: Sync> FromRequestParts<S> for RequestId {
 /// The client's address as far as trusted proxies can tell it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientAddress(pub IpAddr);
+
+/// The thumbprint of the certificate that the client proved to have in its handshake with this listener (RFC 8705,
+/// section 3.1). It is a property of the connection: no header says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientCertificate(pub [u8; 32]);
 
 impl<S: Sync> FromRequestParts<S> for Record {
     type Rejection = Problem;

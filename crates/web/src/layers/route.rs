@@ -12,13 +12,14 @@ use axum::{
     extract::{DefaultBodyLimit, MatchedPath, Request},
     response::{IntoResponse, Response},
 };
-use futures::future::Either;
+use futures::{FutureExt, future::Either};
 use http::{Method, StatusCode};
 use metrics::Histogram;
 use tower::{Layer, Service};
 
 use super::Record;
 use crate::{
+    Problem,
     limits::{Guess, Traffic},
     suspicion::refused,
 };
@@ -81,7 +82,7 @@ impl RouteStats {
 }
 
 /// Methods as labels: a closed set, because clients invent methods.
-fn label(method: &Method) -> &'static str {
+pub(crate) fn label(method: &Method) -> &'static str {
     match *method {
         Method::GET | Method::HEAD => "GET",
         Method::POST => "POST",
@@ -124,7 +125,7 @@ where
 {
     type Response = Response;
     type Error = S::Error;
-    /// Most requests cost no box: a refusal is there at once, and only guesses wait for each other.
+    /// Most requests cost no box: a refusal is there at once, and only guesses wait, and those who ask other nodes.
     type Future = Either<S::Future, Either<Ready<Result<Response, S::Error>>, Boxed<Response, S::Error>>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
@@ -144,16 +145,51 @@ where
         {
             return Either::Right(Either::Left(ready(Ok(refused(left).into_response()))));
         }
-        match record.limits().arrive(record, traffic, request.headers()) {
-            Ok(None) => Either::Left(self.inner.call(request)),
-            Ok(Some(guess)) => {
-                // The clone is taken and the one that is ready is used.
-                let clone = self.inner.clone();
-                let inner = std::mem::replace(&mut self.inner, clone);
+        if record.limits().is_shared() {
+            let (record, inner) = (record.clone(), self.ready());
+            return Either::Right(Either::Right(Box::pin(arriving(record, traffic, inner, request))));
+        }
+        match record
+            .limits()
+            .arrive(record, traffic, request.headers())
+            .now_or_never()
+        {
+            Some(Ok(None)) => Either::Left(self.inner.call(request)),
+            Some(Ok(Some(guess))) => {
+                let inner = self.ready();
                 Either::Right(Either::Right(Box::pin(guessing(guess, inner, request))))
             }
-            Err(problem) => Either::Right(Either::Left(ready(Ok(problem.into_response())))),
+            Some(Err(problem)) => Either::Right(Either::Left(ready(Ok(problem.into_response())))),
+            None => {
+                let problem = Problem::internal("counting waits although nobody is asked");
+                Either::Right(Either::Left(ready(Ok(problem.into_response()))))
+            }
         }
+    }
+}
+
+impl<S: Clone> RouteService<S> {
+    /// The service that is ready; its clone, which may not be, takes its place.
+    fn ready(&mut self) -> S {
+        let clone = self.inner.clone();
+        std::mem::replace(&mut self.inner, clone)
+    }
+}
+
+/// Asks the limits first, which ask other nodes.
+async fn arriving<S>(
+    record: Record,
+    traffic: Traffic,
+    mut inner: S,
+    request: Request,
+) -> Result<Response, S::Error>
+where
+    S: Service<Request, Response = Response>,
+{
+    match record.limits().arrive(&record, traffic, request.headers()).await {
+        Ok(None) => inner.call(request).await,
+        Ok(Some(guess)) => guessing(guess, inner, request).await,
+        Err(problem) => Ok(problem.into_response()),
     }
 }
 
@@ -166,7 +202,7 @@ where
         Err(problem) => return Ok(problem.into_response()),
     };
     let response = inner.call(request).await?;
-    undecided.decide(&response);
+    undecided.decide(response.status()).await;
     Ok(response)
 }
 

@@ -14,7 +14,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, request::Parts};
 use http_body_util::BodyExt;
 use strongroom_app::{
     Bank,
-    signatures::{AnswerParts, RequestParts},
+    api_keys::signatures::{AnswerParts, RequestParts},
 };
 
 use super::Record;

@@ -17,6 +17,8 @@ pub enum Class {
     FileUpload,
     /// Asking what would happen: dry runs, which tell whether a payee can be paid.
     Preview,
+    /// Asking whether a name is that of an account's holder.
+    PayeeCheck,
     /// Reading, by operator.
     OperatorRead,
     /// Changing, by operator.
@@ -36,7 +38,7 @@ pub enum Class {
 }
 
 /// How many classes there are.
-pub(super) const CLASSES: usize = 15;
+pub(super) const CLASSES: usize = 16;
 
 impl Class {
     /// All of them, in the order of the configuration.
@@ -48,6 +50,7 @@ impl Class {
         Self::ApiWrite,
         Self::FileUpload,
         Self::Preview,
+        Self::PayeeCheck,
         Self::OperatorRead,
         Self::OperatorWrite,
         Self::KeyRead,
@@ -68,6 +71,7 @@ impl Class {
             Self::ApiWrite => "api_write",
             Self::FileUpload => "file_upload",
             Self::Preview => "preview",
+            Self::PayeeCheck => "payee_check",
             Self::OperatorRead => "operator_read",
             Self::OperatorWrite => "operator_write",
             Self::KeyRead => "key_read",

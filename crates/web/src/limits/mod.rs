@@ -6,6 +6,10 @@
 //! was not counted anywhere until the answer (an unknown path, a method that is not there) is counted then.
 //!
 //! The request's [`Record`] remembers how it was counted; the front writes the headers of every answer from it.
+//!
+//! Where several nodes count together, this one counts first: what is too much for one node is too much for all,
+//! whatever they remember. Only then are the shared counters asked. While those are away each node goes on by its own
+//! counts, except for guesses, which nobody may make meanwhile.
 
 mod class;
 mod guess;
@@ -18,7 +22,9 @@ use http::{HeaderMap, Method};
 use strongroom_api::codes;
 use strongroom_app::Cx;
 use strongroom_domain::principal::{Principal, Role};
-use strongroom_guard::{Exceeded, Limiter, Quota, Standing, Subject};
+use strongroom_guard::{
+    Away, Exceeded, Limiter, Quota, SharedCount, SharedCounters, SharedQuestion, Standing, Subject,
+};
 
 use crate::{Problem, extract::device_mark, layers::Record};
 
@@ -29,6 +35,10 @@ pub use traffic::Traffic;
 
 /// The counter of requests that were refused because somebody asked too often, by class.
 const LIMITED: &str = "strongroom_http_requests_limited_total";
+/// The counter of requests that this node counted alone although nodes should count together, by class.
+const ALONE: &str = "strongroom_http_requests_counted_alone_total";
+/// When those come again who could not be counted together with others.
+const AWAY_RETRY: Duration = Duration::from_secs(5);
 
 /// Reads the text of a device mark: what names it, if this server issued it.
 type ReadMark = dyn Fn(&str) -> Option<[u8; 16]> + Send + Sync;
@@ -39,6 +49,8 @@ pub struct Limits(Option<Arc<Inner>>);
 
 struct Inner {
     classes: Vec<Counted>,
+    /// The counters that all nodes have in common.
+    shared: Option<Arc<SharedCounters>>,
     read_mark: Box<ReadMark>,
     guesses: guess::Guesses,
 }
@@ -77,12 +89,13 @@ impl Limits {
         Self(None)
     }
 
-    /// The quotas of all classes, and how a device mark is read.
+    /// The quotas of all classes, what nodes have in common, and how a device mark is read.
     ///
     /// # Errors
     /// A class without a quota.
     pub fn new(
         quota: impl Fn(Class) -> Option<Quota>,
+        shared: Option<Arc<SharedCounters>>,
         read_mark: impl Fn(&str) -> Option<[u8; 16]> + Send + Sync + 'static,
     ) -> Result<Self, Class> {
         let counted = |class| {
@@ -96,13 +109,20 @@ impl Limits {
         };
         Ok(Self(Some(Arc::new(Inner {
             classes: Class::ALL.into_iter().map(counted).collect::<Result<_, _>>()?,
+            shared,
             read_mark: Box::new(read_mark),
             guesses: guess::Guesses::default(),
         }))))
     }
 
-    /// The first stage, at a route that was found. `Ok(Some(_))` where the answer decides what is counted.
-    pub(crate) fn arrive(
+    /// Whether counting may wait for others.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.0.as_ref().is_some_and(|inner| inner.shared.is_some())
+    }
+
+    /// The first stage, at a route that was found. `Ok(Some(_))` where the answer decides what is counted. Ready at
+    /// once unless [`Self::is_shared`].
+    pub(crate) async fn arrive(
         &self,
         record: &Record,
         traffic: Traffic,
@@ -112,13 +132,17 @@ impl Limits {
         let address = Subject::Address(record.client());
         match traffic {
             Traffic::Principal | Traffic::Upload if shows_credential(headers) => return Ok(None),
-            Traffic::Health => inner.count(record, Class::Health, address)?,
-            Traffic::Document => inner.count(record, Class::Document, address)?,
-            Traffic::Asset => inner.count(record, Class::Asset, address)?,
-            Traffic::Session => inner.count(record, Class::Session, inner.subject(record, Some(headers)))?,
+            Traffic::Health => inner.count(record, Class::Health, address).await?,
+            Traffic::Document => inner.count(record, Class::Document, address).await?,
+            Traffic::Asset => inner.count(record, Class::Asset, address).await?,
+            Traffic::Session => {
+                inner
+                    .count(record, Class::Session, inner.subject(record, Some(headers)))
+                    .await?
+            }
             Traffic::Principal | Traffic::Upload | Traffic::Anonymous | Traffic::Guess => {
                 let subject = inner.subject(record, Some(headers));
-                inner.count(record, Class::Anonymous, subject)?;
+                inner.count(record, Class::Anonymous, subject).await?;
                 if traffic == Traffic::Guess {
                     return Ok(Some(Guess::new(Arc::clone(inner), record.clone(), subject)));
                 }
@@ -128,14 +152,16 @@ impl Limits {
     }
 
     /// The second stage: counts the principal.
-    pub(crate) fn principal(&self, record: &Record, method: &Method, cx: &Cx) -> Result<(), Problem> {
+    pub(crate) async fn principal(&self, record: &Record, method: &Method, cx: &Cx) -> Result<(), Problem> {
         let Some(inner) = &self.0 else { return Ok(()) };
         let class = class_of(cx, method, record.traffic());
-        inner.count(record, class, Subject::Principal(cx.caller.principal.id_bytes()))
+        inner
+            .count(record, class, Subject::Principal(cx.caller.principal.id_bytes()))
+            .await
     }
 
     /// Counts what a request asks for beyond the first thing: each item of a batch is a request.
-    pub(crate) fn items(
+    pub(crate) async fn items(
         &self,
         record: &Record,
         method: &Method,
@@ -147,32 +173,43 @@ impl Limits {
         let subject = Subject::Principal(cx.caller.principal.id_bytes());
         match u32::try_from(more) {
             Ok(0) => Ok(()),
-            Ok(more) => inner.count_many(record, class, subject, more),
+            Ok(more) => inner.count_many(record, class, subject, more).await,
             Err(_) => Err(Problem::body_too_large()),
         }
     }
 
     /// Counts one thing more of the same principal: what asks what would happen.
-    pub(crate) fn preview(&self, record: &Record, cx: &Cx) -> Result<(), Problem> {
+    pub(crate) async fn preview(&self, record: &Record, cx: &Cx) -> Result<(), Problem> {
         let Some(inner) = &self.0 else { return Ok(()) };
         let subject = Subject::Principal(cx.caller.principal.id_bytes());
-        inner.count(record, Class::Preview, subject)
+        inner.count(record, Class::Preview, subject).await
+    }
+
+    /// Counts one question more of the same principal: whose account it is.
+    pub(crate) async fn payee_check(&self, record: &Record, cx: &Cx) -> Result<(), Problem> {
+        let Some(inner) = &self.0 else { return Ok(()) };
+        let subject = Subject::Principal(cx.caller.principal.id_bytes());
+        inner.count(record, Class::PayeeCheck, subject).await
     }
 
     /// Counts the question of a browser what a page of a named origin may do: a page asks it before it can show who it
     /// is.
-    pub(crate) fn preflight(&self, record: &Record) -> Result<(), Problem> {
+    pub(crate) async fn preflight(&self, record: &Record) -> Result<(), Problem> {
         let Some(inner) = &self.0 else { return Ok(()) };
-        inner.count(record, Class::Asset, Subject::Address(record.client()))
+        inner
+            .count(record, Class::Asset, Subject::Address(record.client()))
+            .await
     }
 
     /// Counts the address of a request that turned out to be nobody's, unless it was counted before.
-    pub(crate) fn stranger(&self, record: &Record, headers: Option<&HeaderMap>) -> Result<(), Problem> {
+    pub(crate) async fn stranger(&self, record: &Record, headers: Option<&HeaderMap>) -> Result<(), Problem> {
         let Some(inner) = &self.0 else { return Ok(()) };
         if record.was_counted() {
             return Ok(());
         }
-        inner.count(record, Class::Anonymous, inner.subject(record, headers))
+        inner
+            .count(record, Class::Anonymous, inner.subject(record, headers))
+            .await
     }
 }
 
@@ -190,12 +227,18 @@ impl Inner {
         &self.classes[class.index()].limiter
     }
 
-    fn count(&self, record: &Record, class: Class, subject: Subject) -> Result<(), Problem> {
-        self.count_many(record, class, subject, 1)
+    async fn count(&self, record: &Record, class: Class, subject: Subject) -> Result<(), Problem> {
+        self.count_many(record, class, subject, 1).await
     }
 
-    fn count_many(&self, record: &Record, class: Class, subject: Subject, times: u32) -> Result<(), Problem> {
-        match self.limiter(class).charge(subject, times) {
+    async fn count_many(
+        &self,
+        record: &Record,
+        class: Class,
+        subject: Subject,
+        times: u32,
+    ) -> Result<(), Problem> {
+        match self.charge(class, subject, times).await {
             Ok(standing) => {
                 record.count(Charge { class, standing });
                 Ok(())
@@ -203,6 +246,54 @@ impl Inner {
             Err(exceeded) => Err(refuse(record, class, &exceeded)),
         }
     }
+
+    /// Counts here, and then with the other nodes if they can be asked.
+    async fn charge(&self, class: Class, subject: Subject, times: u32) -> Result<Standing, Exceeded> {
+        let limiter = self.limiter(class);
+        let here = limiter.charge(subject, times)?;
+        let Some(shared) = &self.shared else {
+            return Ok(here);
+        };
+        match shared.charge(self.question(class, subject), times).await {
+            Ok(SharedCount { outcome, .. }) => outcome.inspect_err(|_| {
+                limiter.refund(subject, times);
+            }),
+            Err(Away) => {
+                metrics::counter!(ALONE, "class" => class.name()).increment(1);
+                Ok(here)
+            }
+        }
+    }
+
+    /// Takes back, here and with the other nodes, what was charged; nothing where `times` is 0. Of a guess it says
+    /// besides that it is decided.
+    async fn settle(&self, class: Class, subject: Subject, times: u32) -> Standing {
+        let here = match times {
+            0 => self.limiter(class).standing(subject),
+            times => self.limiter(class).refund(subject, times),
+        };
+        let Some(shared) = &self.shared else { return here };
+        let settled = shared.refund(self.question(class, subject), times).await;
+        settled.unwrap_or(here)
+    }
+
+    fn question(&self, class: Class, subject: Subject) -> SharedQuestion<'_> {
+        SharedQuestion {
+            class: class.name(),
+            quota: self.limiter(class).quota(),
+            subject,
+            is_guess: class == Class::Auth,
+        }
+    }
+}
+
+/// What nobody may do while nodes cannot count together.
+fn away() -> Problem {
+    Problem::new(
+        &codes::UNAVAILABLE,
+        "Passwords and codes cannot be looked at for the moment.",
+    )
+    .with_retry_after(AWAY_RETRY)
 }
 
 fn refuse(record: &Record, class: Class, exceeded: &Exceeded) -> Problem {

@@ -44,7 +44,7 @@ fn front(router: Router) -> Front {
             hsts: Hsts::On,
             origins: Origins::default(),
             trusted_proxies: TrustedProxies::new(vec!["10.0.0.0/8".parse().unwrap()]),
-            limits: Limits::new(small, mark).unwrap(),
+            limits: Limits::new(small, None, mark).unwrap(),
             watch: Watch::off(),
             detection: Detection::off(),
         },

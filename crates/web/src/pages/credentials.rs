@@ -7,7 +7,10 @@ use askama::Template;
 use axum::{extract::State, response::Response};
 use http::StatusCode;
 use serde::Deserialize;
-use strongroom_app::{Error, Kind, SecretString, email_change::EmailProved, registration::Register};
+use strongroom_app::{
+    Error, Kind, SecretString,
+    identity::{email_change::EmailProved, registration::Register},
+};
 
 use super::{
     form::Form,

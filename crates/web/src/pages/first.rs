@@ -5,7 +5,7 @@ use askama::Template;
 use axum::{extract::State, response::Response};
 use http::StatusCode;
 use serde::Deserialize;
-use strongroom_app::{Error, ExposeSecret, Kind, SecretString, login::LoginAnswer};
+use strongroom_app::{Error, ExposeSecret, Kind, SecretString, identity::login::LoginAnswer};
 
 use super::{
     credentials::{Wrong, wrong_fields},
@@ -69,7 +69,11 @@ pub(super) async fn password(
 ) -> Answer {
     let half = half_of(&visitor)?.expose_secret();
     let new = SecretString::from(form.new_password);
-    match state.bank.set_first_password(&visitor.cx, half, new).await {
+    match state
+        .bank
+        .set_first_password(&visitor.cx, &visitor.client, half, new)
+        .await
+    {
         Ok(answer) => go_on(&state, &visitor, answer).await,
         Err(error) if error.kind == Kind::Invalid => {
             let (status, wrong) = (StatusCode::BAD_REQUEST, wrong_fields(&error));

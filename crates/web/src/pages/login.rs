@@ -6,8 +6,11 @@ use http::StatusCode;
 use serde::Deserialize;
 use strongroom_app::{
     Error, ExposeSecret, Kind, SecretString,
-    login::{LoginAnswer, TICKET_SECS, TokenSet},
-    passkeys::PasskeyUse,
+    identity::{
+        harder::ShownPuzzle,
+        login::{LoginAnswer, TICKET_SECS, TokenSet},
+        passkeys::PasskeyUse,
+    },
 };
 
 use super::{
@@ -26,6 +29,10 @@ use crate::{
 pub(super) const WRONG: &str =
     "That did not work. Check what you entered, or wait a little if you tried often.";
 
+/// What is said while logins fail everywhere.
+const PUZZLE: &str = "Many logins fail at the moment, so your browser does a little work first. Enter your password again, \
+    or use a passkey.";
+
 /// Codes that the page has sentences for.
 #[derive(Default, Deserialize)]
 pub(super) struct Told {
@@ -42,6 +49,8 @@ struct LoginPage<'a> {
     refused: &'a str,
     notice: &'a str,
     email: &'a str,
+    /// What the script has to solve first.
+    puzzle: &'a str,
     providers: Vec<(&'a str, &'a str)>,
 }
 
@@ -60,6 +69,10 @@ pub(super) struct PasskeyPage {
 pub(super) struct Password {
     email: String,
     password: String,
+    #[serde(default)]
+    puzzle: String,
+    #[serde(default)]
+    answer: String,
 }
 
 /// A form with nothing but a button.
@@ -91,11 +104,23 @@ fn login_page(
     notice: &str,
     email: &str,
 ) -> Response {
+    shown(state, visitor, status, (refused, notice), email, "")
+}
+
+fn shown(
+    state: &AppState,
+    visitor: &Visitor,
+    status: StatusCode,
+    (refused, notice): (&str, &str),
+    email: &str,
+    puzzle: &str,
+) -> Response {
     let template = LoginPage {
         csrf: visitor.token(&state.bank),
         refused,
         notice,
         email,
+        puzzle,
         providers: state.bank.login_providers().collect(),
     };
     page(visitor, status, &template)
@@ -103,15 +128,25 @@ fn login_page(
 
 pub(super) async fn password(State(state): State<AppState>, Form(visitor, form): Form<Password>) -> Answer {
     let password = SecretString::from(form.password);
+    let mut client = visitor.client.clone();
+    client.puzzle = (!form.puzzle.is_empty()).then_some(ShownPuzzle {
+        puzzle: form.puzzle,
+        answer: form.answer,
+    });
     let answer = state
         .bank
-        .login(&visitor.cx, &visitor.client, &form.email, password)
+        .login(&visitor.cx, &client, &form.email, password)
         .await;
     match answer {
         Ok(answer) => go_on(&state, &visitor, answer).await,
         Err(error) if error.kind == Kind::Unauthenticated => {
             let status = StatusCode::UNAUTHORIZED;
             Ok(login_page(&state, &visitor, status, WRONG, "", &form.email))
+        }
+        Err(error) if error.kind == Kind::Puzzle => {
+            let status = StatusCode::PRECONDITION_REQUIRED;
+            let puzzle = error.challenge.as_deref().unwrap_or_default();
+            Ok(shown(&state, &visitor, status, (PUZZLE, ""), &form.email, puzzle))
         }
         Err(error) => Err(error.into()),
     }

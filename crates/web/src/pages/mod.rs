@@ -6,8 +6,10 @@
 //! our own pages ([`form`]).
 
 mod credentials;
+mod devices;
 mod first;
 mod form;
+mod issuers;
 mod login;
 mod passkeys;
 mod render;
@@ -44,6 +46,12 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .route("/passkeys", get(passkeys::show).post(passkeys::bind))
         .route("/passkeys/new", post(passkeys::start))
         .route("/passkeys/remove", post(passkeys::remove))
+        .route("/devices", get(devices::show))
+        .route("/devices/name", post(devices::name))
+        .route("/devices/forget", post(devices::forget))
+        .route("/issuers", get(issuers::show))
+        .route("/issuers/add", post(issuers::add))
+        .route("/issuers/remove", post(issuers::remove))
         .route(
             "/register",
             get(credentials::show_register).post(credentials::register),
@@ -65,6 +73,8 @@ pub fn routes() -> OpenApiRouter<AppState> {
             get(credentials::show_reset).post(credentials::reset),
         )
         .route("/step-up", get(session::show_step_up).post(session::step_up))
+        .route("/step-up/passkey", post(session::ask_passkey))
+        .route("/step-up/passkey/answer", post(session::passkey))
         .route("/session/stay", post(session::stay))
         .route("/logout", post(session::logout))
         .route(

@@ -49,7 +49,7 @@ pub(super) struct Made {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Which {
-    id: String,
+    pub(super) id: String,
 }
 
 pub(super) async fn show(State(state): State<AppState>, visitor: Visitor) -> Answer {
@@ -62,7 +62,7 @@ async fn passkeys_page(state: &AppState, visitor: &Visitor, status: StatusCode, 
     let passkeys = found.into_iter().map(|passkey| Bound {
         id: passkey.id.to_string(),
         name: passkey.name,
-        since: passkey.created_at.to_string().chars().take(DAY_CHARS).collect(),
+        since: day(&passkey.created_at.to_string()),
     });
     let template = PasskeysPage {
         csrf: visitor.token(&state.bank),
@@ -74,6 +74,11 @@ async fn passkeys_page(state: &AppState, visitor: &Visitor, status: StatusCode, 
 
 /// `2026-11-20`.
 const DAY_CHARS: usize = 10;
+
+/// The day of a moment in RFC 3339.
+pub(super) fn day(moment: &str) -> String {
+    moment.chars().take(DAY_CHARS).collect()
+}
 
 pub(super) async fn start(State(state): State<AppState>, Form(visitor, _): Form<Button>) -> Answer {
     let cx = visitor.member(&state.bank).await?;

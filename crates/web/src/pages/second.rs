@@ -5,7 +5,8 @@ use axum::{extract::State, response::Response};
 use http::StatusCode;
 use serde::Deserialize;
 use strongroom_app::{
-    Error, ExposeSecret, Kind, SecretString, factors::Binder, login::LoginAnswer, passkeys::PasskeyUse,
+    Error, ExposeSecret, Kind, SecretString,
+    identity::{factors::Binder, login::LoginAnswer, passkeys::PasskeyUse},
 };
 
 use super::{
@@ -112,7 +113,10 @@ pub(super) async fn code(State(state): State<AppState>, Form(visitor, form): For
     let half = half_of(&visitor)?.expose_secret();
     let answer = match form.method {
         Method::Totp => bank.login_by_code(&visitor.cx, &visitor.client, half, code).await,
-        Method::RecoveryCode => bank.login_by_recovery_code(&visitor.cx, half, code).await,
+        Method::RecoveryCode => {
+            bank.login_by_recovery_code(&visitor.cx, &visitor.client, half, code)
+                .await
+        }
     };
     answered(&state, &visitor, answer).await
 }

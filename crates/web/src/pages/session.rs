@@ -1,17 +1,20 @@
 //! `/`: somebody who is logged in; `/step-up`, `/session/stay`, `/logout`.
 
 use askama::Template;
-use axum::{extract::State, response::Response};
+use axum::extract::State;
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Deserialize;
 use strongroom_app::{
-    Error, ExposeSecret, Kind, SecretString,
-    step_up::{ShownFactor, SteppedUp},
+    Cx, Error, ExposeSecret, Kind, SecretString,
+    identity::{
+        passkeys::PasskeyUse,
+        step_up::{ShownFactor, SteppedUp},
+    },
 };
 
 use super::{
     form::Form,
-    login::{Button, WRONG, enter_by, renew_forms},
+    login::{Button, PasskeyPage, Shown, WRONG, credential_of, enter_by, renew_forms},
     render::{Answer, page, see_other},
     visitor::{From, Visitor},
 };
@@ -41,6 +44,7 @@ struct ArrivePage;
 struct StepUpPage<'a> {
     csrf: String,
     refused: &'a str,
+    passkey: bool,
 }
 
 /// A factor shown again.
@@ -83,16 +87,17 @@ pub(super) async fn home(State(state): State<AppState>, visitor: Visitor) -> Ans
 }
 
 pub(super) async fn show_step_up(State(state): State<AppState>, visitor: Visitor) -> Answer {
-    visitor.member(&state.bank).await?;
-    Ok(step_up_page(&state, &visitor, StatusCode::OK, ""))
+    step_up_page(&state, &visitor, StatusCode::OK, "").await
 }
 
-fn step_up_page(state: &AppState, visitor: &Visitor, status: StatusCode, refused: &str) -> Response {
+async fn step_up_page(state: &AppState, visitor: &Visitor, status: StatusCode, refused: &str) -> Answer {
+    let cx = visitor.member(&state.bank).await?;
     let template = StepUpPage {
         csrf: visitor.token(&state.bank),
         refused,
+        passkey: state.bank.me(&cx).await?.passkeys > 0,
     };
-    page(visitor, status, &template)
+    Ok(page(visitor, status, &template))
 }
 
 pub(super) async fn step_up(State(state): State<AppState>, Form(visitor, form): Form<Fresh>) -> Answer {
@@ -102,13 +107,37 @@ pub(super) async fn step_up(State(state): State<AppState>, Form(visitor, form): 
         Method::Totp => ShownFactor::Totp(code),
         Method::Password => ShownFactor::Password(code),
     };
-    match state.bank.step_up(&cx, &visitor.client, shown, None).await {
-        Ok(SteppedUp::Settings(set)) => enter_by(&state, &visitor, &set, "/").await,
+    stepped_up(&state, &visitor, &cx, shown).await
+}
+
+pub(super) async fn ask_passkey(State(state): State<AppState>, Form(visitor, _): Form<Button>) -> Answer {
+    let cx = visitor.member(&state.bank).await?;
+    let wanted = PasskeyUse::StepUp(Box::new(cx), None);
+    let options = state.bank.ask_for_passkey(&visitor.cx, &wanted).await?;
+    let template = PasskeyPage {
+        csrf: visitor.token(&state.bank),
+        action: "/step-up/passkey/answer",
+        back: "/step-up",
+        options: options.to_string(),
+    };
+    Ok(page(&visitor, StatusCode::OK, &template))
+}
+
+pub(super) async fn passkey(State(state): State<AppState>, Form(visitor, form): Form<Shown>) -> Answer {
+    let cx = visitor.member(&state.bank).await?;
+    match credential_of(&form.credential) {
+        Some(credential) => stepped_up(&state, &visitor, &cx, ShownFactor::Passkey(credential)).await,
+        None => step_up_page(&state, &visitor, StatusCode::UNAUTHORIZED, WRONG).await,
+    }
+}
+
+async fn stepped_up(state: &AppState, visitor: &Visitor, cx: &Cx, shown: ShownFactor) -> Answer {
+    match state.bank.step_up(cx, &visitor.client, shown, None).await {
+        Ok(SteppedUp::Settings(set)) => enter_by(state, visitor, &set, "/").await,
         Ok(SteppedUp::Approved) => Err(Error::broken("a step-up without a challenge approved one").into()),
         Err(error) if matches!(error.kind, Kind::Unauthenticated | Kind::Invalid) => {
-            // The fifth wrong one ended the session.
-            visitor.member(&state.bank).await?;
-            Ok(step_up_page(&state, &visitor, StatusCode::UNAUTHORIZED, WRONG))
+            // The fifth wrong one ended the session, and leads to the login.
+            step_up_page(state, visitor, StatusCode::UNAUTHORIZED, WRONG).await
         }
         Err(error) => Err(error.into()),
     }

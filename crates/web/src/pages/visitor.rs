@@ -3,8 +3,9 @@
 use axum::extract::{FromRef, FromRequestParts};
 use http::{HeaderMap, header, request::Parts};
 use strongroom_app::{
-    Arrival, Bank, Credential, Cx, Error, ExposeSecret, SecretString, personal::Client,
-    security_events::SecurityEventKind,
+    Arrival, Bank, Credential, Cx, Error, ExposeSecret, SecretString,
+    identity::personal::Client,
+    security::{catalogue::SecurityEventKind, stream::Whence},
 };
 use strongroom_domain::principal::Origin;
 
@@ -103,13 +104,14 @@ impl Visitor {
             request: self.cx.request,
             origin: Origin::Web,
             address: self.record.as_ref().map(Record::client),
+            certificate: None,
         };
         let outcome = bank
             .authenticate(Credential::Browser(cookie.expose_secret()), arrival)
             .await;
         bank.note_failure(
             SecurityEventKind::TokenRefused,
-            &self.client.address,
+            &Whence::of(&self.cx, &self.client),
             None,
             &outcome,
         );

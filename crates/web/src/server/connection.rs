@@ -1,17 +1,18 @@
 //! One connection: handshake, protocol, requests, end.
 
-use std::{convert::Infallible, net::IpAddr, pin::pin, time::Duration};
+use std::{convert::Infallible, io, net::IpAddr, pin::pin, sync::Arc, time::Duration};
 
 use hyper::{body::Incoming, server::conn, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::net::TcpStream;
-use tokio_rustls::TlsAcceptor;
+use strongroom_app::certificate_thumbprint;
+use tokio::{io::AsyncWriteExt, net::TcpStream};
+use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor, rustls::server::Acceptor, server::TlsStream};
 
 use super::{
-    ServerSettings, Stopped,
+    ProofOf, ServerSettings, Stopped,
     activity::{Activity, Lingering, Place, Watched},
 };
-use crate::layers::Front;
+use crate::layers::{ClientCertificate, Front};
 
 /// The largest head of a request, in bytes.
 const HEAD_BYTES_MAX: u32 = 16 * 1024;
@@ -71,6 +72,7 @@ impl Protocols {
 pub(super) struct Serving {
     pub(super) front: Front,
     pub(super) tls: Option<TlsAcceptor>,
+    pub(super) proofs: Option<Arc<ProofOf>>,
     pub(super) protocols: Protocols,
     pub(super) settings: ServerSettings,
     pub(super) stopped: Stopped,
@@ -84,22 +86,57 @@ pub(super) enum Outcome {
     HandshakeFailed,
 }
 
+/// Who is at the other end.
+#[derive(Clone, Copy, Debug)]
+struct Peer {
+    address: IpAddr,
+    certificate: Option<ClientCertificate>,
+}
+
+impl Peer {
+    /// Somebody without a certificate.
+    fn at(address: IpAddr) -> Self {
+        Self {
+            address,
+            certificate: None,
+        }
+    }
+
+    /// Serves a request of theirs.
+    async fn served(self, front: &Front, mut request: hyper::Request<Incoming>) -> axum::response::Response {
+        if let Some(certificate) = self.certificate {
+            request.extensions_mut().insert(certificate);
+        }
+        front.serve(request, self.address).await
+    }
+}
+
 impl Serving {
     pub(super) async fn connection(&self, stream: TcpStream, peer: IpAddr, place: Place) -> Outcome {
         let Some(acceptor) = &self.tls else {
-            self.http1(stream, peer, place).await;
+            self.http1(stream, Peer::at(peer), place).await;
             return Outcome::Ended;
         };
-        let handshake = tokio::time::timeout(self.settings.handshake_time_max, acceptor.accept(stream));
+        let handshake =
+            tokio::time::timeout(self.settings.handshake_time_max, self.handshake(acceptor, stream));
         let stream = tokio::select! {
             biased;
             () = wait(&self.cut) => return Outcome::Ended,
             finished = handshake => match finished {
-                Ok(Ok(stream)) => stream,
+                Ok(Ok(Some(stream))) => stream,
+                Ok(Ok(None)) => return Outcome::Ended,
                 _ => return Outcome::HandshakeFailed,
             },
         };
-        if stream.get_ref().1.alpn_protocol() == Some(ALPN_H2) {
+        let session = stream.get_ref().1;
+        let peer = Peer {
+            certificate: session
+                .peer_certificates()
+                .and_then(<[_]>::first)
+                .map(|certificate| ClientCertificate(certificate_thumbprint(certificate))),
+            ..Peer::at(peer)
+        };
+        if session.alpn_protocol() == Some(ALPN_H2) {
             self.http2(stream, peer, place).await;
         } else {
             self.http1(stream, peer, place).await;
@@ -107,7 +144,26 @@ impl Serving {
         Outcome::Ended
     }
 
-    async fn http1<T: Lingering>(&self, stream: T, peer: IpAddr, place: Place) {
+    /// The stream behind the handshake; `None` where it was a proof and nothing follows.
+    async fn handshake(
+        &self,
+        acceptor: &TlsAcceptor,
+        stream: TcpStream,
+    ) -> io::Result<Option<TlsStream<TcpStream>>> {
+        let Some(proofs) = &self.proofs else {
+            return acceptor.accept(stream).await.map(Some);
+        };
+        let start = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+        match proofs(&start.client_hello()) {
+            None => start.into_stream(Arc::clone(acceptor.config())).await.map(Some),
+            Some(config) => {
+                start.into_stream(config).await?.shutdown().await?;
+                Ok(None)
+            }
+        }
+    }
+
+    async fn http1<T: Lingering>(&self, stream: T, peer: Peer, place: Place) {
         let activity = Activity::new();
         let io = TokioIo::new(Watched::new(
             stream,
@@ -131,7 +187,7 @@ impl Serving {
         }
     }
 
-    async fn http2<T: Lingering>(&self, stream: T, peer: IpAddr, place: Place) {
+    async fn http2<T: Lingering>(&self, stream: T, peer: Peer, place: Place) {
         let activity = Activity::new();
         let io = TokioIo::new(Watched::new(
             stream,
@@ -143,7 +199,7 @@ impl Serving {
         let service = service_fn(move |request: hyper::Request<Incoming>| {
             let (front, running) = (front.clone(), streams.begin());
             async move {
-                let answer = front.serve(request, peer).await;
+                let answer = peer.served(&front, request).await;
                 running.answered();
                 Ok::<_, Infallible>(answer)
             }
@@ -170,11 +226,11 @@ impl Serving {
     async fn request(
         &self,
         request: hyper::Request<Incoming>,
-        peer: IpAddr,
+        peer: Peer,
         activity: &Activity,
     ) -> Result<axum::response::Response, Infallible> {
         let running = activity.begin();
-        let answer = self.front.serve(request, peer).await;
+        let answer = peer.served(&self.front, request).await;
         running.answered();
         Ok(answer)
     }

@@ -20,7 +20,10 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
 };
-use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{ServerConfig, server::ClientHello},
+};
 
 use crate::layers::Front;
 
@@ -114,10 +117,14 @@ impl Ended {
     }
 }
 
+/// Says whether a handshake asks for a proof that its name leads here (RFC 8737), and by which settings it is proven.
+pub type ProofOf = dyn Fn(&ClientHello<'_>) -> Option<Arc<ServerConfig>> + Send + Sync;
+
 /// A bound listener with everything that it needs to serve.
 pub struct Server {
     listener: TcpListener,
     tls: Option<Arc<ServerConfig>>,
+    proofs: Option<Arc<ProofOf>>,
     front: Front,
     settings: ServerSettings,
 }
@@ -145,9 +152,15 @@ impl Server {
         Self {
             listener,
             tls,
+            proofs: None,
             front,
             settings,
         }
+    }
+
+    /// Answers handshakes that ask for a proof by its own settings, and ends them there: nothing is served over them.
+    pub fn proving(self, proofs: Option<Arc<ProofOf>>) -> Self {
+        Self { proofs, ..self }
     }
 
     /// Where it listens.
@@ -160,6 +173,7 @@ impl Server {
         let Self {
             listener,
             tls,
+            proofs,
             front,
             settings,
         } = self;
@@ -168,6 +182,7 @@ impl Server {
         let serving = Arc::new(connection::Serving {
             front,
             tls: tls.map(TlsAcceptor::from),
+            proofs,
             protocols: connection::Protocols::new(&settings),
             settings: settings.clone(),
             stopped: stopped.clone(),

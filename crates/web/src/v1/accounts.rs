@@ -1,7 +1,6 @@
 //! `/accounts`: open, list, read, freeze, close; balances and history.
 
 use axum::{
-    Json,
     extract::{Path, State},
     response::Response,
 };
@@ -10,7 +9,7 @@ use strongroom_api::{
     accounts as wire,
     money::{Money, Page},
 };
-use strongroom_app::accounts::{AccountDetails, OpenAccount};
+use strongroom_app::money::accounts::{AccountDetails, OpenAccount};
 use strongroom_domain::{
     account::{CustomerKind, FreezeScope},
     id::{AccountId, AccountKind},
@@ -26,7 +25,9 @@ use crate::{
     v1::{
         check::{Check, path_id},
         idempotency::{IdempotencyKey, created},
+        page::page_of,
     },
+    views::Json,
 };
 
 pub(crate) fn routes() -> OpenApiRouter<AppState> {
@@ -71,6 +72,7 @@ async fn open(
 
 /// Where a list starts and how long it is.
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PageQuery {
     /// 1 to 100; 20 when absent.
@@ -91,17 +93,6 @@ impl PageQuery {
     }
 }
 
-/// A page of accounts, one more having been asked for to know whether there is a next page.
-pub(crate) fn page_of(mut found: Vec<AccountDetails>, limit: u32, operator: bool) -> Page<wire::Account> {
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let more = found.len() > limit;
-    found.truncate(limit);
-    Page {
-        next_cursor: found.last().filter(|_| more).map(|last| last.id.to_string()),
-        data: found.iter().map(|account| to_wire(account, operator)).collect(),
-    }
-}
-
 /// List your accounts.
 #[utoipa::path(get, path = "/api/v1/accounts", tag = "accounts", params(PageQuery),
     responses((status = 200, description = "A page of accounts.", body = Page<wire::Account>)))]
@@ -115,7 +106,12 @@ async fn list(
         .bank
         .own_accounts(&cx, before, limit.saturating_add(1))
         .await?;
-    Ok(Json(page_of(found, limit, false)))
+    Ok(Json(page_of(
+        found,
+        limit,
+        |last| last.id.to_string(),
+        |account| to_wire(&account, false),
+    )))
 }
 
 /// Read an account.
@@ -153,6 +149,7 @@ async fn rename(
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct BalanceQuery {
     /// RFC 3339 moment, not in the future; now when absent.
@@ -261,7 +258,7 @@ pub(crate) fn to_wire(account: &AccountDetails, operator: bool) -> wire::Account
         id: account.id.to_string(),
         number: account.number.clone(),
         kind: account.kind.name().to_owned(),
-        name: account.name.clone(),
+        name: Some(account.name.clone()),
         state: account.state.to_owned(),
         balance: wire::Balance {
             posted: account.posted,

@@ -1,13 +1,12 @@
 //! `/admin/accounts`: accounts as operators see and open them.
 
 use axum::{
-    Json,
     extract::{Path, State},
     response::Response,
 };
 use serde::Deserialize;
 use strongroom_api::{accounts as wire, money::Page};
-use strongroom_app::accounts::OpenAccount;
+use strongroom_app::money::accounts::OpenAccount;
 use strongroom_domain::{
     id::{AccountId, UserId},
     text::NAME_CHARS_MAX,
@@ -20,10 +19,12 @@ use crate::{
     extract::{Auth, JsonBody, OptionalJsonBody, QueryParams},
     state::AppState,
     v1::{
-        accounts::{account_id, kind_of, page_of, scope_of, to_wire},
+        accounts::{account_id, kind_of, scope_of, to_wire},
         check::Check,
         idempotency::{IdempotencyKey, created},
+        page::page_of,
     },
+    views::Json,
 };
 
 pub(crate) fn routes() -> OpenApiRouter<AppState> {
@@ -84,6 +85,7 @@ async fn open(
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct ListQuery {
     /// 1 to 100; 20 when absent.
@@ -114,7 +116,12 @@ async fn list(
         .bank
         .accounts(&cx, customer, before, limit.saturating_add(1))
         .await?;
-    Ok(Json(page_of(found, limit, true)))
+    Ok(Json(page_of(
+        found,
+        limit,
+        |last| last.id.to_string(),
+        |account| to_wire(&account, true),
+    )))
 }
 
 /// Freeze an account on behalf of the bank.

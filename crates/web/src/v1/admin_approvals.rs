@@ -1,7 +1,6 @@
 //! `/admin/approvals`: what one operator asks for and another decides.
 
 use axum::{
-    Json,
     extract::{Path, State},
     response::{IntoResponse, Response},
 };
@@ -10,8 +9,8 @@ use serde::Deserialize;
 use strongroom_api::{approvals as wire, money::Page};
 use strongroom_app::{
     ExposeSecret,
-    approvals::{Approval, ApprovalState, Decision},
-    operators::{AddOperator, OperatorAdded},
+    authority::approvals::{Approval, ApprovalState, Decision},
+    identity::operators::{AddOperator, OperatorAdded},
 };
 use strongroom_domain::{
     id::{ApprovalId, ApprovalKind, TransferId},
@@ -26,8 +25,10 @@ use crate::{
     state::AppState,
     v1::{
         check::{Check, path_id},
+        page::page_of,
         receipts::transaction_id,
     },
+    views::Json,
 };
 
 /// Bytes of a digest.
@@ -43,6 +44,7 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct ApprovalsQuery {
     /// 1 to 100; 20 when absent.
@@ -100,7 +102,7 @@ async fn ask_for_reversal(
     Ok((StatusCode::ACCEPTED, Json(asked)).into_response())
 }
 
-/// List requests, newest first.
+/// List requests, newest first. Tellers see those about cash.
 #[utoipa::path(get, path = "/api/v1/admin/approvals", tag = "operators", params(ApprovalsQuery),
     responses((status = 200, description = "A page of requests.", body = Page<wire::Approval>)))]
 async fn list(
@@ -123,20 +125,14 @@ async fn list(
     });
     let limit = check.done(limit)?;
     let more = limit.saturating_add(1);
-    let mut found = state.bank.approvals(&cx, wanted, before, more).await?;
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let more = found.len() > limit;
-    found.truncate(limit);
-    Ok(Json(Page {
-        next_cursor: found.last().filter(|_| more).map(|last| last.id.to_string()),
-        data: found.into_iter().map(to_wire).collect(),
-    }))
+    let found = state.bank.approvals(&cx, wanted, before, more).await?;
+    Ok(Json(page_of(found, limit, |last| last.id.to_string(), to_wire)))
 }
 
 /// Do what somebody else asked for.
 ///
-/// Needs a fresh login or step-up. Never by whoever asked, by a key, or by an operator of less than a day. The secrets
-/// of an operator who is new or lost a factor are in the answer, once.
+/// Needs a fresh login or step-up. Never by whoever asked, by a key, or by an operator of less than a day; by the roles
+/// of the request's rule alone. The secrets of an operator who is new or lost a factor are in the answer, once.
 #[utoipa::path(post, path = "/api/v1/admin/approvals/{id}/approve", tag = "operators", request_body = wire::Decision,
     params(("id" = String, Path, description = "The request.")),
     responses((status = 200, description = "Done.", body = wire::Approved)))]
@@ -165,7 +161,7 @@ async fn approve(
     Ok(Json(wire::Approved {
         approval: to_wire(approved.approval),
         operator,
-        transfer_id: approved.reversal.map(|id| {
+        transfer_id: approved.booked.map(|id| {
             let id: TransferId = id.cast();
             id.to_string()
         }),
@@ -225,6 +221,11 @@ fn to_wire(approval: Approval) -> wire::Approval {
         action: approval.action,
         state: approval.state.name().to_owned(),
         maker_id: approval.maker.map(|maker| maker.to_string()),
+        rule: wire::ApprovalRule {
+            makers: approval.rule.makers,
+            checkers: approval.rule.checkers,
+            over: approval.rule.over,
+        },
         request: approval.request,
         digest: approval.digest.iter().map(|byte| format!("{byte:02x}")).collect(),
         created_at: approval.created_at.to_string(),

@@ -1,13 +1,10 @@
 //! `/admin/audit`: the log, its signed head, and proofs.
 
-use axum::{
-    Json,
-    extract::{Path, State},
-};
+use axum::extract::{Path, State};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::Deserialize;
 use strongroom_api::{audit as wire, money::Page};
-use strongroom_app::audit_records::RecordFilter;
+use strongroom_app::audit::search::RecordFilter;
 use strongroom_domain::{
     audit::SignedRecord,
     id::{
@@ -23,19 +20,22 @@ use crate::{
     extract::{Auth, QueryParams},
     state::AppState,
     v1::check::Check,
+    views::Json,
 };
 
-/// Longest name of an action in a filter, in bytes.
-const ACTION_BYTES_MAX: usize = 64;
+/// Longest name of an action or an outcome in a filter, in bytes.
+const NAME_BYTES_MAX: usize = 64;
 
 pub(crate) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(records))
         .routes(routes!(checkpoint))
         .routes(routes!(proof))
+        .routes(routes!(consistency))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct RecordsQuery {
     /// 1 to 100; 20 when absent.
@@ -48,15 +48,90 @@ struct RecordsQuery {
     object: Option<String>,
     /// By whom: the id of a user or an API key.
     principal: Option<String>,
+    /// `ok`, or the code of a refusal: `insufficient_funds`.
+    outcome: Option<String>,
     /// `true` for refusals only, `false` for what was done only.
     refused: Option<bool>,
+    /// Not before this moment.
+    from: Option<String>,
+    /// Before this moment.
+    to: Option<String>,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+struct ConsistencyQuery {
+    /// Leaves of the earlier log.
+    from: u64,
+    /// Leaves of the later log; those of the newest signed head when absent.
+    to: Option<u64>,
+}
+
+/// What records are searched by, as it was sent.
+pub(super) struct Wanted<'a> {
+    pub(super) action: Option<&'a str>,
+    pub(super) object: Option<&'a str>,
+    pub(super) principal: Option<&'a str>,
+    pub(super) outcome: Option<&'a str>,
+    pub(super) refused: Option<bool>,
+    pub(super) from: Option<&'a str>,
+    pub(super) to: Option<&'a str>,
+}
+
+impl Wanted<'_> {
+    /// The filter; `place` stands before the names of fields.
+    pub(super) fn filter(&self, check: &mut Check, place: char) -> RecordFilter {
+        let at = |field: &str| format!("{place}{field}");
+        let filter = RecordFilter {
+            action: self.action.and_then(|name| action(check, &at("action"), name)),
+            object: self.object.and_then(|text| any_id(check, &at("object"), text)),
+            principal: self
+                .principal
+                .and_then(|text| any_id(check, &at("principal"), text)),
+            outcome: self.outcome.and_then(|code| outcome(check, &at("outcome"), code)),
+            refused: self.refused,
+            from: self.from.and_then(|text| check.moment(&at("from"), text)),
+            to: self.to.and_then(|text| check.moment(&at("to"), text)),
+        };
+        if let (Some(from), Some(to)) = (filter.from, filter.to)
+            && from >= to
+        {
+            check.refuse(&at("to"), "out_of_range", "must be later than `from`");
+        }
+        filter
+    }
+}
+
+/// Any name that an action could have: also those of years ago are searched for.
+fn action(check: &mut Check, pointer: &str, name: &str) -> Option<String> {
+    let is_word = |word: &str| {
+        let mut bytes = word.bytes();
+        !word.is_empty() && bytes.all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+    };
+    let fits = name.len() <= NAME_BYTES_MAX
+        && name
+            .split_once('.')
+            .is_some_and(|(noun, verb)| is_word(noun) && is_word(verb));
+    if !fits {
+        check.refuse(pointer, "invalid_value", "must be the name of an action");
+    }
+    fits.then(|| name.to_owned())
+}
+
+fn outcome(check: &mut Check, pointer: &str, code: &str) -> Option<String> {
+    let fits = (1..=NAME_BYTES_MAX).contains(&code.len())
+        && code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    if !fits {
+        check.refuse(pointer, "invalid_value", "must be `ok` or the code of a refusal");
+    }
+    fits.then(|| code.to_owned())
 }
 
 /// List audit records.
 ///
-/// Newest first, in the order of the log. A page examines a bounded number of records: with a filter it may hold few,
-/// and a
-/// `next_cursor` to go on.
+/// Newest first, in the order of the log. A page examines a bounded part of the log: with a filter it may hold few
+/// records, and a `next_cursor` to go on.
 #[utoipa::path(get, path = "/api/v1/admin/audit/records", tag = "operators", params(RecordsQuery),
     responses((status = 200, description = "A page of records.", body = Page<wire::AuditRecord>)))]
 async fn records(
@@ -74,32 +149,23 @@ async fn records(
         Some(Ok(position)) => Some(position),
         None => None,
     };
-    let action = query.action.filter(|action| {
-        let fits = action.len() <= ACTION_BYTES_MAX;
-        if !fits {
-            check.refuse("?action", "invalid_value", "must be the name of an action");
-        }
-        fits
-    });
-    let filter = RecordFilter {
-        action,
-        object: query
-            .object
-            .as_deref()
-            .and_then(|text| any_id(&mut check, "?object", text)),
-        principal: query
-            .principal
-            .as_deref()
-            .and_then(|text| any_id(&mut check, "?principal", text)),
+    let wanted = Wanted {
+        action: query.action.as_deref(),
+        object: query.object.as_deref(),
+        principal: query.principal.as_deref(),
+        outcome: query.outcome.as_deref(),
         refused: query.refused,
+        from: query.from.as_deref(),
+        to: query.to.as_deref(),
     };
+    let filter = wanted.filter(&mut check, '?');
     let limit = check.done(limit)?;
     let page = state.bank.audit_records(&cx, &filter, below, limit).await?;
     Ok(Json(Page {
         data: page
             .records
             .iter()
-            .map(|(leaf, record)| to_wire(*leaf, record))
+            .map(|(leaf, record)| audit_record(*leaf, record))
             .collect(),
         next_cursor: page.next.map(|position| position.to_string()),
     }))
@@ -120,6 +186,7 @@ async fn checkpoint(
         size: latest.as_ref().map_or(0, |latest| latest.size),
         checkpoint: latest.map(|latest| latest.note.clone()),
         keys: state.bank.log_keys(),
+        cosigned: state.bank.cosigned_heads(&cx)?,
     }))
 }
 
@@ -144,6 +211,27 @@ async fn proof(
     }))
 }
 
+/// Prove that the log continues an earlier one.
+///
+/// For sizes up to that of the newest signed head. Both roots are shown; compare them with checkpoints that were kept.
+#[utoipa::path(get, path = "/api/v1/admin/audit/consistency", tag = "operators", params(ConsistencyQuery),
+    responses((status = 200, description = "The proof.", body = wire::ConsistencyProof)))]
+async fn consistency(
+    State(state): State<AppState>,
+    Auth(cx): Auth,
+    QueryParams(query): QueryParams<ConsistencyQuery>,
+) -> Result<Json<wire::ConsistencyProof>, Problem> {
+    let proof = state.bank.audit_consistency(&cx, query.from, query.to).await?;
+    Ok(Json(wire::ConsistencyProof {
+        from_size: proof.from.0,
+        from_root: STANDARD.encode(proof.from.1),
+        to_size: proof.to.0,
+        to_root: STANDARD.encode(proof.to.1),
+        proof: proof.proof.iter().map(|hash| STANDARD.encode(hash)).collect(),
+        checkpoint: proof.checkpoint.note.clone(),
+    }))
+}
+
 /// The bytes of an id of any kind that the log names.
 pub(super) fn any_id(check: &mut Check, pointer: &str, text: &str) -> Option<[u8; 16]> {
     macro_rules! first_of {
@@ -163,7 +251,8 @@ pub(super) fn any_id(check: &mut Check, pointer: &str, text: &str) -> Option<[u8
     None
 }
 
-fn to_wire(leaf: u64, record: &SignedRecord) -> wire::AuditRecord {
+/// A record in the words of the contract.
+pub fn audit_record(leaf: u64, record: &SignedRecord) -> wire::AuditRecord {
     let nobody = [0; 16];
     let (principal_kind, principal) = match record.principal_kind {
         1 => ("user", Some(UserId::from_bytes(record.principal_id).to_string())),
@@ -211,6 +300,10 @@ fn to_wire(leaf: u64, record: &SignedRecord) -> wire::AuditRecord {
         details: record
             .details
             .json_text()
-            .and_then(|text| serde_json::from_str(text).ok()),
+            .and_then(|text| serde_json::from_str(text).ok())
+            .or_else(|| {
+                let revision = record.details.fraud_rules()?;
+                Some(serde_json::json!({"fraud_rules": revision}))
+            }),
     }
 }

@@ -2,16 +2,13 @@
 
 use std::net::IpAddr;
 
-use axum::{
-    Json,
-    extract::{Path, State},
-};
+use axum::extract::{Path, State};
 use http::StatusCode;
 use strongroom_api::security as wire;
 use strongroom_guard::Block;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{Problem, extract::Auth, layers::Record, state::AppState};
+use crate::{Problem, extract::Auth, layers::Record, state::AppState, views::Json};
 
 pub(crate) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(lift))
@@ -19,7 +16,8 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
 
 /// List the blocked addresses.
 ///
-/// The longest block first, a thousand at most; of this node. With `enforced: false` they are what would be blocked.
+/// The longest block first, a thousand at most; of all nodes where they share a Redis, else of this node. With
+/// `enforced: false` they are what would be blocked here.
 #[utoipa::path(get, path = "/api/v1/admin/blocks", tag = "operators",
     responses((status = 200, description = "The running blocks.", body = wire::Blocks)))]
 async fn list(

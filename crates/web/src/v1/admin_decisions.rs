@@ -1,12 +1,9 @@
 //! `/admin/decisions`: what was decided, why, and what a draft would change about it.
 
-use axum::{
-    Json,
-    extract::{Path, State},
-};
+use axum::extract::{Path, State};
 use serde::Deserialize;
 use strongroom_api::{decisions as wire, money::Page, policies::Applicable, policies::NewPolicy};
-use strongroom_app::decisions::{DecisionFilter, DecisionRow};
+use strongroom_app::authority::decisions::{DecisionFilter, DecisionRow};
 use strongroom_domain::id::{ApiKeyId, DecisionId, DecisionKind, UserId};
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -21,6 +18,7 @@ use crate::{
         admin_policies::draft,
         check::{Check, path_id},
     },
+    views::Json,
 };
 
 /// Longest name of an action, in bytes.
@@ -35,6 +33,7 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct DecisionsQuery {
     /// 1 to 100; 20 when absent.
@@ -55,12 +54,12 @@ struct DecisionsQuery {
 /// (the audit log has all of it), customers' reads as a sample. A page examines a bounded number: with a filter it may
 /// hold few, and a `next_cursor` to go on.
 #[utoipa::path(get, path = "/api/v1/admin/decisions", tag = "policies", params(DecisionsQuery),
-    responses((status = 200, description = "A page of decisions.", body = Page<wire::Decision>)))]
+    responses((status = 200, description = "A page of decisions.", body = Page<wire::RecordedDecision>)))]
 async fn list(
     State(state): State<AppState>,
     Auth(cx): Auth,
     QueryParams(query): QueryParams<DecisionsQuery>,
-) -> Result<Json<Page<wire::Decision>>, Problem> {
+) -> Result<Json<Page<wire::RecordedDecision>>, Problem> {
     let mut check = Check::default();
     let limit = check.limit(query.limit);
     let before: Option<DecisionId> = query
@@ -94,7 +93,11 @@ async fn list(
     let page = state.bank.decisions(&cx, &filter, before, limit).await?;
     Ok(Json(Page {
         next_cursor: page.next.map(|next| next.to_string()),
-        data: page.decisions.iter().map(to_wire).collect(),
+        data: page
+            .decisions
+            .into_iter()
+            .map(|(row, reason)| to_wire(&row, reason))
+            .collect(),
     }))
 }
 
@@ -110,7 +113,7 @@ async fn evaluate(
     let id = path_id::<DecisionKind>(&id)?;
     let again = state.bank.decide_again(&cx, id).await?;
     Ok(Json(wire::DecidedAgain {
-        recorded: to_wire(&again.decision),
+        recorded: to_wire(&again.decision, again.reason),
         decision: word(again.allowed),
         same: again.allowed == again.decision.allowed,
         complete: again.is_complete,
@@ -157,7 +160,7 @@ fn word(allowed: bool) -> String {
     (if allowed { "allow" } else { "deny" }).to_owned()
 }
 
-fn to_wire(row: &DecisionRow) -> wire::Decision {
+fn to_wire(row: &DecisionRow, reason: Option<String>) -> wire::RecordedDecision {
     let (kind, principal) = match row.principal_kind {
         1 => ("user", Some(UserId::from_bytes(row.principal_id).to_string())),
         2 => (
@@ -167,14 +170,19 @@ fn to_wire(row: &DecisionRow) -> wire::Decision {
         3 => ("job", None),
         _ => ("cli", None),
     };
-    wire::Decision {
+    wire::RecordedDecision {
         id: row.id.to_string(),
         at: row.at.to_string(),
         request_id: row.request.to_string(),
         principal_kind: kind.to_owned(),
         principal,
+        about: row
+            .owner
+            .filter(|owner| *owner.as_bytes() != row.principal_id)
+            .map(|owner| owner.to_string()),
         action: row.action.clone(),
         decision: word(row.allowed),
+        reason,
         policy_version: row.version,
     }
 }

@@ -1,13 +1,12 @@
 //! `/admin/roles` and `/admin/users/{id}/grants`: who works for the bank as what.
 
 use axum::{
-    Json,
     extract::{Path, State},
     response::{IntoResponse, Response},
 };
 use http::StatusCode;
 use strongroom_api::{approvals::ApprovalRequested, grants as wire};
-use strongroom_app::grants::{GiveRole, GrantRow};
+use strongroom_app::authority::grants::{GiveRole, GrantRow};
 use strongroom_domain::{
     id::{GrantKind, UserKind},
     principal::Role,
@@ -19,6 +18,7 @@ use crate::{
     extract::{Auth, JsonBody},
     state::AppState,
     v1::check::{Check, path_id},
+    views::Json,
 };
 
 pub(crate) fn routes() -> OpenApiRouter<AppState> {
@@ -64,10 +64,11 @@ async fn list(
     }))
 }
 
-/// Ask for a role to be given to an operator, for good or for a time.
+/// Ask for a role to be given to an operator, for good or for a time, everywhere or for one department.
 ///
 /// Another administrator decides; needs a fresh login or step-up. Never for oneself, and never beyond the end of one's
-/// own role. A role that is held already gets another end.
+/// own role. A role that is held already gets another end and department. A role for one department counts about
+/// customers who belong there, and about nobody else's things.
 #[utoipa::path(post, path = "/api/v1/admin/users/{id}/grants", tag = "operators", request_body = wire::NewGrant,
     params(("id" = String, Path, description = "The user.")),
     responses((status = 202, description = "Asked for.", body = ApprovalRequested)))]
@@ -87,10 +88,15 @@ async fn give(
         .expires_at
         .as_deref()
         .and_then(|text| check.moment("/expires_at", text));
+    let department = body
+        .department
+        .as_deref()
+        .and_then(|name| check.department("/department", name));
     let wanted = GiveRole {
         user,
         role: check.done(role)?,
         expires_at,
+        department,
     };
     let approval = state.bank.ask_for_grant(&cx, wanted).await?;
     let asked = ApprovalRequested {
@@ -121,6 +127,7 @@ fn to_wire(grant: GrantRow) -> wire::Grant {
         role: grant.role.name().to_owned(),
         granted_at: grant.granted_at.to_string(),
         expires_at: grant.expires_at.map(|end| end.to_string()),
+        department: grant.department.map(|department| department.to_string()),
         granted_by: grant.granted_by.map(|by| by.to_string()),
     }
 }

@@ -1,16 +1,16 @@
 //! `/admin/ledger`: whether the books are sound.
 
-use axum::{Json, extract::State};
+use axum::extract::State;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use strongroom_api::audit as wire;
 use strongroom_app::{
-    ledger_check::{CheckRun, CheckState},
-    verify::Report,
+    audit::verify::Report,
+    money::ledger_check::{CheckRun, CheckState},
 };
 use strongroom_domain::money::Currency;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{Problem, extract::Auth, state::AppState};
+use crate::{Problem, extract::Auth, state::AppState, views::Json};
 
 pub(crate) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()

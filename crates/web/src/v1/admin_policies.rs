@@ -1,7 +1,6 @@
 //! `/admin/policies`: what the bank itself permits and forbids.
 
 use axum::{
-    Json,
     extract::{Path, State},
     response::{IntoResponse, Response},
 };
@@ -10,8 +9,10 @@ use serde::Deserialize;
 use strongroom_api::{approvals::ApprovalRequested, money::Page, policies as wire};
 use strongroom_app::{
     Cx,
-    policies::{Draft, PolicyDetails, PolicyRow, RevisionRow},
-    policy::{Asker, Case, Circumstances, Question, Thing},
+    authority::{
+        policies::{Draft, PolicyDetails, PolicyRow, RevisionRow},
+        policy::{Asker, Case, Circumstances, Question, Thing},
+    },
 };
 use strongroom_domain::id::{PolicyId, PolicyKind};
 use utoipa::IntoParams;
@@ -22,7 +23,11 @@ use crate::{
     extract::{Auth, JsonBody, QueryParams},
     layers::body_limit,
     state::AppState,
-    v1::check::{Check, path_id},
+    v1::{
+        check::{Check, path_id},
+        page::page_of,
+    },
+    views::Json,
 };
 
 pub(crate) fn routes() -> OpenApiRouter<AppState> {
@@ -37,6 +42,7 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct PoliciesQuery {
     /// 1 to 100; 20 when absent.
@@ -60,14 +66,8 @@ async fn list(
         .as_deref()
         .and_then(|cursor| check.id("?cursor", cursor));
     let limit = check.done(limit)?;
-    let mut found = state.bank.policies(&cx, before, limit.saturating_add(1)).await?;
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let more = found.len() > limit;
-    found.truncate(limit);
-    Ok(Json(Page {
-        next_cursor: found.last().filter(|_| more).map(|last| last.id.to_string()),
-        data: found.into_iter().map(summary).collect(),
-    }))
+    let found = state.bank.policies(&cx, before, limit.saturating_add(1)).await?;
+    Ok(Json(page_of(found, limit, |last| last.id.to_string(), summary)))
 }
 
 /// Write a policy. It is a draft until it is in force.
@@ -261,6 +261,7 @@ fn question(question: wire::Question) -> Question {
         },
         context: Circumstances {
             assurance: context.assurance,
+            reason: context.reason,
             origin: context.origin,
             at: context.at,
             department: context.department,
@@ -291,6 +292,7 @@ fn case_to_wire(case: Case) -> wire::Case {
             },
             context: wire::Circumstances {
                 assurance: context.assurance,
+                reason: context.reason,
                 origin: context.origin,
                 at: context.at,
                 department: context.department,

@@ -2,12 +2,12 @@
 
 use std::net::IpAddr;
 
-use axum::{Json, extract::State};
+use axum::extract::State;
 use serde::Deserialize;
 use strongroom_api::{money::Page, security as wire};
 use strongroom_app::{
-    email::Email,
-    security_events::{SecurityEvent, SecurityEventKind, SecurityEventQuery},
+    identity::email::Email,
+    security::events::{SecurityEvent, SecurityEventKind, SecurityEventQuery},
 };
 use strongroom_domain::id::SecurityEventId;
 use utoipa::IntoParams;
@@ -17,7 +17,8 @@ use crate::{
     Problem,
     extract::{Auth, QueryParams},
     state::AppState,
-    v1::check::Check,
+    v1::{check::Check, page::page_of},
+    views::Json,
 };
 
 pub(crate) fn routes() -> OpenApiRouter<AppState> {
@@ -25,14 +26,14 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct EventsQuery {
     /// 1 to 100; 20 when absent.
     limit: Option<u32>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
-    /// What failed: `login_failed`, `factor_failed`, `refresh_refused`, `token_refused`, `api_key_refused`,
-    /// `proof_refused`, `mail_token_refused` or `attack_recognised`.
+    /// What happened: a name of `docs/security/events.md`, such as `login_failed`.
     kind: Option<String>,
     /// From this address, or its /64 network.
     address: Option<String>,
@@ -95,14 +96,8 @@ async fn list(
     };
     let before: Option<SecurityEventId> = before;
     let more = limit.saturating_add(1);
-    let mut found = state.bank.security_events(&cx, &wanted, before, more).await?;
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let more = found.len() > limit;
-    found.truncate(limit);
-    Ok(Json(Page {
-        next_cursor: found.last().filter(|_| more).map(|last| last.id.to_string()),
-        data: found.into_iter().map(to_wire).collect(),
-    }))
+    let found = state.bank.security_events(&cx, &wanted, before, more).await?;
+    Ok(Json(page_of(found, limit, |last| last.id.to_string(), to_wire)))
 }
 
 fn to_wire(event: SecurityEvent) -> wire::SecurityEvent {

@@ -1,13 +1,10 @@
 //! `/admin/users`: logins as operators see them, stop them and let them in again.
 
-use axum::{
-    Json,
-    extract::{Path, State},
-};
+use axum::extract::{Path, State};
 use http::StatusCode;
 use serde::Deserialize;
 use strongroom_api::{approvals::ApprovalRequested, me as wire, money::Page};
-use strongroom_app::{Cx, users::LoginChange};
+use strongroom_app::{Cx, identity::users::LoginChange};
 use strongroom_domain::id::{UserId, UserKind};
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -19,7 +16,9 @@ use crate::{
     v1::{
         check::{Check, path_id},
         me::user,
+        page::page_of,
     },
+    views::Json,
 };
 
 pub(crate) fn routes() -> OpenApiRouter<AppState> {
@@ -31,9 +30,11 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(enable))
         .routes(routes!(reset_mfa))
         .routes(routes!(end_sessions))
+        .routes(routes!(place))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct UsersQuery {
     /// 1 to 100; 20 when absent.
@@ -59,20 +60,16 @@ async fn list(
         None => Some(None),
     };
     let (limit, before) = check.done(limit.zip(before))?;
-    let mut found = state
+    let found = state
         .bank
         .users(&cx, query.email.as_deref(), before, limit.saturating_add(1))
         .await?;
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let more = found.len() > limit;
-    found.truncate(limit);
-    Ok(Json(Page {
-        next_cursor: found
-            .last()
-            .filter(|_| more)
-            .map(|last| last.profile.id.to_string()),
-        data: found.into_iter().map(user).collect(),
-    }))
+    Ok(Json(page_of(
+        found,
+        limit,
+        |last| last.profile.id.to_string(),
+        user,
+    )))
 }
 
 /// Stop a login for now. Its sessions end before the answer.
@@ -125,6 +122,29 @@ async fn enable(
     JsonBody(body): JsonBody<wire::Reason>,
 ) -> Result<Json<wire::User>, Problem> {
     change(&state, &cx, &id, LoginChange::Enable, &body).await
+}
+
+/// Say to which department a customer or an operator belongs, or that it is none.
+///
+/// It counts from the next request on: about customers for roles that count in one department, about either for
+/// policies. Never about oneself; needs a fresh login or step-up.
+#[utoipa::path(put, path = "/api/v1/admin/users/{id}/department", tag = "operators", request_body = wire::Place,
+    params(("id" = String, Path, description = "The user.")),
+    responses((status = 200, description = "As it is now.", body = wire::User)))]
+async fn place(
+    State(state): State<AppState>,
+    Auth(cx): Auth,
+    Path(id): Path<String>,
+    JsonBody(body): JsonBody<wire::Place>,
+) -> Result<Json<wire::User>, Problem> {
+    let id: UserId = path_id::<UserKind>(&id)?;
+    let mut check = Check::default();
+    let department = match &body.department {
+        Some(name) => check.department("/department", name).map(Some),
+        None => Some(None),
+    };
+    let details = state.bank.place_user(&cx, id, check.done(department)?).await?;
+    Ok(Json(user(details)))
 }
 
 /// End all sessions of somebody. The login is not stopped.

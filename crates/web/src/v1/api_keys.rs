@@ -1,9 +1,6 @@
 //! `/api-keys`: keys of the caller's own integrations.
 
-use axum::{
-    Json,
-    extract::{Path, State},
-};
+use axum::extract::{Path, State};
 use base64::{
     Engine as _,
     engine::general_purpose::{GeneralPurpose, STANDARD, URL_SAFE, URL_SAFE_NO_PAD},
@@ -16,9 +13,11 @@ use strongroom_api::{
 };
 use strongroom_app::{
     ExposeSecret,
-    api_key_input::{OVERLAP_SECS, OVERLAP_SECS_MAX, parse_networks},
-    api_keys::{AddApiKey, ApiKeyAdded, ApiKeyDetails, Caveats, KeyOwner, RotateApiKey, Scheme},
-    networks::Networks,
+    api_keys::{
+        AddApiKey, ApiKeyAdded, ApiKeyDetails, Caveats, KeyOwner, RotateApiKey, Scheme,
+        input::{OVERLAP_SECS, OVERLAP_SECS_MAX, parse_networks},
+        networks::Networks,
+    },
 };
 use strongroom_domain::{
     id::{ApiKeyId, ApiKeyKind},
@@ -32,7 +31,11 @@ use crate::{
     Problem,
     extract::{Auth, JsonBody, OptionalJsonBody, QueryParams},
     state::AppState,
-    v1::check::{Check, path_id},
+    v1::{
+        check::{Check, path_id},
+        page::page_of,
+    },
+    views::Json,
 };
 
 pub(crate) fn routes() -> OpenApiRouter<AppState> {
@@ -69,19 +72,22 @@ fn parse(
         Some(text) => check.moment("/expires_at", text).map(Some),
         None => Some(None),
     };
-    let public_key = public_key(&mut check, body.public_key.as_deref());
+    let public_key = bytes(&mut check, &PUBLIC_KEY, body.public_key.as_deref());
+    let certificate = bytes(&mut check, &CERTIFICATE, body.certificate_thumbprint.as_deref());
     let schemes = match &body.signature_schemes {
         Some(names) => schemes(&mut check, names),
         None => Some(vec![Scheme::Rfc9421]),
     };
     let caveats = caveats(&mut check, body.caveats.unwrap_or_default());
-    let input = expires_at.zip(public_key).zip(schemes).zip(caveats).map(
-        |(((expires_at, public_key), schemes), caveats)| AddApiKey {
+    let keys = public_key.zip(certificate);
+    let input = expires_at.zip(keys).zip(schemes).zip(caveats).map(
+        |(((expires_at, (public_key, certificate)), schemes), caveats)| AddApiKey {
             owner,
             name: body.name,
             scopes: body.scopes,
             expires_at,
             networks,
+            certificate,
             caveats,
             public_key,
             schemes,
@@ -90,8 +96,20 @@ fn parse(
     check.done(input)
 }
 
+/// Where 32 bytes are written, and what they must be.
+type Bytes32 = (&'static str, &'static str);
+
+const PUBLIC_KEY: Bytes32 = (
+    "/public_key",
+    "must be the 32 bytes of an Ed25519 public key in base64url",
+);
+const CERTIFICATE: Bytes32 = (
+    "/certificate_thumbprint",
+    "must be the 32 bytes of a certificate's SHA-256 in base64url",
+);
+
 /// 32 bytes in any of the ways that base64 is written.
-fn public_key(check: &mut Check, text: Option<&str>) -> Option<Option<[u8; 32]>> {
+fn bytes(check: &mut Check, (pointer, must): &Bytes32, text: Option<&str>) -> Option<Option<[u8; 32]>> {
     const FORMS: [&GeneralPurpose; 3] = [&URL_SAFE_NO_PAD, &URL_SAFE, &STANDARD];
     let Some(text) = text else {
         return Some(None);
@@ -100,11 +118,7 @@ fn public_key(check: &mut Check, text: Option<&str>) -> Option<Option<[u8; 32]>>
         .into_iter()
         .find_map(|form| <[u8; 32]>::try_from(form.decode(text).ok()?).ok());
     if bytes.is_none() {
-        check.refuse(
-            "/public_key",
-            "invalid_value",
-            "must be the 32 bytes of an Ed25519 public key in base64url",
-        );
+        check.refuse(pointer, "invalid_value", must);
     }
     bytes.map(Some)
 }
@@ -163,6 +177,7 @@ fn caveats(check: &mut Check, wire: wire::Caveats) -> Option<Caveats> {
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct KeysQuery {
     /// 1 to 100; 20 when absent.
@@ -186,17 +201,11 @@ async fn list(
         None => Some(None),
     };
     let (limit, before) = check.done(limit.zip(before))?;
-    let mut found = state
+    let found = state
         .bank
         .own_api_keys(&cx, before, limit.saturating_add(1))
         .await?;
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let more = found.len() > limit;
-    found.truncate(limit);
-    Ok(Json(Page {
-        next_cursor: found.last().filter(|_| more).map(|last| last.id.to_string()),
-        data: found.into_iter().map(to_wire).collect(),
-    }))
+    Ok(Json(page_of(found, limit, |last| last.id.to_string(), to_wire)))
 }
 
 /// Replace a key by a new one with the same bounds. The old one counts for a while longer.
@@ -213,15 +222,17 @@ async fn rotate(
 ) -> Result<(StatusCode, Json<wire::ApiKeyMade>), Problem> {
     let body = body.unwrap_or_default();
     let mut check = Check::default();
-    let public_key = public_key(&mut check, body.public_key.as_deref());
+    let public_key = bytes(&mut check, &PUBLIC_KEY, body.public_key.as_deref());
+    let certificate = bytes(&mut check, &CERTIFICATE, body.certificate_thumbprint.as_deref());
     let overlap_secs = body.overlap_secs.unwrap_or(OVERLAP_SECS);
     if !(0..=OVERLAP_SECS_MAX).contains(&overlap_secs) {
         check.refuse("/overlap_secs", "out_of_range", "must lie between 0 and 604800");
     }
-    let public_key = check.done(public_key)?;
+    let (public_key, certificate) = check.done(public_key.zip(certificate))?;
     let input = RotateApiKey {
         overlap_secs,
         public_key,
+        certificate,
     };
     let added = state
         .bank
@@ -289,6 +300,7 @@ pub(crate) fn to_wire(key: ApiKeyDetails) -> wire::ApiKey {
             .iter()
             .map(|scheme| scheme.name().to_owned())
             .collect(),
+        certificate_thumbprint: key.certificate.map(|bytes| URL_SAFE_NO_PAD.encode(bytes)),
         replaced_by: key.replaced_by.map(|id| id.to_string()),
     }
 }

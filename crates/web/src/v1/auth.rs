@@ -1,7 +1,6 @@
 //! `/auth/*`: registration, login, tokens, passwords.
 
 use axum::{
-    Json,
     extract::State,
     response::{IntoResponse, Response},
 };
@@ -9,9 +8,12 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use strongroom_api::auth as wire;
 use strongroom_app::{
     ExposeSecret, SecretString,
-    login::{LoginAnswer, TokenSet},
-    registration::Register,
-    security_events::SecurityEventKind,
+    identity::{
+        harder::ShownPuzzle,
+        login::{LoginAnswer, TokenSet},
+        registration::Register,
+    },
+    security::{catalogue::SecurityEventKind, stream::Whence},
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -20,6 +22,7 @@ use crate::{
     extract::{Anonymous, Auth, DEVICE_TOKEN, JsonBody},
     state::AppState,
     v1::check::Check,
+    views::Json,
 };
 
 const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
@@ -111,21 +114,29 @@ async fn verify_email(
         .verify_email(&cx, secret(&body.token), secret(&body.password))
         .await;
     let what = SecurityEventKind::MailTokenRefused;
-    state.bank.note_failure(what, &client.address, None, &outcome);
+    state
+        .bank
+        .note_failure(what, &Whence::of(&cx, &client), None, &outcome);
     outcome?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// Log in. Whatever is wrong, the refusal is the same.
 ///
-/// With a proof of a key in `DPoP` (RFC 9449), here or at the last step of the login, the tokens are bound to that key.
+/// While logins fail everywhere, unknown devices are answered `428` with a puzzle (`challenge`) and repeat the login
+/// with its answer. With a proof of a key in `DPoP` (RFC 9449), here or at the last step of the login, the tokens
+/// are bound to that key; shown here, every further step of this login needs a proof of the same key.
 #[utoipa::path(post, path = "/api/v1/auth/login", tag = "auth", security(()), request_body = wire::Login,
     responses((status = 200, description = "A token set, or what is asked next.", body = wire::LoginAnswer)))]
 async fn login(
     State(state): State<AppState>,
-    Anonymous(cx, client): Anonymous,
+    Anonymous(cx, mut client): Anonymous,
     JsonBody(body): JsonBody<wire::Login>,
 ) -> Result<Response, Problem> {
+    client.puzzle = body.puzzle.map(|solved| ShownPuzzle {
+        puzzle: solved.challenge,
+        answer: solved.answer,
+    });
     let answer = state
         .bank
         .login(&cx, &client, &body.email, secret(&body.password))
@@ -151,7 +162,10 @@ async fn login_mfa(
                 .await?
         }
         (ShownProof::Code(code), wire::MfaMethod::RecoveryCode) => {
-            state.bank.login_by_recovery_code(&cx, token, code).await?
+            state
+                .bank
+                .login_by_recovery_code(&cx, &client, token, code)
+                .await?
         }
         (ShownProof::Code(code), _) => state.bank.login_by_code(&cx, &client, token, code).await?,
     };
@@ -218,19 +232,23 @@ async fn reset_password(
         .reset_password(&cx, body.token.expose(), secret(&body.new_password))
         .await;
     let what = SecurityEventKind::MailTokenRefused;
-    state.bank.note_failure(what, &client.address, None, &outcome);
+    state
+        .bank
+        .note_failure(what, &Whence::of(&cx, &client), None, &outcome);
     outcome?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// Change the password: with the present one, by whoever is logged in (204, all other sessions end), or with the
 /// `change_token` of a first login (200, what comes next).
-#[utoipa::path(post, path = "/api/v1/auth/password/change", tag = "auth", security((), ("bearer" = [])),
+///
+/// Whoever has a second factor proved it in the last five minutes (`/auth/step-up` without a challenge).
+#[utoipa::path(post, path = "/api/v1/auth/password/change", tag = "auth", security((), ("bearer" = []), ("dpop_token" = [], "dpop_proof" = [])),
     request_body = wire::ChangePassword,
     responses((status = 204, description = "Changed."), (status = 200, description = "Changed; the login goes on.", body = wire::LoginStep)))]
 async fn change_password(
     State(state): State<AppState>,
-    Anonymous(anonymous, _): Anonymous,
+    Anonymous(anonymous, client): Anonymous,
     auth: Option<Auth>,
     JsonBody(body): JsonBody<wire::ChangePassword>,
 ) -> Result<Response, Problem> {
@@ -246,7 +264,7 @@ async fn change_password(
         (None, Some(token)) => {
             let answer = state
                 .bank
-                .set_first_password(&anonymous, token.expose(), new)
+                .set_first_password(&anonymous, &client, token.expose(), new)
                 .await?;
             Ok(answered(answer))
         }

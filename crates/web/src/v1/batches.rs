@@ -3,7 +3,7 @@
 use axum::{Extension, extract::State, response::Response};
 use http::{Method, StatusCode};
 use strongroom_api::transfers as wire;
-use strongroom_app::{
+use strongroom_app::money::{
     accounts::Once,
     batches::{BATCH_ITEMS_MAX, CreateBatch},
     transfers::TransferDetails,
@@ -57,7 +57,7 @@ async fn create(
         idempotency_key: key,
     };
     let more = input.transfers.len().saturating_sub(1);
-    record.limits().items(&record, &Method::POST, &cx, more)?;
+    record.limits().items(&record, &Method::POST, &cx, more).await?;
     let batch = state.bank.create_batch(&cx, input).await?;
     let id = record.id();
     let results = batch.results.into_iter().map(|result| to_result(result, &id));

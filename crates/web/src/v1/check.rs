@@ -1,7 +1,11 @@
 //! From wire values to the domain's types, with every wrong field named at once and no value repeated.
 
+use std::net::IpAddr;
+
+use ipnet::IpNet;
 use strongroom_api::{FieldError, money};
 use strongroom_domain::{
+    department::Department,
     iban::Iban,
     id::{Id, Kind},
     money::{AMOUNT_MAX, Amount, Currency},
@@ -46,6 +50,18 @@ impl Check {
         }
     }
 
+    /// Of a work list: `open` for what nobody decided, `all` for everything; `open` when absent.
+    pub(crate) fn open(&mut self, state: Option<&str>) -> Option<bool> {
+        match state {
+            None | Some("open") => Some(true),
+            Some("all") => Some(false),
+            Some(_) => {
+                self.refuse("?state", "invalid_value", "must be `open` or `all`");
+                None
+            }
+        }
+    }
+
     fn keep<T, E: std::fmt::Display>(&mut self, pointer: &str, result: Result<T, E>) -> Option<T> {
         result
             .map_err(|error| self.refuse(pointer, "invalid_value", &format!("must be valid: {error}")))
@@ -82,6 +98,24 @@ impl Check {
         amount.ok().zip(currency)
     }
 
+    /// A network in CIDR form, or one address.
+    pub(crate) fn network(&mut self, pointer: &str, text: &str) -> Option<IpNet> {
+        let address = || text.parse::<IpAddr>().ok().map(IpNet::from);
+        let network = text
+            .parse()
+            .ok()
+            .or_else(address)
+            .filter(|network: &IpNet| network.trunc() == *network);
+        if network.is_none() {
+            self.refuse(
+                pointer,
+                "invalid_value",
+                "must be an address or a network in CIDR form",
+            );
+        }
+        network
+    }
+
     /// A text of one line.
     pub(crate) fn line(
         &mut self,
@@ -106,6 +140,16 @@ impl Check {
                 None
             }
         }
+    }
+
+    /// Where somebody works or belongs.
+    pub(crate) fn department(&mut self, pointer: &str, name: &str) -> Option<Department> {
+        let department = Department::parse(name);
+        if department.is_none() {
+            let detail = "must be 1 to 24 lower-case letters, digits and hyphens";
+            self.refuse(pointer, "invalid_value", detail);
+        }
+        department
     }
 
     /// The size of a page.

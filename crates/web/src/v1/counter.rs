@@ -1,8 +1,15 @@
 //! `/deposits` and `/withdrawals`: cash over the counter, by a teller.
 
-use axum::{extract::State, response::Response};
-use strongroom_api::{money::Money, transfers as wire};
-use strongroom_app::{counter::MoveCash, transfers::TransferDetails};
+use axum::{
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use http::StatusCode;
+use strongroom_api::{approvals::ApprovalRequested, money::Money, transfers as wire};
+use strongroom_app::money::{
+    counter::{Cash, MoveCash},
+    transfers::TransferDetails,
+};
 use strongroom_domain::{
     id::{AccountId, DepositId, WithdrawalId},
     text::MEMO_CHARS_MAX,
@@ -18,6 +25,7 @@ use crate::{
         check::Check,
         idempotency::{IdempotencyKey, created},
     },
+    views::Json,
 };
 
 pub(crate) fn routes() -> OpenApiRouter<AppState> {
@@ -26,42 +34,53 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(withdraw))
 }
 
-/// Book cash into an account. Tellers only.
+/// Book cash into an account. Tellers only, and never about an account of one's own.
+///
+/// Above a bound that the bank sets it takes a second teller or an administrator: then the answer is `202`, and it is
+/// booked under the same key once somebody approves it at `/admin/approvals`.
 #[utoipa::path(post, path = "/api/v1/deposits", tag = "counter", request_body = wire::MoveCash,
     params(("Idempotency-Key" = String, Header, description = "Your name for this one intent.")),
-    responses((status = 201, description = "Booked.", body = wire::CashMovement)))]
+    responses((status = 201, description = "Booked.", body = wire::CashMovement),
+        (status = 202, description = "Waits for a second person.", body = ApprovalRequested)))]
 async fn deposit(
     State(state): State<AppState>,
     MoneyAuth(cx): MoneyAuth,
     IdempotencyKey(key): IdempotencyKey,
     JsonBody(body): JsonBody<wire::MoveCash>,
 ) -> Result<Response, Problem> {
-    let once = state.bank.deposit(&cx, parse(body, key)?).await?;
-    let movement = to_wire(&once.value);
-    Ok(created(
-        &once,
-        &format!("/api/v1/receipts/{}", movement.id),
-        movement,
-    ))
+    Ok(told(state.bank.deposit(&cx, parse(body, key)?).await?))
 }
 
-/// Book cash out of an account. Tellers only.
+/// Book cash out of an account. Tellers only, and never about an account of one's own.
+///
+/// Above a bound that the bank sets it takes a second teller or an administrator: then the answer is `202`, and it is
+/// booked under the same key once somebody approves it at `/admin/approvals`.
 #[utoipa::path(post, path = "/api/v1/withdrawals", tag = "counter", request_body = wire::MoveCash,
     params(("Idempotency-Key" = String, Header, description = "Your name for this one intent.")),
-    responses((status = 201, description = "Booked.", body = wire::CashMovement)))]
+    responses((status = 201, description = "Booked.", body = wire::CashMovement),
+        (status = 202, description = "Waits for a second person.", body = ApprovalRequested)))]
 async fn withdraw(
     State(state): State<AppState>,
     MoneyAuth(cx): MoneyAuth,
     IdempotencyKey(key): IdempotencyKey,
     JsonBody(body): JsonBody<wire::MoveCash>,
 ) -> Result<Response, Problem> {
-    let once = state.bank.withdraw(&cx, parse(body, key)?).await?;
-    let movement = to_wire(&once.value);
-    Ok(created(
-        &once,
-        &format!("/api/v1/receipts/{}", movement.id),
-        movement,
-    ))
+    Ok(told(state.bank.withdraw(&cx, parse(body, key)?).await?))
+}
+
+fn told(cash: Cash) -> Response {
+    match cash {
+        Cash::Booked(once) => {
+            let movement = to_wire(&once.value);
+            created(&once, &format!("/api/v1/receipts/{}", movement.id), movement)
+        }
+        Cash::Asked(approval) => {
+            let asked = ApprovalRequested {
+                approval_id: approval.to_string(),
+            };
+            (StatusCode::ACCEPTED, Json(asked)).into_response()
+        }
+    }
 }
 
 fn parse(body: wire::MoveCash, key: Option<String>) -> Result<MoveCash, Problem> {

@@ -15,11 +15,15 @@ use futures::stream;
 use http::{HeaderValue, header};
 use serde::Serialize;
 use strongroom_api::export as wire;
-use strongroom_app::{Cx, Error, accounts::AccountDetails, history::HistoryFilter};
+use strongroom_app::{
+    Cx, Error,
+    money::{accounts::AccountDetails, history::HistoryFilter},
+};
+use strongroom_domain::beneficiary::BENEFICIARIES_MAX;
 use tokio::sync::mpsc;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{accounts, api_keys, external, history, me, passkeys};
+use super::{accounts, api_keys, beneficiaries, external, history, me, passkeys};
 use crate::{Problem, extract::Auth, state::AppState};
 
 /// Things that are read at a time.
@@ -69,7 +73,7 @@ async fn personal(state: &AppState, cx: &Cx) -> Result<String, Error> {
     loop {
         let before = sessions
             .last()
-            .map(|last: &strongroom_app::sessions::SessionDetails| last.id);
+            .map(|last: &strongroom_app::identity::sessions::SessionDetails| last.id);
         let page = bank.own_sessions(cx, before, PAGE).await?;
         let whole = page.len() < PAGE as usize;
         sessions.extend(page);
@@ -99,6 +103,13 @@ async fn personal(state: &AppState, cx: &Cx) -> Result<String, Error> {
             .await?
             .into_iter()
             .map(api_keys::to_wire)
+            .collect(),
+        // A list has no more.
+        beneficiaries: bank
+            .beneficiaries(cx, None, BENEFICIARIES_MAX)
+            .await?
+            .iter()
+            .map(beneficiaries::to_wire)
             .collect(),
         accounts: Vec::new(),
     };

@@ -4,7 +4,6 @@
 //! hold no token: sessions and half logins are in cookies.
 
 use axum::{
-    Json,
     extract::{Path, State},
     response::{IntoResponse, Response},
 };
@@ -13,8 +12,10 @@ use serde::Deserialize;
 use strongroom_api::external as wire;
 use strongroom_app::{
     Error, ExposeSecret, Kind,
-    external::{Arrived, ExternalLoginDetails, Returned, START_SECS, Sent},
-    login::{LoginAnswer, TICKET_SECS, TokenSet},
+    identity::{
+        external::{Arrived, ExternalLoginDetails, Returned, START_SECS, Sent},
+        login::{LoginAnswer, TICKET_SECS, TokenSet},
+    },
 };
 use strongroom_domain::id::ExternalLoginKind;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -24,6 +25,7 @@ use crate::{
     extract::{Anonymous, Auth, Cookie, JsonBody, Keep, QueryParams, read_cookie},
     state::AppState,
     v1::check::path_id,
+    views::Json,
 };
 
 /// How long a browser keeps the mark of its owner's device, in seconds.

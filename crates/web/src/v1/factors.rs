@@ -1,6 +1,6 @@
 //! `/me/mfa/*`: one's own second factors.
 
-use axum::{Json, extract::State};
+use axum::extract::State;
 use http::StatusCode;
 use strongroom_api::factors as wire;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -10,6 +10,7 @@ use crate::{
     extract::{Auth, FactorBinder, JsonBody},
     state::AppState,
     v1::auth::{secret, shown},
+    views::Json,
 };
 
 pub(crate) fn routes() -> OpenApiRouter<AppState> {

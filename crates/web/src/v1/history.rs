@@ -1,15 +1,12 @@
 //! `/accounts/{id}/transactions`: what happened on an account.
 
-use axum::{
-    Json,
-    extract::{Path, State},
-};
+use axum::extract::{Path, State};
 use serde::Deserialize;
 use strongroom_api::{
     accounts as wire,
     money::{Money, Page},
 };
-use strongroom_app::history::{HistoryFilter, HistoryItem};
+use strongroom_app::money::history::{HistoryFilter, HistoryItem};
 use strongroom_domain::{text::NAME_CHARS_MAX, transaction::TransactionKind};
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -19,6 +16,7 @@ use crate::{
     extract::{Auth, QueryParams},
     state::AppState,
     v1::{accounts::account_id, check::Check},
+    views::Json,
 };
 
 pub(crate) fn routes() -> OpenApiRouter<AppState> {
@@ -26,6 +24,7 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct HistoryQuery {
     /// 1 to 100; 20 when absent.

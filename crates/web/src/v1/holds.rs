@@ -1,7 +1,6 @@
 //! `/holds`: money reserved for a payee, then paid or given back.
 
 use axum::{
-    Json,
     extract::{Path, State},
     response::Response,
 };
@@ -11,7 +10,7 @@ use strongroom_api::{
     holds as wire,
     money::{Money, Page},
 };
-use strongroom_app::holds::{CaptureHold, HoldDetails, PlaceHold};
+use strongroom_app::money::holds::{CaptureHold, HoldDetails, PlaceHold};
 use strongroom_domain::{
     id::{AccountId, HoldId, HoldKind},
     ledger::Refusal,
@@ -29,6 +28,7 @@ use crate::{
         idempotency::{IdempotencyKey, answered, created},
         transfers::payee,
     },
+    views::Json,
 };
 
 pub(crate) fn routes() -> OpenApiRouter<AppState> {
@@ -80,6 +80,7 @@ async fn place(
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct ListQuery {
     /// The account on which money is reserved.

@@ -1,16 +1,15 @@
 //! The `Idempotency-Key` header, and how an answer tells that it is a repetition.
 
 use axum::{
-    Json,
     extract::FromRequestParts,
     response::{IntoResponse, Response},
 };
 use http::{HeaderName, HeaderValue, StatusCode, header, request::Parts};
 use serde::Serialize;
 use strongroom_api::codes;
-use strongroom_app::accounts::Once;
+use strongroom_app::money::accounts::Once;
 
-use crate::Problem;
+use crate::{Problem, views::Json};
 
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
@@ -44,7 +43,11 @@ impl<S: Sync> FromRequestParts<S> for IdempotencyKey {
 }
 
 /// `201` with `Location`; a repetition says so and is the same otherwise.
-pub(crate) fn created<T, B: Serialize>(once: &Once<T>, location: &str, body: B) -> Response {
+pub(crate) fn created<T, B: Serialize + Send + Sync + 'static>(
+    once: &Once<T>,
+    location: &str,
+    body: B,
+) -> Response {
     let mut response = answered(StatusCode::CREATED, once, body);
     if let Ok(location) = HeaderValue::from_str(location) {
         response.headers_mut().insert(header::LOCATION, location);
@@ -53,7 +56,11 @@ pub(crate) fn created<T, B: Serialize>(once: &Once<T>, location: &str, body: B) 
 }
 
 /// An answer that may be a repetition, which says so and is the same otherwise.
-pub(crate) fn answered<T, B: Serialize>(status: StatusCode, once: &Once<T>, body: B) -> Response {
+pub(crate) fn answered<T, B: Serialize + Send + Sync + 'static>(
+    status: StatusCode,
+    once: &Once<T>,
+    body: B,
+) -> Response {
     let mut response = (status, Json(body)).into_response();
     if once.replayed {
         response

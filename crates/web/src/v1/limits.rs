@@ -1,11 +1,11 @@
 //! `/limits`: what a customer pays at most.
 
-use axum::{Json, extract::State};
+use axum::extract::{Path, State};
 use serde::Deserialize;
 use strongroom_api::{limits as wire, money::Money};
-use strongroom_app::customer_limits::LimitsDetails;
+use strongroom_app::money::{account_limits::AccountLimitsDetails, customer_limits::LimitsDetails};
 use strongroom_domain::{
-    limits::Caps,
+    limits::{Caps, Raise},
     money::{AMOUNT_MAX, Currency},
 };
 use utoipa::IntoParams;
@@ -15,14 +15,18 @@ use crate::{
     Problem,
     extract::{Auth, JsonBody, QueryParams},
     state::AppState,
-    v1::check::Check,
+    v1::{accounts::account_id, check::Check},
+    views::Json,
 };
 
 pub(crate) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(read, change))
+    OpenApiRouter::new()
+        .routes(routes!(read, change))
+        .routes(routes!(read_account, change_account))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct ReadQuery {
     /// The currency; needed where you have accounts in several.
@@ -58,13 +62,10 @@ async fn change(
     JsonBody(body): JsonBody<wire::SetLimits>,
 ) -> Result<Json<wire::Limits>, Problem> {
     let mut check = Check::default();
-    let named = [&body.per_transfer, &body.daily, &body.monthly]
-        .into_iter()
-        .flatten();
-    let code = body
-        .currency
-        .as_deref()
-        .or_else(|| named.map(|money| money.currency.as_str()).next());
+    let named = [&body.per_transfer, &body.daily, &body.monthly].map(Option::as_ref);
+    let first = named.into_iter().flatten().next();
+    let code = body.currency.as_deref();
+    let code = code.or_else(|| first.map(|money| money.currency.as_str()));
     let currency = match code {
         Some(code) => check.currency("/currency", code),
         None => {
@@ -72,25 +73,79 @@ async fn change(
             None
         }
     };
-    let mut cap = |pointer: &str, money: &Option<Money>| match money {
-        Some(money) => limit(&mut check, pointer, money, currency).map(Some),
-        None => Some(None),
-    };
-    let per_transfer = cap("/per_transfer", &body.per_transfer);
-    let daily = cap("/daily", &body.daily);
-    let monthly = cap("/monthly", &body.monthly);
-    let input = currency.zip(per_transfer).zip(daily).zip(monthly);
-    let (((currency, per_transfer), daily), monthly) = check.done(input)?;
-    let caps = Caps {
-        per_transfer,
-        daily,
-        monthly,
-    };
+    let caps = caps(&mut check, named, currency);
+    let (currency, caps) = check.done(currency.zip(caps))?;
     Ok(Json(to_wire(&state.bank.set_limits(&cx, currency, caps).await?)))
 }
 
+/// Read the limits of one of your accounts.
+#[utoipa::path(get, path = "/api/v1/accounts/{id}/limits", tag = "limits",
+    params(("id" = String, Path, description = "The account.")),
+    responses((status = 200, description = "What counts now.", body = wire::AccountLimits)))]
+async fn read_account(
+    State(state): State<AppState>,
+    Auth(cx): Auth,
+    Path(id): Path<String>,
+) -> Result<Json<wire::AccountLimits>, Problem> {
+    let limits = state.bank.account_limits(&cx, account_id(&id)?).await?;
+    Ok(Json(account_to_wire(&limits)))
+}
+
+/// Set the limits of one of your accounts, within those for all of them.
+///
+/// What is lower counts at once. What is higher needs a fresh factor and counts a day later.
+#[utoipa::path(put, path = "/api/v1/accounts/{id}/limits", tag = "limits", request_body = wire::SetLimits,
+    params(("id" = String, Path, description = "The account.")),
+    responses((status = 200, description = "Set.", body = wire::AccountLimits)))]
+async fn change_account(
+    State(state): State<AppState>,
+    Auth(cx): Auth,
+    Path(id): Path<String>,
+    JsonBody(body): JsonBody<wire::SetLimits>,
+) -> Result<Json<wire::AccountLimits>, Problem> {
+    let account = account_id(&id)?;
+    let mut check = Check::default();
+    let named = [&body.per_transfer, &body.daily, &body.monthly].map(Option::as_ref);
+    let first = named.into_iter().flatten().next();
+    let code = body.currency.as_deref();
+    let code = code.or_else(|| first.map(|money| money.currency.as_str()));
+    let currency = match code {
+        Some(code) => check.currency("/currency", code).map(Some),
+        None => Some(None),
+    };
+    let caps = caps(&mut check, named, currency.flatten());
+    let (currency, caps) = check.done(currency.zip(caps))?;
+    let limits = state.bank.limit_account(&cx, account, currency, caps).await?;
+    Ok(Json(account_to_wire(&limits)))
+}
+
+/// Limits per movement, day and month; absent ones bound nothing. Every wrong one is named.
+pub(crate) fn caps(
+    check: &mut Check,
+    [per_transfer, daily, monthly]: [Option<&Money>; 3],
+    currency: Option<Currency>,
+) -> Option<Caps> {
+    let mut cap = |pointer: &str, money: Option<&Money>| match money {
+        Some(money) => limit(check, pointer, money, currency).map(Some),
+        None => Some(None),
+    };
+    let per_transfer = cap("/per_transfer", per_transfer);
+    let daily = cap("/daily", daily);
+    let monthly = cap("/monthly", monthly);
+    Some(Caps {
+        per_transfer: per_transfer?,
+        daily: daily?,
+        monthly: monthly?,
+    })
+}
+
 /// A limit may be nothing at all, which stops everything.
-fn limit(check: &mut Check, pointer: &str, money: &Money, currency: Option<Currency>) -> Option<i64> {
+pub(crate) fn limit(
+    check: &mut Check,
+    pointer: &str,
+    money: &Money,
+    currency: Option<Currency>,
+) -> Option<i64> {
     if !(0..=AMOUNT_MAX).contains(&money.amount) {
         let detail = format!("must lie between 0 and {AMOUNT_MAX} minor units");
         check.refuse(&format!("{pointer}/amount"), "out_of_range", &detail);
@@ -107,16 +162,49 @@ fn limit(check: &mut Check, pointer: &str, money: &Money, currency: Option<Curre
     Some(money.amount)
 }
 
-fn to_wire(limits: &LimitsDetails) -> wire::Limits {
-    let money = |amount: i64| Money {
+fn money(amount: i64, currency: Currency) -> Money {
+    Money {
         amount,
-        currency: limits.currency.code().to_owned(),
-    };
-    let caps = |caps: Caps| wire::Caps {
+        currency: currency.code().to_owned(),
+    }
+}
+
+fn caps_to_wire(caps: Caps, currency: Currency) -> wire::Caps {
+    let money = |amount| money(amount, currency);
+    wire::Caps {
         per_transfer: caps.per_transfer.map(money),
         daily: caps.daily.map(money),
         monthly: caps.monthly.map(money),
-    };
+    }
+}
+
+fn raise_to_wire(raise: Raise, currency: Currency) -> wire::PendingLimits {
+    let caps = caps_to_wire(raise.caps, currency);
+    wire::PendingLimits {
+        per_transfer: caps.per_transfer,
+        daily: caps.daily,
+        monthly: caps.monthly,
+        effective_at: raise.at.to_string(),
+    }
+}
+
+fn account_to_wire(limits: &AccountLimitsDetails) -> wire::AccountLimits {
+    let currency = limits.currency;
+    let own = caps_to_wire(limits.own, currency);
+    wire::AccountLimits {
+        currency: currency.code().to_owned(),
+        per_transfer: own.per_transfer,
+        daily: own.daily,
+        monthly: own.monthly,
+        spent_today: limits.spent.map(|spent| money(spent.day, currency)),
+        spent_this_month: limits.spent.map(|spent| money(spent.month, currency)),
+        pending: limits.raise.map(|raise| raise_to_wire(raise, currency)),
+    }
+}
+
+pub(crate) fn to_wire(limits: &LimitsDetails) -> wire::Limits {
+    let money = |amount| money(amount, limits.currency);
+    let caps = |caps: Caps| caps_to_wire(caps, limits.currency);
     let now = caps(limits.caps);
     wire::Limits {
         currency: limits.currency.code().to_owned(),
@@ -126,13 +214,15 @@ fn to_wire(limits: &LimitsDetails) -> wire::Limits {
         spent_today: money(limits.spent.day),
         spent_this_month: money(limits.spent.month),
         own: caps(limits.own),
-        pending: limits.raise.map(|raise| {
-            let caps = caps(raise.caps);
-            wire::PendingLimits {
+        allowed: (limits.allowed != Caps::NONE).then(|| caps(limits.allowed)),
+        pending: limits.raise.map(|raise| raise_to_wire(raise, limits.currency)),
+        exception: limits.exception.map(|exception| {
+            let caps = caps(exception.caps);
+            wire::Exception {
                 per_transfer: caps.per_transfer,
                 daily: caps.daily,
                 monthly: caps.monthly,
-                effective_at: raise.at.to_string(),
+                until: exception.until.to_string(),
             }
         }),
         lowered_until: limits.floor_until.map(|until| until.to_string()),

@@ -1,13 +1,10 @@
 //! `/me`: the caller, and the caller's sessions.
 
-use axum::{
-    Json,
-    extract::{Path, State},
-};
+use axum::extract::{Path, State};
 use http::StatusCode;
 use serde::Deserialize;
 use strongroom_api::{me as wire, money::Page};
-use strongroom_app::{
+use strongroom_app::identity::{
     sessions::SessionDetails,
     users::{UserDetails, UserState},
 };
@@ -22,7 +19,11 @@ use crate::{
     Problem,
     extract::{Auth, JsonBody, QueryParams},
     state::AppState,
-    v1::check::{Check, path_id},
+    v1::{
+        check::{Check, path_id},
+        page::page_of,
+    },
+    views::Json,
 };
 
 pub(crate) fn routes() -> OpenApiRouter<AppState> {
@@ -51,6 +52,7 @@ async fn change(
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct SessionsQuery {
     /// 1 to 100; 20 when absent.
@@ -74,17 +76,11 @@ async fn sessions(
         None => Some(None),
     };
     let (limit, before) = check.done(limit.zip(before))?;
-    let mut found = state
+    let found = state
         .bank
         .own_sessions(&cx, before, limit.saturating_add(1))
         .await?;
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let more = found.len() > limit;
-    found.truncate(limit);
-    Ok(Json(Page {
-        next_cursor: found.last().filter(|_| more).map(|last| last.id.to_string()),
-        data: found.into_iter().map(session).collect(),
-    }))
+    Ok(Json(page_of(found, limit, |last| last.id.to_string(), session)))
 }
 
 /// End one of your sessions. It counts from the answer on.
@@ -115,7 +111,7 @@ pub(crate) fn user(details: UserDetails) -> wire::User {
     wire::User {
         id: profile.id.to_string(),
         email: profile.email,
-        full_name: profile.full_name,
+        full_name: Some(profile.full_name),
         state: match profile.state {
             UserState::Active => wire::UserState::Active,
             UserState::Locked => wire::UserState::Locked,
@@ -123,6 +119,7 @@ pub(crate) fn user(details: UserDetails) -> wire::User {
             UserState::Closed => wire::UserState::Closed,
         },
         roles: details.roles.iter().map(|role| role.name().to_owned()).collect(),
+        department: details.department.map(|department| department.to_string()),
         mfa: wire::Factors {
             totp: details.totp,
             passkeys: details.passkeys,
@@ -144,5 +141,7 @@ pub(crate) fn session(details: SessionDetails) -> wire::Session {
         expires_at: details.expires_at.to_string(),
         address: details.client.address,
         user_agent: details.client.user_agent,
+        device_name: details.device_name,
+        device_id: details.device.map(|device| device.to_string()),
     }
 }

@@ -1,13 +1,15 @@
 //! `/me/email`, `DELETE /me`, `/auth/email/*`: another address, and leaving.
 
 use axum::{
-    Json,
     extract::State,
     response::{IntoResponse, Response},
 };
 use http::StatusCode;
 use strongroom_api::me as wire;
-use strongroom_app::{email_change::EmailProved, security_events::SecurityEventKind};
+use strongroom_app::{
+    identity::email_change::EmailProved,
+    security::{catalogue::SecurityEventKind, stream::Whence},
+};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
@@ -15,6 +17,7 @@ use crate::{
     extract::{Anonymous, Auth, JsonBody},
     state::AppState,
     v1::auth::secret,
+    views::Json,
 };
 
 pub(crate) fn routes() -> OpenApiRouter<AppState> {
@@ -65,7 +68,9 @@ async fn confirm(
 ) -> Result<Json<wire::EmailProved>, Problem> {
     let outcome = state.bank.prove_email(&cx, secret(&body.token)).await;
     let what = SecurityEventKind::MailTokenRefused;
-    state.bank.note_failure(what, &client.address, None, &outcome);
+    state
+        .bank
+        .note_failure(what, &Whence::of(&cx, &client), None, &outcome);
     Ok(Json(match outcome? {
         EmailProved::Changed => wire::EmailProved::Changed,
         EmailProved::Waiting { effective_at } => wire::EmailProved::Waiting {
@@ -84,7 +89,9 @@ async fn stop(
 ) -> Result<StatusCode, Problem> {
     let outcome = state.bank.stop_email_change(&cx, secret(&body.token)).await;
     let what = SecurityEventKind::MailTokenRefused;
-    state.bank.note_failure(what, &client.address, None, &outcome);
+    state
+        .bank
+        .note_failure(what, &Whence::of(&cx, &client), None, &outcome);
     outcome?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,14 +1,13 @@
 //! `/merchants` and `/admin/merchants`: who is paid by customers.
 
 use axum::{
-    Json,
     extract::{Path, State},
     response::{IntoResponse, Response},
 };
 use http::{StatusCode, header};
 use serde::Deserialize;
 use strongroom_api::{money::Page, payments as wire};
-use strongroom_app::merchants::{CreateMerchant, MerchantDetails};
+use strongroom_app::money::merchants::{CreateMerchant, MerchantDetails};
 use strongroom_domain::{
     id::{AccountId, MerchantId, MerchantKind},
     text::NAME_CHARS_MAX,
@@ -20,7 +19,11 @@ use crate::{
     Problem,
     extract::{Auth, JsonBody, QueryParams},
     state::AppState,
-    v1::check::{Check, path_id},
+    v1::{
+        check::{Check, path_id},
+        page::page_of,
+    },
+    views::Json,
 };
 
 pub(crate) fn routes() -> OpenApiRouter<AppState> {
@@ -50,6 +53,7 @@ async fn create(
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct ListQuery {
     /// 1 to 100; 20 when absent.
@@ -74,14 +78,13 @@ async fn list(
     };
     let (limit, before) = check.done(limit.zip(before))?;
     let more = limit.saturating_add(1);
-    let mut found = state.bank.merchants(&cx, before, more).await?;
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let more = found.len() > limit;
-    found.truncate(limit);
-    Ok(Json(Page {
-        next_cursor: found.last().filter(|_| more).map(|last| last.id.to_string()),
-        data: found.iter().map(|merchant| to_wire(merchant, true)).collect(),
-    }))
+    let found = state.bank.merchants(&cx, before, more).await?;
+    Ok(Json(page_of(
+        found,
+        limit,
+        |last| last.id.to_string(),
+        |merchant| to_wire(&merchant, true),
+    )))
 }
 
 /// Read who a merchant is.

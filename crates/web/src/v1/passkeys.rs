@@ -1,13 +1,12 @@
 //! `/me/passkeys` and `/auth/passkey`: passkeys bound, listed, taken away, and shown.
 
 use axum::{
-    Json,
     extract::{Path, State},
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, StatusCode, header};
 use strongroom_api::{auth::TokenSet, passkeys as wire};
-use strongroom_app::passkeys::{PasskeyDetails, PasskeyUse};
+use strongroom_app::identity::passkeys::{PasskeyDetails, PasskeyUse};
 use strongroom_domain::id::PasskeyKind;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -19,6 +18,7 @@ use crate::{
         auth::{secret, tokens},
         check::{Check, path_id},
     },
+    views::Json,
 };
 
 /// What a passkey is called whose owner gave it no name.
@@ -89,7 +89,7 @@ async fn remove(
 ///
 /// With nothing, for a login without a password; with `mfa_token`, for the second half of a login; with an access
 /// token, for a step-up, with the `challenge` that it is to approve or, for settings, without.
-#[utoipa::path(post, path = "/api/v1/auth/passkey/options", tag = "auth", security((), ("bearer" = [])),
+#[utoipa::path(post, path = "/api/v1/auth/passkey/options", tag = "auth", security((), ("bearer" = []), ("dpop_token" = [], "dpop_proof" = [])),
     request_body = wire::AskForPasskey,
     responses((status = 200, description = "For `navigator.credentials.get()`.", body = wire::PasskeyOptions)))]
 async fn ask(

@@ -1,8 +1,8 @@
 //! `/auth/password/strength` and `/generate`: for who thinks of a password.
 
-use axum::{Json, extract::State};
+use axum::extract::State;
 use strongroom_api::passwords as wire;
-use strongroom_app::passwords::MeasurePassword;
+use strongroom_app::identity::passwords::MeasurePassword;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
@@ -10,6 +10,7 @@ use crate::{
     extract::{Anonymous, JsonBody},
     state::AppState,
     v1::auth::{secret, shown},
+    views::Json,
 };
 
 pub(crate) fn routes() -> OpenApiRouter<AppState> {

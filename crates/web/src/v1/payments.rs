@@ -1,20 +1,23 @@
 //! `/payments`: customers pay merchants, merchants give back.
 
 use axum::{
-    Json,
     extract::{FromRequestParts, Path, State},
     response::Response,
 };
-use http::{HeaderName, request::Parts};
+use http::{HeaderName, StatusCode, request::Parts};
 use serde::Deserialize;
 use strongroom_api::{
     codes,
     money::{Money, Page},
     payments as wire,
 };
-use strongroom_app::payments::{CreatePayment, PaymentDetails, RefundDetails, RefundPayment};
+use strongroom_app::money::{
+    accounts::Once,
+    payments::{CreatePayment, PaymentDetails, RefundDetails, RefundPayment},
+    sendings::{AnyPayment, PayBeneficiary, SendingDetails},
+};
 use strongroom_domain::{
-    id::{AccountId, MerchantId, PaymentId, PaymentKind, TransferId},
+    id::{AccountId, BeneficiaryId, MerchantId, PaymentId, PaymentKind, TransferId, TransferKind},
     ledger::Refusal,
     text::MEMO_CHARS_MAX,
 };
@@ -27,8 +30,10 @@ use crate::{
     state::AppState,
     v1::{
         check::{Check, path_id},
-        idempotency::{IdempotencyKey, created},
+        idempotency::{IdempotencyKey, answered, created},
+        page::page_of,
     },
+    views::Json,
 };
 
 const CONFIRM: HeaderName = HeaderName::from_static("x-confirm-duplicate");
@@ -37,6 +42,7 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(create, list))
         .routes(routes!(read))
+        .routes(routes!(cancel))
         .routes(routes!(refund))
         .routes(routes!(list_refunds))
 }
@@ -66,11 +72,13 @@ impl<S: Sync> FromRequestParts<S> for Confirmed {
     }
 }
 
-/// Pay a merchant.
+/// Pay a merchant, or a beneficiary.
 ///
-/// A payment of the same payer to the same merchant over the same amount within two minutes looks like a mistake: it is
-/// answered with `duplicate_suspected`, the earlier payment's id in `resource`, and a `confirmation`; sent again with
-/// `X-Confirm-Duplicate: <confirmation>` it goes through.
+/// To a beneficiary of this bank the money is there at once; to one elsewhere the payment is `pending` until it is
+/// `settled` or `returned`, and can be cancelled before it leaves. A payment of the same payer to the same merchant
+/// over the same amount within two minutes looks like a mistake: it is answered with `duplicate_suspected`, the earlier
+/// payment's id in `resource`, and a `confirmation`; sent again with `X-Confirm-Duplicate: <confirmation>` it goes
+/// through.
 #[utoipa::path(post, path = "/api/v1/payments", tag = "payments", request_body = wire::CreatePayment,
     params(("Idempotency-Key" = String, Header, description = "Your name for this one intent."),
         ("X-Confirm-Duplicate" = Option<String>, Header, description = "The `confirmation` of `duplicate_suspected`.")),
@@ -84,33 +92,91 @@ async fn create(
 ) -> Result<Response, Problem> {
     let mut check = Check::default();
     let from: Option<AccountId> = check.id("/from_account_id", &body.from_account_id);
-    let merchant: Option<MerchantId> = check.id("/merchant_id", &body.merchant_id);
+    let payee = payee(&mut check, &body);
     let amount = check.amount("/amount", &body.amount);
     let reference = match &body.reference {
         Some(text) => check.line("/reference", text, MEMO_CHARS_MAX, false).map(Some),
         None => Some(None),
     };
-    let input = from.zip(merchant).zip(amount).zip(reference).map(
-        |(((from, merchant), (amount, currency)), reference)| CreatePayment {
-            from,
-            merchant,
-            amount,
-            currency,
-            reference,
-            confirmed,
-            idempotency_key: key,
-        },
-    );
-    let once = state.bank.create_payment(&cx, check.done(input)?).await?;
-    let payment = to_wire(&once.value);
-    Ok(created(
-        &once,
-        &format!("/api/v1/payments/{}", payment.id),
-        payment,
-    ))
+    let parts = check.done(from.zip(payee).zip(amount).zip(reference))?;
+    let (((from, payee), (amount, currency)), reference) = parts;
+    let (payment, replayed) = match payee {
+        Payee::Merchant(merchant) => {
+            let input = CreatePayment {
+                from,
+                merchant,
+                amount,
+                currency,
+                reference,
+                confirmed,
+                idempotency_key: key,
+            };
+            let once = state.bank.create_payment(&cx, input).await?;
+            (to_wire(&once.value), once.replayed)
+        }
+        Payee::Beneficiary(beneficiary) => {
+            let input = PayBeneficiary {
+                from,
+                beneficiary,
+                amount,
+                currency,
+                reference,
+                confirmed,
+                idempotency_key: key,
+            };
+            let once = state.bank.pay_beneficiary(&cx, input).await?;
+            (sending_to_wire(&once.value), once.replayed)
+        }
+    };
+    let location = format!("/api/v1/payments/{}", payment.id);
+    let once = Once { value: (), replayed };
+    Ok(created(&once, &location, payment))
+}
+
+/// Who is paid: one of the two.
+#[derive(Debug, Clone, Copy)]
+enum Payee {
+    Merchant(MerchantId),
+    Beneficiary(BeneficiaryId),
+}
+
+fn payee(check: &mut Check, body: &wire::CreatePayment) -> Option<Payee> {
+    match (&body.merchant_id, &body.beneficiary_id) {
+        (Some(id), None) => check.id("/merchant_id", id).map(Payee::Merchant),
+        (None, Some(id)) => check.id("/beneficiary_id", id).map(Payee::Beneficiary),
+        (None, None) => {
+            check.refuse("/merchant_id", "required", "name a merchant or a beneficiary");
+            None
+        }
+        (Some(_), Some(_)) => {
+            check.refuse(
+                "/beneficiary_id",
+                "not_allowed",
+                "name a merchant or a beneficiary, not both",
+            );
+            None
+        }
+    }
+}
+
+/// Take back a payment to a beneficiary that has not left the bank.
+#[utoipa::path(post, path = "/api/v1/payments/{id}/cancel", tag = "payments",
+    params(("id" = String, Path, description = "The payment."),
+        ("Idempotency-Key" = String, Header, description = "Your name for this one intent.")),
+    responses((status = 200, description = "Taken back.", body = wire::Payment)))]
+async fn cancel(
+    State(state): State<AppState>,
+    Auth(cx): Auth,
+    Path(id): Path<String>,
+    IdempotencyKey(key): IdempotencyKey,
+) -> Result<Response, Problem> {
+    let once = state.bank.cancel_payment(&cx, payment_id(&id)?, key).await?;
+    let payment = sending_to_wire(&once.value);
+    Ok(answered(StatusCode::OK, &once, payment))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct ListQuery {
     /// What this merchant of yours was paid; what you paid when absent.
@@ -141,24 +207,19 @@ async fn list(
     };
     let ((limit, merchant), before) = check.done(limit.zip(merchant).zip(before))?;
     let more = limit.saturating_add(1);
-    let mut found = state.bank.payments(&cx, merchant, before, more).await?;
-    let more = cut(&mut found, limit);
-    let next_cursor = found
-        .last()
-        .filter(|_| more)
-        .map(|last| last.payment.id.to_string());
-    Ok(Json(Page {
-        data: found.iter().map(to_wire).collect(),
-        next_cursor,
-    }))
-}
-
-/// Keeps a page and tells whether there was more.
-fn cut<T>(found: &mut Vec<T>, limit: u32) -> bool {
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let more = found.len() > limit;
-    found.truncate(limit);
-    more
+    let found: Vec<AnyPayment> = match merchant {
+        Some(_) => {
+            let found = state.bank.payments(&cx, merchant, before, more).await?;
+            found.into_iter().map(AnyPayment::Merchant).collect()
+        }
+        None => state.bank.any_payments(&cx, before, more).await?,
+    };
+    Ok(Json(page_of(
+        found,
+        limit,
+        |last| last.id().to_string(),
+        |payment| any_to_wire(&payment),
+    )))
 }
 
 /// Read a payment that you are a party of.
@@ -169,7 +230,8 @@ async fn read(
     Auth(cx): Auth,
     Path(id): Path<String>,
 ) -> Result<Json<wire::Payment>, Problem> {
-    Ok(Json(to_wire(&state.bank.payment(&cx, payment_id(&id)?).await?)))
+    let payment = state.bank.any_payment(&cx, payment_id(&id)?).await?;
+    Ok(Json(any_to_wire(&payment)))
 }
 
 /// Give back some of a payment that you were paid, or all that is left.
@@ -201,6 +263,7 @@ async fn refund(
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct RefundsQuery {
     /// 1 to 100; 20 when absent.
@@ -231,16 +294,13 @@ async fn list_refunds(
     };
     let (limit, after) = check.done(limit.zip(after))?;
     let more = limit.saturating_add(1);
-    let mut found = state.bank.refunds(&cx, payment_id(&id)?, after, more).await?;
-    let more = cut(&mut found, limit);
-    let next_cursor = found
-        .last()
-        .filter(|_| more)
-        .map(|last| last.refunded.refunded.to_string());
-    Ok(Json(Page {
-        data: found.iter().map(refund_to_wire).collect(),
-        next_cursor,
-    }))
+    let found = state.bank.refunds(&cx, payment_id(&id)?, after, more).await?;
+    Ok(Json(page_of(
+        found,
+        limit,
+        |last| last.refunded.refunded.to_string(),
+        |refund| refund_to_wire(&refund),
+    )))
 }
 
 fn payment_id(text: &str) -> Result<PaymentId, Problem> {
@@ -261,11 +321,43 @@ fn to_wire(details: &PaymentDetails) -> wire::Payment {
         id: payment.id.to_string(),
         state: payment.status().to_owned(),
         from_account_id: payment.account.to_string(),
-        merchant_id: payment.merchant.to_string(),
+        merchant_id: Some(payment.merchant.to_string()),
+        beneficiary_id: None,
+        beneficiary_name: None,
         transfer_id: transfer.to_string(),
         amount: money(payment.amount.minor(), payment.currency),
-        refunded: money(payment.refunded, payment.currency),
-        remaining: money(payment.left(), payment.currency),
+        refunded: Some(money(payment.refunded, payment.currency)),
+        remaining: Some(money(payment.left(), payment.currency)),
+        returned_by: None,
+        reference: details.reference.clone(),
+        created_at: payment.paid_at.to_string(),
+    }
+}
+
+fn any_to_wire(payment: &AnyPayment) -> wire::Payment {
+    match payment {
+        AnyPayment::Merchant(details) => to_wire(details),
+        AnyPayment::Beneficiary(details) => sending_to_wire(details),
+    }
+}
+
+fn sending_to_wire(details: &SendingDetails) -> wire::Payment {
+    let payment = &details.payment;
+    let transfer: TransferId = payment.id.cast();
+    wire::Payment {
+        id: payment.id.to_string(),
+        state: payment.state.name().to_owned(),
+        from_account_id: payment.account.to_string(),
+        merchant_id: None,
+        beneficiary_id: Some(payment.beneficiary.to_string()),
+        beneficiary_name: details.payee.as_ref().map(|payee| payee.name.clone()),
+        transfer_id: transfer.to_string(),
+        amount: money(payment.amount.minor(), payment.currency),
+        refunded: None,
+        remaining: None,
+        returned_by: details
+            .returned_by
+            .map(|id| id.cast::<TransferKind>().to_string()),
         reference: details.reference.clone(),
         created_at: payment.paid_at.to_string(),
     }

@@ -1,14 +1,11 @@
 //! `/receipts`: proof that a transaction is in the bank's log.
 
-use axum::{
-    Json,
-    extract::{Path, State},
-};
+use axum::extract::{Path, State};
 use strongroom_api::receipts as wire;
 use strongroom_domain::id::{DepositId, PaymentId, RefundId, TransactionId, TransferId, WithdrawalId};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{Problem, extract::Auth, state::AppState};
+use crate::{Problem, extract::Auth, state::AppState, views::Json};
 
 pub(crate) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(read))

@@ -6,7 +6,7 @@ use axum::{
 };
 use http::StatusCode;
 use strongroom_api::{auth::TokenSet, step_up as wire};
-use strongroom_app::step_up::{ShownFactor, SteppedUp};
+use strongroom_app::identity::step_up::{ShownFactor, SteppedUp};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{

@@ -1,14 +1,13 @@
 //! `/transfers`: money from one account here to another.
 
 use axum::{
-    Json,
     extract::{Path, State},
     response::{IntoResponse, Response},
 };
 use http::StatusCode;
 use serde::Deserialize;
 use strongroom_api::{money::Money, transfers as wire};
-use strongroom_app::transfers::{CreateTransfer, Payee, TransferDetails};
+use strongroom_app::money::transfers::{CreateTransfer, Payee, TransferDetails};
 use strongroom_domain::{
     id::{AccountId, TransactionId, TransferId, TransferKind},
     text::MEMO_CHARS_MAX,
@@ -25,15 +24,18 @@ use crate::{
         check::{Check, path_id},
         idempotency::{IdempotencyKey, created},
     },
+    views::Json,
 };
 
 pub(crate) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(create, find_by_key))
         .routes(routes!(read))
+        .routes(routes!(cancel))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct CreateQuery {
     /// Decide and book nothing; takes no idempotency key.
@@ -48,7 +50,7 @@ struct CreateQuery {
 #[utoipa::path(post, path = "/api/v1/transfers", tag = "transfers", request_body = wire::CreateTransfer,
     params(CreateQuery, ("Idempotency-Key" = Option<String>, Header,
         description = "Your name for this one intent; needed unless `dry_run`.")),
-    responses((status = 201, description = "Booked.", body = wire::Transfer),
+    responses((status = 201, description = "Booked, or `pending_review`.", body = wire::Transfer),
         (status = 200, description = "A dry run: it would be booked like this.", body = wire::Transfer)))]
 async fn create(
     State(state): State<AppState>,
@@ -61,7 +63,7 @@ async fn create(
     let input = parse(body, key, query.dry_run)?;
     let dry_run = input.dry_run;
     if dry_run {
-        record.limits().preview(&record, &cx)?;
+        record.limits().preview(&record, &cx).await?;
     }
     let once = state.bank.create_transfer(&cx, input).await?;
     let transfer = to_wire(&once.value, dry_run);
@@ -146,6 +148,7 @@ pub(crate) fn payee(check: &mut Check, id: Option<&str>, number: Option<&str>) -
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct ByKey {
     /// The key that you sent with the transfer.
@@ -183,12 +186,25 @@ async fn read(
     }))
 }
 
+/// Take back a transfer of yours that waits for the bank to look at it.
+#[utoipa::path(post, path = "/api/v1/transfers/{id}/cancel", tag = "transfers", params(("id" = String, Path, description = "Its id.")),
+    responses((status = 200, description = "Taken back; its money is free again.", body = wire::Transfer)))]
+async fn cancel(
+    State(state): State<AppState>,
+    MoneyAuth(cx): MoneyAuth,
+    Path(id): Path<String>,
+) -> Result<Json<wire::Transfer>, Problem> {
+    let id = path_id::<TransferKind>(&id)?;
+    let details = state.bank.cancel_transfer(&cx, id.cast()).await?;
+    Ok(Json(to_wire(&details, false)))
+}
+
 pub(crate) fn to_wire(details: &TransferDetails, dry_run: bool) -> wire::Transfer {
     let transaction = &details.transaction;
     let id: TransferId = transaction.id.cast();
     wire::Transfer {
         id: id.to_string(),
-        state: "posted".to_owned(),
+        state: details.state.name().to_owned(),
         from_account_id: transaction.from_account.to_string(),
         to_account_id: transaction.to_account.to_string(),
         amount: Money {

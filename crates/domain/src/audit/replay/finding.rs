@@ -33,6 +33,9 @@ problems! {
     RecordChanged = "record_changed", "the audit record is not the one that the leaf was made of";
     MacWrong = "mac_wrong", "the record was not signed by the node's audit key";
     MacKeyUnknown = "mac_key_unknown", "the audit key that the record names is not in the keyring";
+    DecisionsChanged = "decisions_changed", "the decisions of this batch are not those that its audit record was made of";
+    DecisionsMissing = "decisions_missing", "decisions of this batch are missing";
+    DecisionsUnrecorded = "decisions_unrecorded", "decisions that no audit record tells of";
     RecordUnsealed = "record_unsealed", "the audit record has no leaf";
     NodeMissing = "node_missing", "an inner node of the tree is missing";
     NodeWrong = "node_wrong", "an inner node of the tree is not the hash of what is below it";

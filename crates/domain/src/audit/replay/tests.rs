@@ -67,10 +67,18 @@ const fn action_of(verb: &Verb) -> Action {
         Verb::Hold(_) => Action::HoldPlace,
         Verb::Capture(_) => Action::HoldCapture,
         Verb::Void(_) => Action::HoldVoid,
+        Verb::Cash(_) => Action::CashDecide,
         Verb::Limit(_) => Action::LimitsChange,
+        Verb::Except(_) => Action::LimitsExcept,
+        Verb::Allow(_) => Action::LimitsSet,
         Verb::Pay(_) => Action::PaymentCreate,
+        Verb::Send(_) => Action::PaymentCreate,
+        Verb::Cancel(_) => Action::PaymentCancel,
         Verb::Refund(_) => Action::PaymentRefund,
         Verb::Reverse(_) => Action::TransferReverse,
+        Verb::Review(_) => Action::ReviewDecide,
+        Verb::Settle(_) => Action::RailSettle,
+        Verb::Resolve(_) => Action::SuspenseResolve,
     }
 }
 
@@ -83,6 +91,7 @@ fn open(id: AccountId) -> Verb {
         currency: EUR,
         number: Iban::compose("DE", "10010010", &format!("{digit:010}")).unwrap(),
         overdraft: 0,
+        held_to_floor: None,
         sealed_name: vec![7],
     })
 }
@@ -111,8 +120,13 @@ fn books() -> Books {
         budgets: HashMap::new(),
         nonces: HashMap::new(),
         limits: HashMap::new(),
+        account_limits: HashMap::new(),
+        bank_left: HashMap::new(),
         rules: Default::default(),
+        fraud: crate::ledger::FraudBook::default(),
         payments: crate::ledger::PaymentBook::default(),
+        sending: crate::ledger::SendingBook::default(),
+        rail: crate::ledger::RailBook::default(),
         epoch: 1,
         booked_at: Timestamp::from_micros(1_000),
         today: Date::default(),
@@ -169,25 +183,23 @@ fn books() -> Books {
     verbs.push(freeze(AccountChange::Freeze(FreezeScope::Debits)));
     let commands: Vec<Command> = verbs
         .into_iter()
-        .map(|verb| Command {
-            authority: Authority {
-                caller: Caller {
-                    principal: Principal::Job,
-                    session: None,
-                    origin: Origin::Job,
+        .map(|verb| {
+            Command::plain(
+                Authority {
+                    caller: Caller {
+                        principal: Principal::Job,
+                        session: None,
+                        origin: Origin::Job,
+                    },
+                    action: action_of(&verb),
+                    scope: Owned::ByAnyone,
+                    policy: 1,
+                    epoch: 1,
+                    network: None,
                 },
-                action: action_of(&verb),
-                scope: Owned::ByAnyone,
-                policy: 1,
-                epoch: 1,
-            },
-            request: RequestId::from_bytes([9; 16]),
-            idempotency: None,
-            dry_run: false,
-            step_up: None,
-            bounds: None,
-            nonce: None,
-            verb,
+                RequestId::from_bytes([9; 16]),
+                verb,
+            )
         })
         .collect();
     let (changes, answers) = decide(&mut book, &commands, &NoKey);

@@ -5,16 +5,15 @@ use std::collections::hash_map::Entry;
 use super::{Decision, Done, Effect, may_touch};
 use crate::{
     account::{Account, AccountKind, FreezeScope, Freezes, Side, SkipPath, SystemAccount},
-    action::Action,
     audit::Details,
+    fraud::Features,
     id::AccountId,
     ledger::{
         book::{Book, Changes, OpenedAccount},
-        command::{AccountChange, Command, NewAccount, NewLimits, Owned},
+        command::{AccountChange, Command, NewAccount, Owned},
         refusal::Refusal,
-        spending::{mark, moment},
     },
-    limits::{Caps, CustomerLimits},
+    limits::CustomerLimits,
     money::Currency,
     time::Timestamp,
 };
@@ -47,8 +46,9 @@ pub(super) fn open(book: &mut Book, changes: &mut Changes, command: &Command, ne
         book.accounts.insert(new.id, account.clone());
         let customer = (new.owner, new.currency);
         if let Entry::Vacant(vacant) = book.limits.entry(customer) {
-            vacant.insert(CustomerLimits::default());
+            vacant.insert(CustomerLimits::held_until(new.held_to_floor));
             changes.customers.insert(customer);
+            book.fraud.rows.insert(customer, Features::default());
         }
         changes.touched.insert(new.id);
         changes.opened.push(OpenedAccount {
@@ -157,59 +157,6 @@ pub(super) fn change_state(
         details,
         done: Done::Changed(next),
     })
-}
-
-/// What a customer allows oneself: lower at once, higher with a fresh factor and after a while.
-pub(super) fn limit(book: &mut Book, changes: &mut Changes, command: &Command, new: NewLimits) -> Decision {
-    let account = book
-        .accounts
-        .get(&new.account)
-        .filter(|account| {
-            command.authority.action == Action::LimitsChange && may_touch(command.authority.scope, account)
-        })
-        .ok_or(Refusal::AccountNotFound)?;
-    let owner = account.owner.ok_or(Refusal::AccountNotFound)?;
-    if account.closed {
-        return Err(Refusal::AccountClosed);
-    }
-    let (key, now) = ((owner, account.currency), moment(book));
-    let known = book.limits.get(&key).ok_or(Refusal::AccountNotFound)?;
-    if !new.may_raise && known.would_raise(new.caps, now.at) {
-        return Err(Refusal::RaiseNotApproved);
-    }
-    let mut next = *known;
-    next.set_own(new.caps, now.at);
-    if !command.dry_run {
-        book.limits.insert(key, next);
-        mark(changes, key);
-    }
-    Ok(Effect {
-        resource: *new.account.as_bytes(),
-        details: Details::json(&limits_json(&next, now.at, account.currency)),
-        done: Done::Limited(Box::new(next)),
-    })
-}
-
-/// Canonical JSON: keys sorted, no spaces.
-fn limits_json(limits: &CustomerLimits, at: Timestamp, currency: Currency) -> String {
-    let number = |cap: Option<i64>| cap.map_or_else(|| "null".to_owned(), |cap| cap.to_string());
-    let caps = |caps: Caps| {
-        format!(
-            r#"{{"daily":{},"monthly":{},"per_transfer":{}}}"#,
-            number(caps.daily),
-            number(caps.monthly),
-            number(caps.per_transfer)
-        )
-    };
-    let raise = limits.raise(at).map_or_else(
-        || "null".to_owned(),
-        |raise| format!(r#"{{"at":{},"limits":{}}}"#, raise.at.micros(), caps(raise.caps)),
-    );
-    format!(
-        r#"{{"currency":"{}","limits":{},"raise":{raise}}}"#,
-        currency.code(),
-        caps(limits.own(at))
-    )
 }
 
 /// Freezing again never loosens a freeze.

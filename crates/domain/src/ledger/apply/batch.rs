@@ -30,12 +30,14 @@ pub(super) fn batch(
     {
         return order.commands.iter().map(|_| Answer::NonceUsed).collect();
     }
+    book.fraud.many = Some(order.step_up.is_some());
     let answers = if order.all_or_none {
         all_or_none(book, changes, order, signer)
     } else {
         let each = |command| decide_one(book, changes, command, signer);
         order.commands.iter().map(each).collect()
     };
+    book.fraud.many = None;
     // The commands of an order came with one request, so they share its nonce.
     if !answers.contains(&Answer::Stale) {
         let signed = order.commands.iter().find(|command| command.nonce.is_some());

@@ -18,6 +18,7 @@ use crate::{
         bounds::{self, Moved},
         command::{Capture, Command, HoldRef, NewHold, Posting},
         refusal::Refusal,
+        scrutiny,
         spending::{self, Paid},
     },
     limits::LimitClass,
@@ -97,7 +98,7 @@ fn expire(book: &mut Book, changes: &mut Changes, id: HoldId, signer: &dyn Signe
 }
 
 /// Takes a changed hold back into the book, and what it no longer reserves off its account.
-fn put(book: &mut Book, changes: &mut Changes, hold: Hold, released: i64) {
+pub(super) fn put(book: &mut Book, changes: &mut Changes, hold: Hold, released: i64) {
     if let Some(account) = book.accounts.get_mut(&hold.account) {
         account.held = account.held.saturating_sub(released);
         if hold.state != HoldState::Open {
@@ -117,6 +118,7 @@ fn put(book: &mut Book, changes: &mut Changes, hold: Hold, released: i64) {
 pub(super) fn place(book: &mut Book, changes: &mut Changes, command: &Command, new: &NewHold) -> Decision {
     bounds::check(book, command, &Moved::held(new))?;
     let hold = check_place(book, command, new)?;
+    scrutiny::admit(book, changes, command, new.id.cast(), &reserved(new), new.amount)?;
     if !command.dry_run {
         bounds::charge(book, changes, command, &Moved::held(new));
         spending::charge(book, changes, command, &reserved(new));
@@ -173,6 +175,7 @@ fn check_place(book: &Book, command: &Command, new: &NewHold) -> Result<Hold, Re
         placed_at: book.booked_at,
         expires_at: new.expires_at,
         closed_at: None,
+        review: false,
     })
 }
 
@@ -196,7 +199,8 @@ fn find<'a>(
     let own = book.accounts.get(&asked.account).ok_or(Refusal::HoldNotFound)?;
     let payee = book.accounts.get(&asked.to).ok_or(Refusal::HoldNotFound)?;
     let scope = command.authority.scope;
-    let meant = (hold.account, hold.to_account) == (asked.account, asked.to);
+    // What waits for a look is moved by those who look.
+    let meant = !hold.review && (hold.account, hold.to_account) == (asked.account, asked.to);
     let allowed = command.authority.action == action && (may_touch(scope, own) || may_touch(scope, payee));
     if meant && allowed {
         Ok((hold, own, payee))
@@ -230,6 +234,7 @@ pub(super) fn capture(
     let digest = transaction.digest(&entries_digest(&asked.salt, &entries));
     let details = Details::captured(&digest, &hold);
     changes.entries.extend(entries);
+    scrutiny::learn(book, changes, command.authority.network, &transaction);
     changes.transactions.push(transaction);
     changes.captures.push(Captured {
         transaction: asked.id,

@@ -3,19 +3,28 @@
 mod accounts;
 mod batch;
 mod holds;
+mod limits;
 mod payments;
 mod post;
+mod rail;
+mod reviews;
+mod sending;
 
 use self::{
-    accounts::{change_state, limit, open},
+    accounts::{change_state, open},
     batch::batch,
     holds::{capture, place, release_due, void},
+    limits::{allow, except, limit},
     payments::{duplicate_of, pay, refund, reverse},
-    post::{own_side, post},
+    post::{cash, own_side, post},
+    rail::{resolve, settle},
+    reviews::decide_review,
+    sending::{cancel, send},
 };
 use crate::{
     account::Account,
     audit::{Details, Object, Record, SignedRecord},
+    fraud::FraudMode,
     hold::Hold,
     id::{HoldId, PaymentId, StepUpId},
     ledger::{
@@ -27,6 +36,7 @@ use crate::{
         refusal::Refusal,
     },
     limits::CustomerLimits,
+    outgoing::Outgoing,
     payment::Payment,
     transaction::Transaction,
 };
@@ -50,12 +60,16 @@ pub enum Done {
     Held(Hold),
     /// Money moved out of a hold: the hold afterwards.
     Captured(Hold),
-    /// What a customer allows oneself from now on.
+    /// A transfer waits for a look, or waited and was taken back: what reserves its money.
+    Reviewed(Hold),
+    /// What a customer allows oneself, or is allowed, from now on.
     Limited(Box<CustomerLimits>),
     /// A merchant was paid.
     Paid(Payment),
     /// Something of a payment was given back: the payment afterwards.
     Refunded(Refunded, Payment),
+    /// A beneficiary was paid, or a payment to one taken back: the payment afterwards.
+    Sent(Outgoing),
 }
 
 /// What a command's sender is told.
@@ -151,6 +165,7 @@ fn decide_one(book: &mut Book, changes: &mut Changes, command: &Command, signer:
     }
     let decision = match &command.verb {
         Verb::Post(posting) => post(book, changes, command, posting),
+        Verb::Cash(new) => cash(book, changes, command, new),
         Verb::Open(new) => open(book, changes, command, new),
         Verb::Change {
             account,
@@ -161,9 +176,16 @@ fn decide_one(book: &mut Book, changes: &mut Changes, command: &Command, signer:
         Verb::Capture(asked) => capture(book, changes, command, asked),
         Verb::Void(hold) => void(book, changes, command, *hold),
         Verb::Limit(new) => limit(book, changes, command, *new),
+        Verb::Except(new) => except(book, changes, command, new),
+        Verb::Allow(new) => allow(book, changes, command, new),
         Verb::Pay(new) => pay(book, changes, command, new),
+        Verb::Send(new) => send(book, changes, command, new),
+        Verb::Cancel(asked) => cancel(book, changes, command, asked),
         Verb::Refund(asked) => refund(book, changes, command, asked),
         Verb::Reverse(new) => reverse(book, changes, command, new),
+        Verb::Review(asked) => decide_review(book, changes, command, asked),
+        Verb::Settle(entry) => settle(book, changes, command, entry),
+        Verb::Resolve(asked) => resolve(book, changes, command, asked),
     };
     if command.dry_run {
         return told(book, command, decision);
@@ -173,7 +195,9 @@ fn decide_one(book: &mut Book, changes: &mut Changes, command: &Command, signer:
     if let (Ok(_), Some(approval)) = (&decision, approved.and_then(|claim| claim.approval)) {
         spend(book, changes, approval);
     }
-    if let Some(key) = &command.idempotency {
+    // What somebody approved and the books refused may be approved again: the request stays open.
+    let may_come_again = decision.is_err() && matches!(command.verb, Verb::Cash(_));
+    if let Some(key) = command.idempotency.as_ref().filter(|_| !may_come_again) {
         remember(book, changes, key, &decision);
     }
     told(book, command, decision)
@@ -186,6 +210,11 @@ fn told(book: &Book, command: &Command, decision: Decision) -> Answer {
             .map_or(Answer::Refused(Refusal::DuplicateSuspected), |earlier| {
                 Answer::DuplicateSuspected(earlier.id)
             }),
+        (Err(Refusal::DuplicateSuspected), Verb::Send(new)) => sending::duplicate_of(book, new).map_or(
+            Answer::Refused(Refusal::DuplicateSuspected),
+            Answer::DuplicateSuspected,
+        ),
+        (Err(Refusal::ConfirmationNeeded), _) => Answer::StepUpNeeded,
         (Err(refusal), _) => Answer::Refused(refusal),
     }
 }
@@ -247,15 +276,23 @@ fn remember(book: &mut Book, changes: &mut Changes, key: &Idempotency, decision:
 fn object_of(verb: &Verb) -> Object {
     match verb {
         Verb::Post(posting) => Object::Transaction(posting.id),
+        Verb::Cash(new) => Object::Transaction(new.posting.id),
         Verb::Open(new) => Object::Account(new.id),
         Verb::Change { account, .. } => Object::Account(*account),
         Verb::Hold(new) => hold_object(new.id),
         Verb::Capture(asked) => Object::Transaction(asked.id),
         Verb::Void(hold) => hold_object(hold.id),
         Verb::Limit(new) => Object::Account(new.account),
+        Verb::Except(new) => Object::Account(new.account),
+        Verb::Allow(new) => Object::Account(new.account),
         Verb::Pay(new) => Object::Transaction(new.posting.id),
+        Verb::Send(new) => Object::Transaction(new.posting.id),
+        Verb::Cancel(asked) => Object::Transaction(asked.id),
         Verb::Refund(asked) => Object::Transaction(asked.id),
         Verb::Reverse(new) => Object::Transaction(new.id),
+        Verb::Review(asked) => Object::Transaction(asked.id),
+        Verb::Settle(entry) => Object::Transaction(entry.id),
+        Verb::Resolve(asked) => Object::Transaction(asked.id),
     }
 }
 
@@ -266,6 +303,12 @@ fn record(
     decision: &Decision,
     signer: &dyn Signer,
 ) {
+    let details = decision
+        .as_ref()
+        .map_or_else(|_| Details::none(), |effect| effect.details.clone());
+    // Which rules about fraud decided can be told for as long as the log is kept; those of the program are not named.
+    let judged = std::mem::take(&mut changes.fraud.judged) && book.fraud.rules.mode != FraudMode::Off;
+    let rules = u32::try_from(book.fraud.rules.revision).unwrap_or(u32::MAX);
     let record = Record {
         id: book.next_record,
         at: book.booked_at,
@@ -278,16 +321,28 @@ fn record(
             (Verb::Hold(new), Err(_)) => Object::Account(new.account),
             (Verb::Capture(asked), Err(_)) => hold_object(asked.hold.id),
             (Verb::Pay(new), Err(_)) => Object::Account(new.posting.from),
+            (Verb::Send(new), Err(_)) => Object::Account(new.posting.from),
+            (Verb::Cancel(asked), Err(_)) => Object::Other("payment", *asked.payment.as_bytes()),
             (Verb::Refund(asked), Err(_)) => Object::Other("payment", *asked.payment.id.as_bytes()),
             // The transaction that was to be reversed is there, and has a record of its own.
             (Verb::Reverse(new), Err(_)) => Object::Other("approval", *new.approval.as_bytes()),
+            (Verb::Cash(new), Err(_)) => Object::Other("approval", *new.consent.approval.as_bytes()),
+            // What waits for a look is no transaction yet, and may never be one.
+            (_, Ok(effect)) if matches!(effect.done, Done::Reviewed(_)) => {
+                Object::Other("review", effect.resource)
+            }
+            // Where nothing moves the record is about the payment.
+            (Verb::Settle(_), Ok(effect)) if matches!(effect.done, Done::Sent(_)) => {
+                Object::Other("payment", effect.resource)
+            }
+            (Verb::Settle(_), Err(_)) => Object::Bank,
+            (Verb::Resolve(asked), Err(_)) => Object::Other("approval", *asked.approval.as_bytes()),
+            (Verb::Review(asked), Err(_)) => Object::Other("review", *asked.id.as_bytes()),
             (verb, _) => object_of(verb),
         },
         outcome: decision.as_ref().err().map_or("ok", |refusal| refusal.code()),
         policy: command.authority.policy,
-        details: decision
-            .as_ref()
-            .map_or_else(|_| Details::none(), |effect| effect.details.clone()),
+        details: if judged { details.judged_by(rules) } else { details },
     };
     append_record(book, changes, record, signer);
 }

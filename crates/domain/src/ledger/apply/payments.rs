@@ -9,7 +9,7 @@ use super::{
     post::{book_posting, check_funds, check_own, check_payee, check_post, paid},
 };
 use crate::{
-    account::{Account, AccountKind},
+    account::{Account, AccountKind, SystemAccount},
     action::Action,
     audit::Details,
     ledger::{
@@ -18,7 +18,7 @@ use crate::{
         command::{Command, Posting},
         payments::{Decided, Earlier, NewPayment, NewReversal, Refund, Refunded, Reversal},
         refusal::Refusal,
-        spending,
+        scrutiny, spending,
     },
     payment::{DUPLICATE_WINDOW_SECS, Payment, PaymentError},
     transaction::TransactionKind,
@@ -56,6 +56,9 @@ pub(super) fn pay(book: &mut Book, changes: &mut Changes, command: &Command, new
     if duplicate_of(book, new).is_some() {
         return Err(Refusal::DuplicateSuspected);
     }
+    if let Some(paid) = paid(posting) {
+        scrutiny::admit(book, changes, command, posting.id, &paid, posting.amount)?;
+    }
     let payment = Payment::new(new, to, book.booked_at);
     let resource = *payment.id.as_bytes();
     if command.dry_run {
@@ -69,7 +72,7 @@ pub(super) fn pay(book: &mut Book, changes: &mut Changes, command: &Command, new
     if let Some(paid) = paid(posting) {
         spending::charge(book, changes, command, &paid);
     }
-    let (_, digest) = book_posting(book, changes, posting, from, to)?;
+    let (_, digest) = book_posting(book, changes, command, posting, from, to)?;
     let earlier = Earlier {
         id: payment.id,
         paid_at: payment.paid_at,
@@ -105,7 +108,14 @@ pub(super) fn refund(book: &mut Book, changes: &mut Changes, command: &Command, 
         });
     }
     bounds::charge(book, changes, command, &Moved::back(&posting));
-    let (_, digest) = book_posting(book, changes, &posting, payment.to_account, payment.account)?;
+    let (_, digest) = book_posting(
+        book,
+        changes,
+        command,
+        &posting,
+        payment.to_account,
+        payment.account,
+    )?;
     changes.payments.refunds.push(refunded);
     put(book, changes, payment.clone());
     Ok(Effect {
@@ -170,7 +180,7 @@ pub(super) fn reverse(
         id: new.id,
         approval: new.approval,
     };
-    let (transaction, digest) = book_posting(book, changes, &posting, new.from, new.to)?;
+    let (transaction, digest) = book_posting(book, changes, command, &posting, new.from, new.to)?;
     let moved = posting.amount.minor();
     let details = Details::reversed(&digest, &reversal, moved, payment.as_ref());
     payment
@@ -199,7 +209,8 @@ fn check_reversal(
     command: &Command,
     new: &NewReversal,
 ) -> Result<(Option<Payment>, Posting), Refusal> {
-    if command.authority.action != Action::TransferReverse || command.dry_run {
+    // Nothing is ever booked from an account to itself, so there is nothing to take back of that.
+    if command.authority.action != Action::TransferReverse || command.dry_run || new.from == new.to {
         return Err(Refusal::NotReversible);
     }
     let approval = book.payments.approvals.get(&new.approval);
@@ -221,6 +232,12 @@ fn check_reversal(
     };
     let from = book.accounts.get(&new.from).ok_or(Refusal::NotReversible)?;
     let to = book.accounts.get(&new.to).ok_or(Refusal::NotReversible)?;
+    // What is on the clearing account is what the bank's own bank says.
+    let cash_only = matches!(new.kind, TransactionKind::Deposit | TransactionKind::Withdrawal);
+    let is_cash = |side: &Account| side.kind == AccountKind::System(SystemAccount::Cash);
+    if cash_only && !is_cash(from) && !is_cash(to) {
+        return Err(Refusal::NotReversible);
+    }
     check_side(from, new)?;
     check_side(to, new)?;
     match from.kind {

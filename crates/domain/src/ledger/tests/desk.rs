@@ -17,7 +17,8 @@ use crate::{
     id::{AccountId, HoldId, RequestId, TransactionId, UserId},
     ledger::{
         AccountChange, Answer, Authority, Book, Capture, Changes, Command, Done, Fingerprint, HoldRef,
-        Idempotency, NewAccount, NewHold, NewLimits, Owned, Posting, Refusal, Signer, Verb, decide,
+        Idempotency, NewAccount, NewAllowance, NewHold, NewLimits, Owned, Posting, Refusal, Signer, Verb,
+        decide,
     },
     limits::Caps,
     money::{Amount, Currency},
@@ -72,8 +73,8 @@ pub(super) fn till(currency: Currency) -> AccountId {
 }
 
 pub(super) fn command(by: UserId, scope: Owned, action: Action, verb: Verb) -> Command {
-    Command {
-        authority: Authority {
+    Command::plain(
+        Authority {
             caller: Caller {
                 principal: Principal::User(by),
                 session: None,
@@ -83,15 +84,11 @@ pub(super) fn command(by: UserId, scope: Owned, action: Action, verb: Verb) -> C
             scope,
             policy: 1,
             epoch: EPOCH,
+            network: None,
         },
-        request: RequestId::from_bytes(draw()),
-        idempotency: None,
-        dry_run: false,
-        step_up: None,
-        bounds: None,
-        nonce: None,
+        RequestId::from_bytes(draw()),
         verb,
-    }
+    )
 }
 
 /// The scope that this person's permits have: tellers act for anyone.
@@ -169,8 +166,29 @@ pub(super) fn limit(by: UserId, account: AccountId, caps: Caps, may_raise: bool)
         account,
         caps,
         may_raise,
+        of_account: false,
     });
     command(by, scope_of(by), Action::LimitsChange, verb)
+}
+
+/// What an owner allows one account.
+pub(super) fn limit_account(by: UserId, account: AccountId, caps: Caps, may_raise: bool) -> Command {
+    let mut command = limit(by, account, caps, may_raise);
+    if let Verb::Limit(new) = &mut command.verb {
+        new.of_account = true;
+    }
+    command
+}
+
+/// What a customer is allowed, in the currency of an account.
+pub(super) fn allow(by: UserId, account: AccountId, caps: Caps) -> Command {
+    let verb = Verb::Allow(NewAllowance {
+        account,
+        caps,
+        before: Caps::NONE,
+        consent: None,
+    });
+    command(by, scope_of(by), Action::LimitsSet, verb)
 }
 
 pub(super) fn void(by: UserId, hold: HoldRef) -> Command {
@@ -204,6 +222,7 @@ pub(super) fn new_account(owner: UserId, currency: Currency, overdraft: i64) -> 
         currency,
         overdraft,
         number: drawn_number(),
+        held_to_floor: None,
         sealed_name: vec![1, 2, 3],
     }
 }
@@ -294,8 +313,13 @@ impl Desk {
                 budgets: HashMap::new(),
                 nonces: HashMap::new(),
                 limits: HashMap::new(),
+                account_limits: HashMap::new(),
+                bank_left: HashMap::new(),
                 rules: Default::default(),
+                fraud: crate::ledger::FraudBook::default(),
                 payments: crate::ledger::PaymentBook::default(),
+                sending: crate::ledger::SendingBook::default(),
+                rail: crate::ledger::RailBook::default(),
                 epoch: EPOCH,
                 booked_at,
                 today: Date::parse("2026-11-20").unwrap(),

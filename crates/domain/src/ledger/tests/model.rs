@@ -6,8 +6,8 @@ use proptest::{collection::vec, prelude::*, sample::select};
 
 use super::{
     desk::{
-        ALICE, BOB, Desk, EUR, NOWHERE, TELLER, capture, change, deposit, dry, freeze, hold, keyed, limit,
-        new_account, number, open, place, post, stale, till, usd, void,
+        ALICE, BOB, Desk, EUR, NOWHERE, TELLER, allow, capture, change, deposit, dry, freeze, hold, keyed,
+        limit, limit_account, new_account, number, open, place, post, stale, till, usd, void,
     },
     laws,
     reference::{Paper, Told},
@@ -15,6 +15,7 @@ use super::{
 use crate::{
     account::{FreezeScope, SkipPath, SystemAccount},
     audit::{CompactRange, NodeStore},
+    fraud::{FraudMode, FraudRules},
     hold::HOLDS_PER_ACCOUNT_MAX,
     id::{AccountId, HoldId, UserId},
     ledger::{AccountChange, Answer, Book, Changes, Command, HoldRef, NewAccount, NewHold, Refusal},
@@ -67,8 +68,13 @@ fn start() -> Start {
     let all: CapsRule = "3/6/7".parse().unwrap();
     desk.book.rules = Arc::new(LimitRules {
         classes: [(LimitClass::All, all)].into(),
+        bank_day: "-/9/-".parse().unwrap(),
         ..LimitRules::default()
     });
+    // Less than the customers together may pay.
+    desk.book.bank_left.insert(EUR, 900);
+    // Rules watch, so that what they learn is learned in every history.
+    desk.book.fraud.rules = Arc::new(FraudRules::built_in(FraudMode::Shadow));
     let mut written = Changes::default();
     let mut accounts = Vec::new();
     for (owner, currency, overdraft) in [
@@ -168,7 +174,8 @@ enum Ask {
         last: bool,
     },
     Void(u8),
-    Limit(usize, Caps, bool),
+    Limit(usize, Caps, bool, bool),
+    Allow(usize, Caps),
     Open {
         slot: u8,
         number: u8,
@@ -263,16 +270,30 @@ fn asks() -> impl Strategy<Value = Ask> {
         cap(60),
         cap(60),
         any::<bool>(),
+        prop::bool::weighted(0.3),
     )
-        .prop_map(|(account, per_transfer, daily, monthly, may_raise)| {
+        .prop_map(|(account, per_transfer, daily, monthly, may_raise, of_account)| {
             let caps = Caps {
                 per_transfer,
                 daily,
                 monthly,
             };
-            Ask::Limit(account, caps, may_raise)
+            Ask::Limit(account, caps, may_raise, of_account)
         });
-    prop_oneof![7 => posts, 2 => changes, 1 => opens, 3 => holds, 3 => captures, 1 => voids, 2 => limits]
+    let cap = |most: i64| prop::option::weighted(0.4, 20..=most);
+    let allowances = (select(vec![0_usize, 2, 3, 6, 8]), cap(300), cap(300), cap(300)).prop_map(
+        |(account, per_transfer, daily, monthly)| {
+            let caps = Caps {
+                per_transfer,
+                daily,
+                monthly,
+            };
+            Ask::Allow(account, caps)
+        },
+    );
+    prop_oneof![
+        14 => posts, 4 => changes, 2 => opens, 6 => holds, 6 => captures, 2 => voids, 4 => limits, 3 => allowances
+    ]
 }
 
 fn steps() -> impl Strategy<Value = Step> {
@@ -326,7 +347,9 @@ fn command(step: &Step, accounts: &[AccountId], placed: impl Fn(u8) -> HoldRef) 
         }
         Ask::Capture { slot, minor, last } => capture(step.by, placed(*slot), *minor, *last),
         Ask::Void(slot) => void(step.by, placed(*slot)),
-        Ask::Limit(at, caps, may_raise) => limit(step.by, accounts[*at], *caps, *may_raise),
+        Ask::Limit(at, caps, may_raise, false) => limit(step.by, accounts[*at], *caps, *may_raise),
+        Ask::Limit(at, caps, may_raise, true) => limit_account(step.by, accounts[*at], *caps, *may_raise),
+        Ask::Allow(at, caps) => allow(step.by, accounts[*at], *caps),
         Ask::Open {
             slot: at,
             number: part,
@@ -442,6 +465,8 @@ proptest! {
             prop_assert_eq!(&other.accounts, &book.accounts);
             prop_assert_eq!(&other.holds, &book.holds);
             prop_assert_eq!(&other.limits, &book.limits);
+            prop_assert_eq!(&other.account_limits, &book.account_limits);
+            prop_assert_eq!(&other.bank_left, &book.bank_left);
             prop_assert_eq!(&other.outcomes, &book.outcomes);
             prop_assert_eq!(&other.taken_numbers, &book.taken_numbers);
             prop_assert_eq!(&other.log, &book.log);
@@ -492,9 +517,24 @@ fn random_histories_meet_every_answer() {
                 Refusal::AlreadyReversed,
                 Refusal::NotReversible,
                 Refusal::ApprovalClosed,
+                Refusal::ApprovalStale,
+                Refusal::TooManyLimits,
+                Refusal::OverBankLimit,
+                Refusal::BeneficiaryNotFound,
+                Refusal::BeneficiaryTooNew,
+                Refusal::OverBeneficiaryLimit,
+                Refusal::PaymentLeft,
+                Refusal::ConfirmationNeeded,
+                Refusal::Declined,
+                Refusal::ReviewNotFound,
+                Refusal::ReviewClosed,
+                Refusal::ReviewNotYours,
                 Refusal::LimitExceeded,
                 Refusal::PayeeNotAllowed,
                 Refusal::BatchRefused,
+                Refusal::EntryKnown,
+                Refusal::SuspenseNotFound,
+                Refusal::SuspenseClosed,
             ]
             .contains(refusal)
         })

@@ -224,8 +224,10 @@ fn still(book: &Book) -> String {
     let mut numbers: Vec<_> = book.taken_numbers.iter().collect();
     numbers.sort();
     format!(
-        "{accounts:?} {numbers:?} {:?} {} {} {:?} {:?}",
+        "{accounts:?} {numbers:?} {:?} {:?} {:?} {} {} {:?} {:?}",
         std::collections::BTreeMap::from_iter(&book.limits),
+        std::collections::BTreeMap::from_iter(&book.account_limits),
+        std::collections::BTreeMap::from_iter(&book.bank_left),
         book.epoch,
         book.next_entry,
         book.booked_at,
@@ -237,7 +239,8 @@ fn still(book: &Book) -> String {
 fn every_refusal_is_among_those_tried_here() {
     let town = town();
     let tried: Vec<_> = refusals(&town).into_iter().map(|(refusal, _)| refusal).collect();
-    // What a batch is refused with, no command is on its own; what is refused about payments has tests of its own.
+    // What a batch is refused with, no command is on its own; what is refused about payments
+    // and reviews has tests of its own.
     let elsewhere = [
         Refusal::BatchRefused,
         Refusal::DuplicateSuspected,
@@ -247,6 +250,22 @@ fn every_refusal_is_among_those_tried_here() {
         Refusal::AlreadyReversed,
         Refusal::NotReversible,
         Refusal::ApprovalClosed,
+        Refusal::ApprovalStale,
+        Refusal::SecondPersonNeeded,
+        Refusal::BeneficiaryNotFound,
+        Refusal::BeneficiaryTooNew,
+        Refusal::OverBeneficiaryLimit,
+        Refusal::PaymentLeft,
+        Refusal::ConfirmationNeeded,
+        Refusal::Declined,
+        Refusal::ReviewNotFound,
+        Refusal::ReviewClosed,
+        Refusal::ReviewNotYours,
+        Refusal::EntryKnown,
+        Refusal::SuspenseNotFound,
+        Refusal::SuspenseClosed,
+        Refusal::OverBankLimit,
+        Refusal::TooManyLimits,
     ];
     let alone = |refusal: &&Refusal| !elsewhere.contains(refusal);
     for refusal in Refusal::ALL.iter().filter(alone) {

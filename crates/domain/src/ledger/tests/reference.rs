@@ -1,6 +1,8 @@
 //! A bank as one would write it on paper: sums in `i128`, every rule spelled out once more and nothing shared with the
 //! books but the types. Slow, and short enough to be believed.
 
+mod limits;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -12,8 +14,8 @@ use crate::{
     iban::Iban,
     id::{AccountId, HoldId, UserId},
     ledger::{
-        AccountChange, Answer, Book, Capture, Command, Done, HoldRef, NewAccount, NewHold, NewLimits, Owned,
-        Posting, Refusal, Verb,
+        AccountChange, Answer, Book, Capture, Command, Done, HoldRef, NewAccount, NewHold, Owned, Posting,
+        Refusal, Verb,
     },
     limits::{Caps, CustomerLimits, LimitClass, LimitRules, Moment},
     money::Currency,
@@ -53,6 +55,7 @@ type Note = (AccountId, AccountId, Currency, i128, bool);
 struct Allowance {
     spent: i128,
     own: Caps,
+    allowed: Caps,
 }
 
 /// What came of a key: its digests, the refusal or none, the resource or none.
@@ -65,6 +68,9 @@ pub(super) struct Paper {
     numbers: BTreeSet<Iban>,
     holds: BTreeMap<HoldId, Note>,
     allowances: BTreeMap<(UserId, Currency), Allowance>,
+    /// What accounts with limits of their own paid, and what their owner allows them.
+    own_limits: BTreeMap<AccountId, (i128, Caps)>,
+    bank_left: BTreeMap<Currency, i128>,
     bank: Arc<LimitRules>,
     keys: BTreeMap<[u8; 16], Outcome>,
     epoch: i64,
@@ -89,11 +95,12 @@ impl From<&Answer> for Told {
             Answer::Done(done) => Self::Done(match &**done {
                 Done::Posted(transaction) => *transaction.id.as_bytes(),
                 Done::Opened(account) | Done::Changed(account) => *account.id.as_bytes(),
-                Done::Held(hold) | Done::Captured(hold) => *hold.id.as_bytes(),
+                Done::Held(hold) | Done::Captured(hold) | Done::Reviewed(hold) => *hold.id.as_bytes(),
                 // The answer names no account; the one that was asked for is in the command.
                 Done::Limited(_) => [0; 16],
                 Done::Paid(payment) => *payment.id.as_bytes(),
                 Done::Refunded(refunded, _) => *refunded.transaction.as_bytes(),
+                Done::Sent(payment) => *payment.id.as_bytes(),
             }),
             Answer::Refused(refusal) => Self::Refused(*refusal),
             Answer::Replayed { refusal, resource } => Self::Replayed(*refusal, *resource),
@@ -114,6 +121,7 @@ fn allowance(limits: &CustomerLimits, book: &Book) -> Allowance {
     Allowance {
         spent: i128::from(limits.spent(LimitClass::All, moment).day),
         own: limits.own(book.booked_at),
+        allowed: limits.allowed(),
     }
 }
 
@@ -148,6 +156,12 @@ impl Paper {
                 .iter()
                 .map(|(key, limits)| (*key, allowance(limits, book)))
                 .collect(),
+            own_limits: limits::own_limits(book),
+            bank_left: book
+                .bank_left
+                .iter()
+                .map(|(currency, left)| (*currency, i128::from(*left)))
+                .collect(),
             bank: book.rules.clone(),
             sheets: book
                 .accounts
@@ -167,6 +181,8 @@ impl Paper {
             && self.numbers == theirs.numbers
             && self.holds == theirs.holds
             && self.allowances == theirs.allowances
+            && self.own_limits == theirs.own_limits
+            && self.bank_left == theirs.bank_left
     }
 
     /// Decides one command, and does what it says.
@@ -198,7 +214,13 @@ impl Paper {
             Verb::Capture(asked) => next.capture(command.authority.scope, asked),
             Verb::Void(hold) => next.void(command.authority.scope, *hold),
             Verb::Limit(new) => next.limit(command.authority.scope, *new),
-            Verb::Pay(_) | Verb::Refund(_) | Verb::Reverse(_) => panic!("payments have tests of their own"),
+            Verb::Allow(new) => next.allow(command.authority.scope, new),
+            Verb::Pay(_) | Verb::Send(_) | Verb::Cancel(_) | Verb::Refund(_) | Verb::Reverse(_) => {
+                panic!("payments have tests of their own")
+            }
+            Verb::Review(_) => panic!("reviews have tests of their own"),
+            Verb::Cash(_) | Verb::Except(_) => panic!("what takes two people has tests of its own"),
+            Verb::Settle(_) | Verb::Resolve(_) => panic!("statements have tests of their own"),
         };
         if !command.dry_run {
             if decision.is_ok() {
@@ -207,7 +229,7 @@ impl Paper {
             self.remember(command, decision);
         }
         match decision {
-            Ok(_) if matches!(command.verb, Verb::Limit(_)) => Told::Done([0; 16]),
+            Ok(_) if matches!(command.verb, Verb::Limit(_) | Verb::Allow(_)) => Told::Done([0; 16]),
             Ok(resource) => Told::Done(command.hold().map_or(resource, |hold| *hold.as_bytes())),
             Err(refusal) => Told::Refused(refusal),
         }
@@ -216,7 +238,7 @@ impl Paper {
     fn remember(&mut self, command: &Command, decision: Result<[u8; 16], Refusal>) {
         use Refusal::{
             AccountNotEmpty, AccountNotFound, HoldNotFound, HoldNotOpen, NotFrozenByYou, NumberTaken,
-            RaiseNotApproved,
+            RaiseNotApproved, SecondPersonNeeded,
         };
         let Some(key) = &command.idempotency else { return };
         let forgotten = [
@@ -227,6 +249,7 @@ impl Paper {
             HoldNotFound,
             HoldNotOpen,
             RaiseNotApproved,
+            SecondPersonNeeded,
         ];
         if !decision.is_err_and(|refusal| forgotten.contains(&refusal)) {
             let digests = key.fingerprint.as_bytes().to_vec();
@@ -281,7 +304,7 @@ impl Paper {
         let counts = posting.kind == TransactionKind::Transfer && matches!(scope, Owned::By(_));
         let counted = self.others(own_id, other_id).filter(|_| counts);
         if let Some(key) = counted {
-            self.fits_limits(key, amount)?;
+            self.fits_limits(key, own_id, amount)?;
         }
         let missing = if is_deposit {
             Refusal::AccountNotFound
@@ -307,9 +330,7 @@ impl Paper {
         {
             return Err(Refusal::PayeeUnavailable);
         }
-        if let Some(allowance) = counted.and_then(|key| self.allowances.get_mut(&key)) {
-            allowance.spent += amount;
-        }
+        self.count(counted, own_id, amount);
         for (id, change) in [(Some(own_id), sign), (other_id, -sign)] {
             if let Some(sheet) = id.and_then(|id| self.sheets.get_mut(&id)) {
                 sheet.balance += change;
@@ -361,54 +382,6 @@ impl Paper {
         let payee = to.and_then(|to| self.sheets.get(&to));
         let owner = own.owner?;
         (payee.is_none_or(|payee| payee.owner != Some(owner))).then_some((owner, own.currency))
-    }
-
-    fn fits_limits(&self, key: (UserId, Currency), amount: i128) -> Result<(), Refusal> {
-        let allowance = self.allowances[&key];
-        let sum = allowance.spent + amount;
-        let caps = [self.bank.caps(LimitClass::All, key.1), allowance.own];
-        let over = |cap: fn(&Caps) -> Option<i64>, asked: i128| {
-            caps.iter().filter_map(cap).any(|cap| asked > i128::from(cap))
-        };
-        let faults = [
-            (over(|caps| caps.per_transfer, amount), Refusal::OverTransferLimit),
-            (over(|caps| caps.daily, sum), Refusal::OverDailyLimit),
-            (over(|caps| caps.monthly, sum), Refusal::OverMonthlyLimit),
-        ];
-        let fault = faults.into_iter().find(|(fault, _)| *fault);
-        fault.map_or(Ok(()), |(_, refusal)| Err(refusal))
-    }
-
-    fn limit(&mut self, scope: Owned, new: NewLimits) -> Result<[u8; 16], Refusal> {
-        if !self.is_own(scope, new.account) {
-            return Err(Refusal::AccountNotFound);
-        }
-        let sheet = &self.sheets[&new.account];
-        if sheet.closed {
-            return Err(Refusal::AccountClosed);
-        }
-        let owner = sheet.owner.ok_or(Refusal::AccountNotFound)?;
-        let allowance = self.allowances.get_mut(&(owner, sheet.currency));
-        let allowance = allowance.ok_or(Refusal::AccountNotFound)?;
-        let pairs = [
-            (&mut allowance.own.per_transfer, new.caps.per_transfer),
-            (&mut allowance.own.daily, new.caps.daily),
-            (&mut allowance.own.monthly, new.caps.monthly),
-        ];
-        let raises = |(now, asked): &(&mut Option<i64>, Option<i64>)| {
-            now.is_some_and(|now| asked.is_none_or(|asked| asked > now))
-        };
-        if !new.may_raise && pairs.iter().any(raises) {
-            return Err(Refusal::RaiseNotApproved);
-        }
-        // Whatever is raised waits longer than these histories last.
-        for (now, asked) in pairs {
-            let lower = now.is_none_or(|now| asked.is_some_and(|asked| asked < now));
-            if lower {
-                *now = asked;
-            }
-        }
-        Ok(*new.account.as_bytes())
     }
 
     fn change(
@@ -477,7 +450,7 @@ impl Paper {
         }
         let counted = self.others(new.account, new.to);
         if let Some(key) = counted {
-            self.fits_limits(key, amount)?;
+            self.fits_limits(key, new.account, amount)?;
         }
         if self.sheets[&new.account].holds >= 1_000 {
             return Err(Refusal::TooManyHolds);
@@ -488,9 +461,7 @@ impl Paper {
             own.held += amount;
             own.holds += 1;
         }
-        if let Some(allowance) = counted.and_then(|key| self.allowances.get_mut(&key)) {
-            allowance.spent += amount;
-        }
+        self.count(counted, new.account, amount);
         let note = (new.account, to, new.currency, amount, true);
         self.holds.insert(new.id, note);
         Ok(*new.id.as_bytes())
@@ -551,6 +522,9 @@ impl Paper {
         let counted = self.others(hold.account, Some(hold.to));
         if let Some(allowance) = counted.and_then(|key| self.allowances.get_mut(&key)) {
             allowance.spent -= amount;
+            if let Some((spent, _)) = self.own_limits.get_mut(&hold.account) {
+                *spent -= amount;
+            }
         }
     }
 

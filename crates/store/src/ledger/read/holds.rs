@@ -17,7 +17,7 @@ use crate::{
 };
 
 #[derive(Debug, FromQueryResult)]
-struct HoldSql {
+pub(super) struct HoldSql {
     id: Uuid,
     account_id: Uuid,
     to_account: Uuid,
@@ -28,6 +28,7 @@ struct HoldSql {
     placed_at: i64,
     expires_at: i64,
     closed_at: Option<i64>,
+    review: bool,
 }
 
 impl TryFrom<HoldSql> for Hold {
@@ -45,6 +46,7 @@ impl TryFrom<HoldSql> for Hold {
             placed_at: row.placed_at,
             expires_at: row.expires_at,
             closed_at: row.closed_at,
+            review: row.review,
         };
         row.try_into()
     }
@@ -61,7 +63,7 @@ const HOLD: &str = concat!("SELECT ", hold_columns!(), " FROM holds h WHERE h.id
 const HOLDS_OF: &str = concat!(
     "SELECT ",
     hold_columns!(),
-    " FROM holds h WHERE h.account_id = $1 AND h.state = 0 AND h.id < $2 ORDER BY h.id DESC LIMIT $3"
+    " FROM holds h WHERE h.account_id = $1 AND h.state = 0 AND NOT h.review AND h.id < $2 ORDER BY h.id DESC LIMIT $3"
 );
 const CAPTURE: &str = "SELECT hold_id, captured, state FROM hold_captures WHERE transaction_id = $1";
 

@@ -90,8 +90,8 @@ impl Asked {
 
 fn asked(action: Action, verb: Verb) -> Asked {
     Asked {
-        command: Command {
-            authority: Authority {
+        command: Command::plain(
+            Authority {
                 caller: Caller {
                     principal: Principal::User(id()),
                     session: Some(id()),
@@ -101,15 +101,11 @@ fn asked(action: Action, verb: Verb) -> Asked {
                 scope: Owned::ByAnyone,
                 policy: 1,
                 epoch: 1,
+                network: None,
             },
-            request: id(),
-            idempotency: None,
-            dry_run: false,
-            step_up: None,
-            bounds: None,
-            nonce: None,
+            id(),
             verb,
-        },
+        ),
     }
 }
 
@@ -159,6 +155,7 @@ pub(crate) fn open_account(owner: UserId) -> Asked {
             currency: EUR,
             overdraft: 0,
             number: iban(),
+            held_to_floor: None,
             sealed_name: vec![4; 30],
         }),
     )

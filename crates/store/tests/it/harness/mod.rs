@@ -16,16 +16,17 @@ use std::{
     future::Future,
     panic::AssertUnwindSafe,
     sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
+        Arc, Mutex,
+        atomic::{AtomicI32, AtomicI64, Ordering},
     },
 };
 
 use strongroom_domain::{
     account::{Account, SystemAccount},
     audit::leaf_hash,
+    fraud::FraudRules,
     id::{AccountId, UserId},
-    ledger::{Answer, Changes, Command, Done, Signer, decide},
+    ledger::{Answer, Changes, Command, Done, Order, Signer, decide_orders},
     limits::LimitRules,
     money::Currency,
     time::{Date, Timestamp},
@@ -102,28 +103,51 @@ where
 }
 
 /// A clock that stands still until it is set, or moves on by a microsecond per question.
-#[derive(Debug)]
-pub(crate) struct TestClock(AtomicI64);
+#[derive(Debug, Default)]
+pub(crate) struct TestClock {
+    micros: AtomicI64,
+    /// Days that the bank is ahead.
+    days: AtomicI32,
+    rules: Mutex<Arc<LimitRules>>,
+}
 
 impl TestClock {
     /// 2026-11-20, in microseconds.
     pub(crate) const START: i64 = 1_795_132_800_000_000;
 
     pub(crate) fn set(&self, at: Timestamp) {
-        self.0.store(at.micros(), Ordering::Relaxed);
+        self.micros.store(at.micros(), Ordering::Relaxed);
+    }
+
+    /// From now on these are the bank's limits.
+    pub(crate) fn rule(&self, rules: LimitRules) {
+        *self.rules.lock().unwrap() = Arc::new(rules);
+    }
+
+    /// The bank's next day begins.
+    pub(crate) fn next_day(&self) {
+        self.days.fetch_add(1, Ordering::Relaxed);
     }
 }
 
 impl LaneClock for TestClock {
     fn now(&self) -> Timestamp {
-        Timestamp::from_micros(self.0.fetch_add(1, Ordering::Relaxed))
+        Timestamp::from_micros(self.micros.fetch_add(1, Ordering::Relaxed))
     }
 
     fn day(&self, at: Timestamp) -> Date {
-        Date::from_days(i32::try_from(at.seconds() / 86_400).unwrap())
+        Date::from_days(i32::try_from(at.seconds() / 86_400).unwrap() + self.days.load(Ordering::Relaxed))
     }
 
     fn limits(&self) -> Arc<LimitRules> {
+        self.rules.lock().unwrap().clone()
+    }
+
+    fn hour(&self, at: Timestamp) -> u8 {
+        u8::try_from(at.seconds() / 3_600 % 24).unwrap_or_default()
+    }
+
+    fn fraud(&self) -> Arc<FraudRules> {
         Arc::default()
     }
 }
@@ -166,7 +190,10 @@ impl TestStore {
     }
 
     pub(crate) async fn open_with(place: Arc<Place>, settings: &StoreSettings) -> Result<Self, StoreError> {
-        let clock = Arc::new(TestClock(AtomicI64::new(TestClock::START)));
+        let clock = Arc::new(TestClock {
+            micros: AtomicI64::new(TestClock::START),
+            ..TestClock::default()
+        });
         let store = Store::open(settings).await?;
         Ok(Self {
             lane: store.lane(clock.clone()),
@@ -214,7 +241,13 @@ impl TestStore {
     }
 
     pub(crate) async fn try_run(&mut self, commands: &[Command]) -> Result<Vec<Answer>, StoreError> {
-        let need = Need::of_commands(commands);
+        let orders: Vec<_> = commands.iter().cloned().map(Order::from).collect();
+        self.try_orders(&orders).await
+    }
+
+    /// Runs a batch of orders; the answers of each in the order of its commands.
+    pub(crate) async fn try_orders(&mut self, orders: &[Order]) -> Result<Vec<Answer>, StoreError> {
+        let need = Need::of(orders);
         let mut last = StoreError::Retry;
         for _ in 0..8 {
             let mut book = match self.lane.begin(&need).await {
@@ -225,11 +258,11 @@ impl TestStore {
                 }
                 Err(error) => return Err(error),
             };
-            let (changes, answers) = decide(&mut book, commands, &TestSigner);
+            let (changes, answers) = decide_orders(&mut book, orders, &TestSigner);
             match self.lane.commit(book, &changes).await {
                 Ok(()) => {
                     self.changes = changes;
-                    return Ok(answers);
+                    return Ok(answers.concat());
                 }
                 Err(error @ (StoreError::Retry | StoreError::Constraint(_))) => {
                     self.reruns += 1;

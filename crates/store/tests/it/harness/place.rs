@@ -220,6 +220,27 @@ impl Place {
         PgConnection::connect_with(&options).await.unwrap()
     }
 
+    /// The URL of a superuser.
+    pub(crate) fn superuser(&self) -> DatabaseUrl {
+        let server = self.server.as_ref().unwrap();
+        let url = std::env::var(URL_VARIABLE).unwrap();
+        let (base, query) = url
+            .split_once('?')
+            .map_or((url.as_str(), String::new()), |(base, query)| {
+                (base, format!("?{query}"))
+            });
+        let base = base.rsplit_once('/').map_or(base, |(base, _)| base);
+        DatabaseUrl::Postgres(format!("{base}/{}{query}", server.name))
+    }
+
+    /// A connection of some login to the test's database.
+    pub(crate) async fn connect_as(&self, login: &str, password: &str) -> PgConnection {
+        let server = self.server.as_ref().unwrap();
+        let options = server.root.clone().database(&server.name);
+        let options = options.username(login).password(password);
+        PgConnection::connect_with(&options).await.unwrap()
+    }
+
     /// A raw connection to the file, as somebody has who holds it.
     pub(crate) fn file(&self) -> rusqlite::Connection {
         let connection = rusqlite::Connection::open(self.path()).unwrap();

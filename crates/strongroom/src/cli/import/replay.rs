@@ -42,21 +42,26 @@ pub(super) fn run(common: &Common, url: Option<&str>, parallel: usize, history: 
     let (_, config) = config::load(common.sources(Vec::new()), &common.data_dir);
     let config = config?;
     let url = url.map_or_else(|| config.server.public_url.to_string(), str::to_owned);
-    let key = administer(
-        common,
-        Request::ApiKeyAdd(api_key::Add::service("berka import", SCOPES, KEY_HOURS)),
-    )?;
-    let text = |name: &str| {
-        key[name]
+    let made = |name: &str, scopes: &[&str]| {
+        administer(
+            common,
+            Request::ApiKeyAdd(api_key::Add::service(name, scopes, KEY_HOURS)),
+        )
+    };
+    let key = made("berka import", SCOPES)?;
+    // Nobody books cash on accounts of one's own: another technical user holds them, whose key nobody gets to see.
+    let holder = made("berka accounts", &["accounts:read"])?;
+    let text = |of: &serde_json::Value, name: &str| {
+        of[name]
             .as_str()
             .map(str::to_owned)
             .ok_or_else(|| format!("no {name} was made"))
     };
     let authority = std::fs::read(common.data_dir.join("tls").join("ca.pem"))?;
     drop(crate::tls::provider().install_default());
-    let signer = Signer::new(text("id")?, text("signing_secret")?.into());
-    let client = Client::new(&url, &authority, &text("key")?)?.signing(Arc::new(signer));
-    let owner = text("owner_id")?;
+    let signer = Signer::new(text(&key, "id")?, text(&key, "signing_secret")?.into());
+    let client = Client::new(&url, &authority, &text(&key, "key")?)?.signing(Arc::new(signer));
+    let owner = text(&holder, "owner_id")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(replay(client, owner, parallel, history))
 }

@@ -58,6 +58,7 @@ pub(crate) struct Client {
     http: reqwest::Client,
     url: String,
     token: Option<String>,
+    reason: Option<&'static str>,
 }
 
 impl Client {
@@ -79,12 +80,21 @@ impl Client {
             http,
             url: url.trim_end_matches('/').to_owned(),
             token: None,
+            reason: None,
         }
     }
 
     pub(crate) fn with_token(&self, token: &str) -> Self {
         Self {
             token: Some(token.to_owned()),
+            ..self.clone()
+        }
+    }
+
+    /// The same, which says why it reads, or does not.
+    pub(crate) fn with_reason(&self, reason: Option<&'static str>) -> Self {
+        Self {
+            reason,
             ..self.clone()
         }
     }
@@ -96,6 +106,10 @@ impl Client {
     /// A request to a path, to be completed by the caller.
     pub(crate) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         let request = self.http.request(method, format!("{}{path}", self.url));
+        let request = match self.reason {
+            Some(reason) => request.header("X-Access-Reason", reason),
+            None => request,
+        };
         match &self.token {
             Some(token) => request.bearer_auth(token),
             None => request,

@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio::{sync::watch, task::JoinSet};
 
 use super::{
-    Answer, Person, Server,
+    Answer, Client, Person, Server,
     people::{new_key, transfer_body},
 };
 
@@ -91,6 +91,13 @@ impl Town {
             people.push(node.login(&person.email, &person.password).await);
         }
         self.nodes.push(people);
+    }
+
+    /// Everybody goes in by this door from now on, with the tokens that they have.
+    pub(crate) fn go_through(&mut self, door: &Client) {
+        for person in self.nodes.iter_mut().flatten() {
+            person.client = door.with_token(person.client.token());
+        }
     }
 
     /// Every transfer from now on says this.

@@ -1,24 +1,24 @@
 //! A mail server that nobody here wrote, a process of its own, with certificates that the test chooses.
 
+use crate::harness::wait::{awaited, until};
 use std::{
     io::{BufRead, BufReader},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
-    time::Duration,
 };
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use serde_json::Value;
 
-use super::Server;
+use super::{
+    Server,
+    programs::{free_port, make_certificates},
+};
 
 /// The folder that `cargo xtask test` installed it into.
 const FOLDER: &str = "STRONGROOM_TEST_SMTP";
 /// The password that it knows, of `bank`.
 pub(crate) const PASSWORD: &str = "mail-server-password";
-/// Longest wait for a mail, tries included.
-const WAIT_SECONDS: u64 = 60;
 
 /// What it offers.
 #[derive(Debug, Clone, Copy)]
@@ -60,22 +60,11 @@ impl Place {
             return None;
         }
         let folder = tempfile::tempdir().unwrap();
-        for (authority, leaf, name) in [
-            ("believed", "right", "localhost"),
-            ("stranger", "forged", "localhost"),
-        ] {
-            let issuer = authority_of(folder.path(), authority);
-            certificate(folder.path(), leaf, name, &issuer);
-            if authority == "believed" {
-                certificate(folder.path(), "elsewhere", "mail.example", &issuer);
-            }
-        }
-        let port = std::net::TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
-        Some(Self { folder, port })
+        make_certificates(folder.path());
+        Some(Self {
+            folder,
+            port: free_port(),
+        })
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -147,46 +136,11 @@ impl MailServer {
                     .as_str()
                     .is_some_and(|message| message.contains(text))
         };
-        let found = async {
-            loop {
-                if let Some(mail) = self.taken().iter().find(is_it) {
-                    return mail.clone();
-                }
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(WAIT_SECONDS), found)
-            .await
-            .unwrap_or_else(|_| panic!("no mail in time: {:?}", self.taken()))
+        awaited("a mail", async || self.taken().iter().find(is_it).cloned()).await
     }
 }
 
 /// Waits until the server's log says so.
 pub(crate) async fn logged(server: &Server, text: &str) {
-    let said = async {
-        while !server.logged().contains(text) {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(WAIT_SECONDS), said)
-        .await
-        .unwrap_or_else(|_| panic!("the log never says {text}"));
-}
-
-fn authority_of(folder: &Path, name: &str) -> CertifiedIssuer<'static, KeyPair> {
-    let mut params = CertificateParams::default();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-    std::fs::write(folder.join(format!("{name}.pem")), issuer.pem()).unwrap();
-    issuer
-}
-
-fn certificate(folder: &Path, file: &str, name: &str, issuer: &CertifiedIssuer<'static, KeyPair>) {
-    let key = KeyPair::generate().unwrap();
-    let made = CertificateParams::new(vec![name.to_owned()])
-        .unwrap()
-        .signed_by(&key, issuer)
-        .unwrap();
-    std::fs::write(folder.join(format!("{file}.pem")), made.pem()).unwrap();
-    std::fs::write(folder.join(format!("{file}.key")), key.serialize_pem()).unwrap();
+    until(text, async || server.logged().contains(text)).await;
 }

@@ -6,15 +6,26 @@ mod client;
 pub(crate) mod issuer;
 pub(crate) mod load;
 pub(crate) mod mail_server;
+pub(crate) mod nginx;
+pub(crate) mod otlp;
+pub(crate) mod pebble;
 pub(crate) mod people;
 mod place;
 pub(crate) mod problem;
-mod server;
+pub(crate) mod programs;
+pub(crate) mod qr;
+pub(crate) mod redis;
+pub(crate) mod rsyslog;
+pub(crate) mod server;
 pub(crate) mod signed;
+pub(crate) mod together;
+mod wait;
+pub(crate) mod webhook;
 
 pub(crate) use client::{Answer, Client};
-pub(crate) use people::Person;
+pub(crate) use people::{Person, decide};
 pub(crate) use server::Server;
+pub(crate) use wait::{awaited, if_at_all, until};
 
 /// Which database a server of a test runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +44,7 @@ pub(crate) const BUSY: &[(&str, &str)] = &[
     ("STRONGROOM_LIMITS__API_WRITE", "1000000/1h"),
     ("STRONGROOM_LIMITS__PREVIEW", "1000000/1h"),
     ("STRONGROOM_BLOCKS__MODE", "observe"),
+    ("STRONGROOM_LIMITS__SESSION", "1000000/1h"),
 ];
 
 /// Makes one test per engine out of a story: `stories! { name, … }`, or with settings beyond the defaults

@@ -1,9 +1,7 @@
 //! People of a story: customers who registered, operators who went through their first login.
 
-use std::{
-    sync::atomic::{AtomicU32, Ordering},
-    time::Duration,
-};
+use crate::harness::wait::awaited;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::{Value, json};
 
@@ -12,8 +10,6 @@ use super::{Answer, Client, Server};
 /// Long and random enough for the policy; every person of a story has it with a name in front.
 const PASSWORD: &str = "quilt-harbour-lantern-58-osprey";
 static KEYS: AtomicU32 = AtomicU32::new(0);
-/// Longest wait for a mail that a job writes.
-const MAIL_SECONDS: u64 = 20;
 
 /// Somebody who is logged in.
 #[derive(Debug, Clone)]
@@ -35,6 +31,15 @@ pub(crate) fn new_key() -> String {
         std::process::id(),
         KEYS.fetch_add(1, Ordering::Relaxed)
     )
+}
+
+/// A moment so many minutes from now, as requests write it.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the server runs by the clock of this machine"
+)]
+pub(crate) fn in_minutes(minutes: i64) -> String {
+    (jiff::Timestamp::now() + jiff::SignedDuration::from_mins(minutes)).to_string()
 }
 
 impl Server {
@@ -70,32 +75,16 @@ impl Server {
 
     /// The token of the newest mail to an address.
     pub(crate) async fn mailed_token(&self, email: &str) -> String {
-        let found = async {
-            loop {
-                if let Some(token) = self.newest_token(email) {
-                    return token;
-                }
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(MAIL_SECONDS), found)
-            .await
-            .expect("a mail in time")
+        awaited("a mail with a token", async || self.newest_token(email)).await
     }
 
     /// The newest mail to an address that holds this text.
     pub(crate) async fn mail_with(&self, email: &str, text: &str) -> String {
-        let found = async {
-            loop {
-                if let Some(mail) = self.mails_to(email).into_iter().find(|mail| mail.contains(text)) {
-                    return mail;
-                }
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(MAIL_SECONDS), found)
-            .await
-            .expect("a mail in time")
+        awaited("a mail", async || {
+            let mut mails = self.mails_to(email).into_iter();
+            mails.find(|mail| mail.contains(text))
+        })
+        .await
     }
 
     /// The mails to an address, lines joined, newest first.
@@ -168,6 +157,8 @@ impl Server {
         let code = code_of(&totp.text("otpauth_uri"));
         let body = json!({"mfa_token": totp.text("mfa_token"), "method": "totp", "code": code});
         let tokens = client.post("/api/v1/auth/login/mfa", body).await.expect(200);
+        // Support asks for a reason.
+        let client = client.with_reason((role == "support").then_some("ticket 1042"));
         Person {
             client: client.with_token(&tokens.text("access_token")),
             email,
@@ -200,7 +191,18 @@ pub(crate) fn next_code_of(uri: &str) -> String {
         .to_string()
 }
 
+/// Says `approve` or `reject` to what waits for a second person.
+pub(crate) async fn decide(checker: &Person, approval: &str, verb: &str) -> Answer {
+    let path = format!("/api/v1/admin/approvals/{approval}/{verb}");
+    checker.client.post(&path, json!({"reason": "looked at"})).await
+}
+
 impl Person {
+    /// Its id.
+    pub(crate) async fn id(&self) -> String {
+        self.client.get("/api/v1/me").await.expect(200).text("id")
+    }
+
     /// Opens an account in euros.
     pub(crate) async fn account(&self, name: &str) -> Value {
         self.account_in(name, "EUR").await

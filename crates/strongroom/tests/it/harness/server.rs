@@ -8,6 +8,9 @@ use std::{
     time::Duration,
 };
 
+use sqlx::{AssertSqlSafe, Connection, Executor, SqliteConnection, sqlite::SqliteConnectOptions};
+use strongroom_domain::id::SessionId;
+
 use super::{Client, Engine, place::Database};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_strongroom");
@@ -24,7 +27,18 @@ pub(crate) struct Server {
     settings: Vec<(String, String)>,
     child: Option<Child>,
     url: String,
+    metrics: String,
     listen: String,
+}
+
+/// A session's id as it is written in SQL.
+pub(crate) fn literal(engine: Engine, session: &str) -> String {
+    let id = SessionId::parse(session).unwrap();
+    let digits: String = id.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    match engine {
+        Engine::Sqlite => format!("x'{digits}'"),
+        Engine::Postgres => format!("'{digits}'::uuid"),
+    }
 }
 
 impl Server {
@@ -49,8 +63,12 @@ impl Server {
     }
 
     async fn start_on(engine: Engine, database: Option<Database>, settings: &[(&str, &str)]) -> Self {
+        // Stories that are not about fraud pay as nobody would: rules only watch.
+        let watching = ("STRONGROOM_FRAUD__MODE", "shadow");
+        let fraud = settings.iter().all(|(name, _)| *name != watching.0);
         let settings = settings
             .iter()
+            .chain(fraud.then_some(&watching))
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect();
         let folder = tempfile::tempdir().unwrap();
@@ -61,6 +79,7 @@ impl Server {
             settings,
             child: None,
             url: String::new(),
+            metrics: String::new(),
             listen: "127.0.0.1:0".to_owned(),
         };
         server.resume().await;
@@ -69,26 +88,38 @@ impl Server {
 
     /// The same, known to clients by the same address, as nodes behind one balancer are; asked at its own.
     pub(crate) async fn start_behind_the_same_name(&self) -> Self {
-        // Whoever takes the port in between makes the start fail, and nothing else.
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = free.local_addr().unwrap();
-        drop(free);
         let named = ("STRONGROOM_SERVER__PUBLIC_URL".to_owned(), self.url.clone());
-        self.start_with_more(Some(named), &address.to_string()).await
+        self.start_with_more(vec![named], &free_address()).await
     }
 
     /// Starts one more on the same PostgreSQL database: own data directory, same keyring.
     pub(crate) async fn start_beside(&self) -> Self {
-        self.start_with_more(None, "127.0.0.1:0").await
+        self.start_with_more(Vec::new(), "127.0.0.1:0").await
     }
 
-    async fn start_with_more(&self, setting: Option<(String, String)>, listen: &str) -> Self {
+    /// As [`Self::start_behind_the_same_name`], with a copy of the keyring, as on another machine.
+    pub(crate) async fn start_with_own_ring(&self) -> Self {
+        let folder = self.data().join("copied");
+        let copy = folder.join("keyring");
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::copy(self.data().join("keys").join("keyring"), &copy).unwrap();
+        let more = [
+            ("STRONGROOM_KEYS__FILE", copy.display().to_string()),
+            ("STRONGROOM_SERVER__PUBLIC_URL", self.url.clone()),
+        ];
+        let more = more.map(|(name, value)| (name.to_owned(), value)).to_vec();
+        self.start_with_more(more, &free_address()).await
+    }
+
+    async fn start_with_more(&self, more: Vec<(String, String)>, listen: &str) -> Self {
         let database = self.database.clone();
         assert!(database.is_some(), "one process owns an embedded database");
         let mut settings = self.settings.clone();
-        settings.extend(setting);
+        settings.extend(more);
         let keyring = self.data().join("keys").join("keyring");
-        settings.push(("STRONGROOM_KEYS__FILE".to_owned(), keyring.display().to_string()));
+        if settings.iter().all(|(name, _)| name != "STRONGROOM_KEYS__FILE") {
+            settings.push(("STRONGROOM_KEYS__FILE".to_owned(), keyring.display().to_string()));
+        }
         let mut server = Self {
             engine: self.engine,
             folder: tempfile::tempdir().unwrap(),
@@ -96,6 +127,7 @@ impl Server {
             settings,
             child: None,
             url: String::new(),
+            metrics: String::new(),
             listen: listen.to_owned(),
         };
         server.resume().await;
@@ -110,32 +142,44 @@ impl Server {
 
     /// Starts again on the same data and, so that clients and their tokens stay good, on the same port.
     pub(crate) async fn resume(&mut self) {
+        self.begin().await;
+        let ready = self.client().get("/readyz").await;
+        assert_eq!(ready.status, 200, "{ready:?}");
+    }
+
+    /// The same where nobody can connect yet.
+    pub(crate) async fn begin(&mut self) {
         assert!(self.child.is_none(), "it runs already");
         let mut child = self
             .command()
             .args(["serve", "--listen", &self.listen, "--data-dir"])
             .arg(self.data())
-            .env("STRONGROOM_METRICS__LISTEN", "127.0.0.1:0")
             .stdout(Stdio::piped())
             .stderr(self.log())
             .spawn()
             .unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         self.child = Some(child);
-        let (found, url) = tokio::sync::oneshot::channel();
+        let (found, places) = tokio::sync::oneshot::channel();
         // The thread goes on reading, so that the server never waits for its output to be taken.
         std::thread::spawn(move || {
-            let mut found = Some(found);
+            let (mut found, mut url, mut metrics) = (Some(found), String::new(), String::new());
             for line in lines.map_while(Result::ok) {
-                if let Some(url) = line.trim().strip_prefix("url ")
-                    && let Some(found) = found.take()
-                {
-                    drop(found.send(url.trim().to_owned()));
+                match line.trim().split_once(' ') {
+                    Some(("url", place)) => url = place.trim().to_owned(),
+                    Some(("metrics", place)) => metrics = place.trim().to_owned(),
+                    // Behind both.
+                    Some(("data", _)) => {
+                        if let Some(found) = found.take() {
+                            drop(found.send((url.clone(), metrics.clone())));
+                        }
+                    }
+                    _ => {}
                 }
             }
         });
-        let url = tokio::time::timeout(Duration::from_secs(START_SECONDS), url).await;
-        self.url = url
+        let places = tokio::time::timeout(Duration::from_secs(START_SECONDS), places).await;
+        (self.url, self.metrics) = places
             .expect("the server starts in time")
             .unwrap_or_else(|_| panic!("no start:\n{}", self.logged()));
         // A node behind a shared name prints that name: it is asked where it listens.
@@ -149,8 +193,6 @@ impl Server {
                 self.url = format!("https://localhost:{port}");
             }
         }
-        let ready = self.client().get("/readyz").await;
-        assert_eq!(ready.status, 200, "{ready:?}");
     }
 
     /// A command of the binary with this server's settings.
@@ -160,6 +202,7 @@ impl Server {
             .env_clear()
             .envs(std::env::vars().filter(|(name, _)| !name.starts_with("STRONGROOM_")));
         command.current_dir(self.folder.path());
+        command.env("STRONGROOM_METRICS__LISTEN", "127.0.0.1:0");
         if let Some(database) = &self.database {
             command.env("STRONGROOM_DATABASE__URL", &database.url);
         }
@@ -219,6 +262,15 @@ impl Server {
         &self.url
     }
 
+    /// What the server has counted under this name since it was started; 0 where it never did.
+    pub(crate) async fn counted(&self, name: &str) -> u64 {
+        let page = reqwest::get(&self.metrics).await.unwrap().text().await.unwrap();
+        let line = page
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.map_or(0, |count| count.parse().unwrap())
+    }
+
     pub(crate) fn authority(&self) -> String {
         std::fs::read_to_string(self.data().join("tls").join("ca.pem")).unwrap()
     }
@@ -231,6 +283,32 @@ impl Server {
     /// The test's database, on PostgreSQL.
     pub(crate) fn database(&self) -> Option<&Database> {
         self.database.as_deref()
+    }
+
+    /// Changes rows as the owner of the database could, while the server is down; how many, statement by statement.
+    pub(crate) async fn change_while_down(&mut self, statements: &[String]) -> Vec<u64> {
+        assert_eq!(self.stop().await, Some(0));
+        let mut changed = Vec::with_capacity(statements.len());
+        match self.database() {
+            None => {
+                let options = SqliteConnectOptions::new().filename(self.data().join("strongroom.db"));
+                let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
+                for sql in statements {
+                    let done = connection.execute(AssertSqlSafe(sql.as_str())).await;
+                    changed.push(done.unwrap().rows_affected());
+                }
+                connection.close().await.unwrap();
+            }
+            Some(database) => {
+                let mut connection = database.connect().await;
+                for sql in statements {
+                    let done = connection.execute(AssertSqlSafe(sql.as_str())).await;
+                    changed.push(done.unwrap().rows_affected());
+                }
+            }
+        }
+        self.resume().await;
+        changed
     }
 
     /// Ends the process at once, as a power cut would (`SIGKILL`).
@@ -278,4 +356,10 @@ impl Drop for Server {
             eprintln!("--- log of the server ---\n{}", self.logged());
         }
     }
+}
+
+/// An address that nobody listens on. Whoever takes it in between makes the start fail, and nothing else.
+fn free_address() -> String {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    free.local_addr().unwrap().to_string()
 }

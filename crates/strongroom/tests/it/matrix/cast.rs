@@ -3,27 +3,30 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::{Value, json};
-use sqlx::{Connection, Executor, SqliteConnection, sqlite::SqliteConnectOptions};
 use strongroom_crypto::{
     AccessTokens, ExposeSecret, NewToken,
     keyring::{FileProvider, KeyProvider},
 };
-use strongroom_domain::id::SessionId;
 use tokio::sync::OnceCell;
 
 use super::{Object, Operation, recipes::bind_passkey};
-use crate::harness::{
-    Engine, Person, Server,
-    people::{new_key, transfer_body},
+use crate::{
+    beneficiaries::{BENEFICIARIES, elsewhere, entry, fresh, pay},
+    harness::{
+        Person, Server,
+        people::{new_key, transfer_body},
+        server::literal,
+    },
 };
 
 /// The roles of operators.
-const OPERATORS: &[&str] = &["support", "teller", "auditor", "admin"];
+const OPERATORS: &[&str] = &["support", "teller", "auditor", "compliance", "admin"];
 /// Their names with one factor.
 const LOW: &[&str] = &[
     "support, one factor",
     "teller, one factor",
     "auditor, one factor",
+    "compliance, one factor",
     "admin, one factor",
 ];
 /// Every scope that a key can have.
@@ -99,12 +102,16 @@ pub(crate) struct Cast {
     pub(crate) other_accounts: [Value; 2],
     /// A transfer of each between own accounts, and the key it was sent under.
     pub(crate) transfers: [(Value, String); 2],
+    /// The ids of a beneficiary of Bob's, and of a payment to it that has not left.
+    pub(crate) beneficiary_of_bob: (String, String),
     /// The id of a passkey that is Bob's.
     pub(crate) passkey_of_bob: String,
     /// The id of a key that Bob made for a program of his.
     pub(crate) key_of_bob: String,
     /// The id of a policy in force, once somebody needs one.
     pub(crate) policy_in_force: OnceCell<String>,
+    /// Whether other rules about fraud than the program's are in force, once somebody needs them.
+    pub(crate) rules_in_force: OnceCell<()>,
     members: Vec<Member>,
 }
 
@@ -138,9 +145,9 @@ impl Cast {
             members.push(Member::outsider(low, Credential::of(&person)));
             lowered.push(person);
         }
-        lower(&mut server, &lowered).await;
-        let [_, teller, auditor, admin]: [Person; 4] = people.try_into().unwrap();
-        let maker = server.operator("admin").await;
+        people.push(server.operator("admin").await);
+        prepare(&mut server, &lowered, &people).await;
+        let [_, teller, auditor, _, admin, maker]: [Person; 6] = people.try_into().unwrap();
         for (name, person) in [("expired, customer", &alice), ("expired, admin", &admin)] {
             members.push(Member::outsider(
                 name,
@@ -176,6 +183,7 @@ impl Cast {
             other_accounts.push(to);
         }
         let key_of_bob = make_key(&server, &bob).await;
+        let beneficiary_of_bob = beneficiary_of(&server, &bob, &accounts[1]).await;
         bind_passkey(&server, &bob.client).await;
         let listed = bob.client.get("/api/v1/me/passkeys").await.expect(200);
         let cast = Self {
@@ -190,8 +198,10 @@ impl Cast {
             other_accounts: other_accounts.try_into().unwrap(),
             transfers: transfers.try_into().unwrap(),
             key_of_bob,
+            beneficiary_of_bob,
             passkey_of_bob: listed.body["data"][0]["id"].as_str().unwrap().to_owned(),
             policy_in_force: OnceCell::new(),
+            rules_in_force: OnceCell::new(),
             members,
         };
         (server, cast)
@@ -234,37 +244,27 @@ impl Cast {
     }
 }
 
-/// Makes sessions ones of one factor, as the owner of the database would while the server is down.
-async fn lower(server: &mut Server, people: &[Person]) {
-    let ids = people.iter().map(|person| {
-        let id = SessionId::parse(person.tokens["session_id"].as_str().unwrap()).unwrap();
-        let digits: String = id.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-        match server.engine {
-            Engine::Sqlite => format!("x'{digits}'"),
-            Engine::Postgres => format!("'{digits}'::uuid"),
-        }
-    });
-    let ids = ids.collect::<Vec<_>>().join(", ");
-    let sql = sqlx::AssertSqlSafe(format!("UPDATE sessions SET assurance = 1 WHERE id IN ({ids})"));
-    assert_eq!(server.stop().await, Some(0));
-    let changed = match server.database() {
-        None => {
-            let options = SqliteConnectOptions::new().filename(server.data().join("strongroom.db"));
-            let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
-            let done = connection.execute(sql).await.unwrap();
-            connection.close().await.unwrap();
-            done.rows_affected()
-        }
-        Some(database) => database
-            .connect()
-            .await
-            .execute(sql)
-            .await
-            .unwrap()
-            .rows_affected(),
+/// Makes sessions ones of one factor, and keeps those of others fresh however long the walk takes, as the owner of the
+/// database would while the server is down.
+async fn prepare(server: &mut Server, lowered: &[Person], fresh: &[Person]) {
+    let engine = server.engine;
+    let ids = |people: &[Person]| {
+        let ids = people
+            .iter()
+            .map(|person| literal(engine, person.tokens["session_id"].as_str().unwrap()));
+        ids.collect::<Vec<_>>().join(", ")
     };
-    assert_eq!(changed, u64::try_from(people.len()).unwrap());
-    server.resume().await;
+    let hour = 3_600_000_000_i64;
+    let set = [
+        format!("UPDATE sessions SET assurance = 1 WHERE id IN ({})", ids(lowered)),
+        format!(
+            "UPDATE sessions SET proved_at = created_at + {hour} WHERE id IN ({})",
+            ids(fresh)
+        ),
+    ];
+    let changed = server.change_while_down(&set).await;
+    let counts = [lowered, fresh].map(|people| u64::try_from(people.len()).unwrap());
+    assert_eq!(changed, counts);
 }
 
 /// A token of this person's session that was made so many seconds ago and was good for a quarter of an hour.
@@ -336,4 +336,17 @@ async fn make_key(server: &Server, person: &Person) -> String {
 
 pub(crate) fn small_transfer(from: &Value, to: &Value) -> Value {
     transfer_body(from, to, 1)
+}
+
+/// Puts somebody on a customer's list, and pays.
+pub(crate) async fn beneficiary_of(server: &Server, owner: &Person, from: &Value) -> (String, String) {
+    let proved = fresh(server, owner).await;
+    let number = elsewhere(u64::from(FRESH.fetch_add(1, Ordering::Relaxed)));
+    let added = proved
+        .client
+        .post(BENEFICIARIES, entry("Carla Landlord", &number))
+        .await;
+    let id = added.expect(201).text("id");
+    let paid = pay(&proved.client, from, &id, 100).await.expect(201);
+    (id, paid.text("id"))
 }

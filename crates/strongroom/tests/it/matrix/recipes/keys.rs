@@ -13,6 +13,20 @@ const KEYS: &str = "/api/v1/api-keys";
 
 pub(super) async fn ask(operation: &str, scene: &Scene<'_>) -> Option<Ask> {
     let (_, path) = operation.split_once(' ')?;
+    if let Some(rest) = path.strip_prefix("/api/v1/admin/keys") {
+        // Nobody approves what the matrix asks for: the ring stays as it is.
+        let purpose = if scene.object == Object::Absent {
+            "nothing"
+        } else {
+            "proof"
+        };
+        let ask = Ask::to(path.replace("{purpose}", purpose));
+        return Some(if rest.is_empty() {
+            ask
+        } else {
+            ask.with(json!({"reason": "asked for by the matrix"}))
+        });
+    }
     if !path.starts_with(KEYS) {
         return None;
     }

@@ -1,6 +1,8 @@
 //! How each operation is asked so that it is granted to whom it is for. A new operation needs one arm here: its path
 //! with the object's id, its body, and what has to be there before.
 
+mod beneficiaries;
+mod fraud_rules;
 mod grants;
 mod keys;
 mod logins;
@@ -12,13 +14,15 @@ mod policies;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::{Value, json};
-use strongroom_domain::id::{AccountKind, ApprovalKind, Id, Kind, TransferKind, UserKind};
+use strongroom_domain::id::{
+    AccountKind, AlertKind, ApprovalKind, Id, IncidentActionKind, Kind, TransferKind, UserKind,
+};
 
 use super::{
     Ask, Object, Scene,
     cast::{Cast, small_transfer},
 };
-use crate::harness::people::new_key;
+use crate::harness::people::{in_minutes, new_key};
 
 pub(crate) use self::oneself::{bind_passkey, costs_the_caller};
 
@@ -72,6 +76,12 @@ impl Ask {
     }
 }
 
+/// A network that nobody is in, blocked for a while.
+fn block_of_nobody() -> Value {
+    json!({"action": "block_network", "reason": "asked for by the matrix", "network": "203.0.113.0/24",
+        "ends_at": in_minutes(10)})
+}
+
 /// An id that names nothing.
 fn absent<K: Kind>() -> String {
     Id::<K>::from_bytes([7; 16]).to_string()
@@ -95,6 +105,9 @@ pub(crate) async fn ask(operation: &str, scene: &Scene<'_>) -> Option<Ask> {
     if let Some(ask) = payments::ask(operation, scene).await {
         return Some(ask);
     }
+    if let Some(ask) = beneficiaries::ask(operation, scene).await {
+        return Some(ask);
+    }
     if let Some(ask) = keys::ask(operation, scene).await {
         return Some(ask);
     }
@@ -102,6 +115,9 @@ pub(crate) async fn ask(operation: &str, scene: &Scene<'_>) -> Option<Ask> {
         return Some(ask);
     }
     if let Some(ask) = policies::ask(operation, scene).await {
+        return Some(ask);
+    }
+    if let Some(ask) = fraud_rules::ask(operation, scene).await {
         return Some(ask);
     }
     let (_, path) = operation.split_once(' ')?;
@@ -122,6 +138,8 @@ pub(crate) async fn ask(operation: &str, scene: &Scene<'_>) -> Option<Ask> {
         | "GET /api/v1/admin/ledger/check"
         | "GET /api/v1/admin/audit/records"
         | "GET /api/v1/admin/audit/checkpoint" => Ask::to(path),
+        "GET /api/v1/admin/audit/consistency" => Ask::to(format!("{path}?from=1")),
+        "POST /api/v1/admin/audit/exports" => Ask::to(path).with(json!({"limit": 1})),
         "GET /api/v1/admin/audit/proof/{id}" => match scene.object {
             Object::Absent => Ask::to(fill("999999999")),
             Object::Own | Object::Anothers => Ask::to(fill("1")),
@@ -139,6 +157,18 @@ pub(crate) async fn ask(operation: &str, scene: &Scene<'_>) -> Option<Ask> {
         "POST /api/v1/accounts/{id}/freeze" | "POST /api/v1/admin/accounts/{id}/freeze" => {
             Ask::to(fill(&new_account_of(scene).await)).with(json!({"scope": "all"}))
         }
+        "GET /api/v1/admin/accounts/{id}/limits" | "DELETE /api/v1/admin/accounts/{id}/limits" => {
+            Ask::to(fill(&account(scene)))
+        }
+        "PUT /api/v1/admin/accounts/{id}/limits" => Ask::to(fill(&account(scene))).with(
+            json!({"daily": {"amount": 1, "currency": "EUR"}, "until": in_minutes(10), "reason": "the matrix"}),
+        ),
+        "GET /api/v1/accounts/{id}/limits" => Ask::to(fill(&account(scene))),
+        "PUT /api/v1/accounts/{id}/limits" => Ask::to(fill(&account(scene)))
+            .with(json!({"daily": {"amount": 900_000_000, "currency": "EUR"}})),
+        // More than anybody here pays: set again it is the same.
+        "PUT /api/v1/admin/accounts/{id}/allowance" => Ask::to(fill(&account(scene))).with(
+            json!({"daily": {"amount": 900_000_000, "currency": "EUR"}, "reason": "the matrix"})),
         "POST /api/v1/accounts/{id}/close" => Ask::to(fill(&new_account_of(scene).await)),
         "POST /api/v1/accounts/{id}/unfreeze" => {
             let id = new_account_of(scene).await;
@@ -176,13 +206,36 @@ pub(crate) async fn ask(operation: &str, scene: &Scene<'_>) -> Option<Ask> {
             .with(json!({"account_id": account(scene), "amount": {"amount": 1, "currency": "EUR"}}))
             .once(),
         "GET /api/v1/admin/approvals" | "GET /api/v1/admin/security-events" => Ask::to(path),
-        "GET /api/v1/admin/blocks" => Ask::to(path),
+        "GET /api/v1/admin/security/events" => Ask::to(path),
+        "GET /api/v1/admin/blocks" | "GET /api/v1/admin/alerts" => Ask::to(path),
+        "POST /api/v1/admin/alerts/{id}/acknowledge" => match scene.object {
+            Object::Absent => Ask::to(fill(&absent::<AlertKind>())),
+            Object::Own | Object::Anothers => {
+                let alerts = cast
+                    .auditor
+                    .client
+                    .get("/api/v1/admin/alerts?open=true")
+                    .await
+                    .expect(200);
+                Ask::to(fill(&id_of(&alerts.body["data"][0])))
+            }
+        },
         "DELETE /api/v1/admin/blocks/{address}" => match scene.object {
             Object::Absent => Ask::to(fill("192.0.2.1")),
             Object::Own | Object::Anothers => {
                 let address = format!("127.0.2.{}", SCANNERS.fetch_add(1, Ordering::Relaxed) % 250 + 1);
                 scene.server.client_from(&address).scan().await;
                 Ask::to(fill(&address))
+            }
+        },
+        "GET /api/v1/admin/incident-actions" => Ask::to(path),
+        "POST /api/v1/admin/incident-actions" => Ask::to(path).with(block_of_nobody()),
+        "DELETE /api/v1/admin/incident-actions/{id}" => match scene.object {
+            Object::Absent => Ask::to(fill(&absent::<IncidentActionKind>())),
+            Object::Own | Object::Anothers => {
+                let actions = "/api/v1/admin/incident-actions";
+                let taken = cast.admin.client.post(actions, block_of_nobody()).await;
+                Ask::to(fill(&id_of(&taken.expect(201).body)))
             }
         },
         "POST /api/v1/admin/users" => Ask::to(path).with(new_operator()),
@@ -206,6 +259,9 @@ pub(crate) async fn ask(operation: &str, scene: &Scene<'_>) -> Option<Ask> {
         "POST /api/v1/admin/users/{id}/lock" => {
             prepare(scene, None).await;
             Ask::to(fill(&victim_id(scene))).with(reason)
+        }
+        "PUT /api/v1/admin/users/{id}/department" => {
+            Ask::to(fill(&victim_id(scene))).with(json!({"department": "matrix"}))
         }
         "DELETE /api/v1/admin/users/{id}/sessions" => Ask::to(fill(&victim_id(scene))),
         "POST /api/v1/admin/users/{id}/reset-mfa" => {

@@ -31,6 +31,9 @@ pub(super) async fn ask(operation: &str, scene: &Scene<'_>) -> Option<Ask> {
             .with(json!({}))
             .once(),
         "POST /api/v1/holds/{id}/void" => Ask::to(format!("/api/v1/holds/{}/void", hold(scene).await)),
+        "GET /api/v1/admin/reviews" | "GET /api/v1/admin/rail/files" | "GET /api/v1/admin/suspense" => {
+            Ask::to(path)
+        }
         _ => return None,
     })
 }

@@ -2,7 +2,7 @@
 //! somebody new each time.
 
 use serde_json::{Value, json};
-use strongroom_domain::id::{ApiKeyKind, PasskeyKind, SessionKind};
+use strongroom_domain::id::{ApiKeyKind, DeviceKind, NoticeKind, PasskeyKind, SessionKind};
 
 use super::{Ask, Scene, absent};
 use crate::{
@@ -32,15 +32,25 @@ pub(crate) fn costs_the_caller(operation: &str, object: Object) -> bool {
         | "POST /api/v1/me/passkeys/options"
         | "POST /api/v1/me/passkeys"
         | "DELETE /api/v1/me/passkeys/{id}"
+        | "PATCH /api/v1/me/devices/{id}"
+        | "DELETE /api/v1/me/devices/{id}"
         | "POST /api/v1/me/email"
         | "DELETE /api/v1/me/email"
         | "DELETE /api/v1/me"
         | "POST /api/v1/me/export"
+        | "POST /api/v1/beneficiaries"
         | "POST /api/v1/api-keys"
         | "POST /api/v1/api-keys/{id}/rotate"
         | "DELETE /api/v1/api-keys/{id}" => true,
         _ => false,
     }
+}
+
+/// What somebody was told of last; nothing that there is for whoever was told of nothing.
+async fn notice_of(person: &Person) -> String {
+    let told = person.client.get("/api/v1/me/notices?limit=1").await;
+    let id = told.body["data"][0]["id"].as_str();
+    id.map_or_else(absent::<NoticeKind>, str::to_owned)
 }
 
 pub(super) async fn ask(operation: &str, scene: &Scene<'_>) -> Option<Ask> {
@@ -54,7 +64,19 @@ pub(super) async fn ask(operation: &str, scene: &Scene<'_>) -> Option<Ask> {
         | "GET /api/v1/me/sessions"
         | "GET /api/v1/me/passkeys"
         | "GET /api/v1/me/external-logins"
+        | "GET /api/v1/me/devices"
+        | "GET /api/v1/me/notices"
+        | "GET /api/v1/me/notice-preferences"
         | "DELETE /api/v1/me/sessions" => ask,
+        "PUT /api/v1/me/notice-preferences" => ask.with(json!({"events": []})),
+        "POST /api/v1/me/notices/{id}/read" => Ask::to(format!(
+            "/api/v1/me/notices/{}/read",
+            match scene.object {
+                Object::Own => notice_of(me.unwrap_or(&cast.alice)).await,
+                Object::Anothers => notice_of(&cast.bob).await,
+                Object::Absent => absent::<NoticeKind>(),
+            }
+        )),
         "PATCH /api/v1/me" => ask.with(json!({"full_name": "Renamed Example"})),
         "DELETE /api/v1/me/sessions/{id}" => Ask::to(format!(
             "/api/v1/me/sessions/{}",
@@ -64,6 +86,30 @@ pub(super) async fn ask(operation: &str, scene: &Scene<'_>) -> Option<Ask> {
                 Object::Absent => absent::<SessionKind>(),
             }
         )),
+        "PATCH /api/v1/me/devices/{id}" | "DELETE /api/v1/me/devices/{id}" => {
+            let credential = match me {
+                Some(me) if operation.starts_with("PATCH") => proved(server, me).await.0,
+                _ => scene.caller.credential.clone(),
+            };
+            let asker = match &credential {
+                Credential::Bearer(token) => server.client().with_token(token),
+                _ => cast.alice.client.clone(),
+            };
+            let id = match scene.object {
+                Object::Own => device_of(&asker).await,
+                Object::Anothers => device_of(&cast.bob.client).await,
+                Object::Absent => absent::<DeviceKind>(),
+            };
+            let ask = Ask {
+                credential: Some(credential),
+                ..Ask::to(format!("/api/v1/me/devices/{id}"))
+            };
+            if operation.starts_with("PATCH") {
+                ask.with(json!({"name": "Tablet"}))
+            } else {
+                ask
+            }
+        }
         "POST /api/v1/me/email"
         | "DELETE /api/v1/me/email"
         | "DELETE /api/v1/me"
@@ -80,16 +126,29 @@ pub(super) async fn ask(operation: &str, scene: &Scene<'_>) -> Option<Ask> {
             }
             Ask {
                 credential: Some(credential),
-                ..if operation == "POST /api/v1/me/email" { ask.with(wish) } else { ask }
+                ..if operation == "POST /api/v1/me/email" {
+                    ask.with(wish)
+                } else {
+                    ask
+                }
             }
         }
-        "POST /api/v1/auth/password/change" => ask.with(json!({
-            "current_password": me.unwrap_or(&cast.alice).password, "new_password": "osprey-58-lantern-quilt-harbour"})),
+        "POST /api/v1/auth/password/change" => Ask {
+            credential: Some(match me {
+                Some(me) => proved(server, me).await.0,
+                None => scene.caller.credential.clone(),
+            }),
+            ..ask.with(json!({
+                "current_password": me.unwrap_or(&cast.alice).password,
+                "new_password": "osprey-58-lantern-quilt-harbour"}))
+        },
         "POST /api/v1/me/mfa/totp" | "POST /api/v1/me/passkeys/options" => ask,
         "POST /api/v1/me/mfa/totp/confirm" => match me {
             Some(me) => {
                 let new = me.client.post("/api/v1/me/mfa/totp", Value::Null).await;
-                let code = new.body["otpauth_uri"].as_str().map_or_else(|| "123456".to_owned(), code_of);
+                let code = new.body["otpauth_uri"]
+                    .as_str()
+                    .map_or_else(|| "123456".to_owned(), code_of);
                 ask.with(json!({"code": code}))
             }
             None => ask.with(json!({"code": "123456"})),
@@ -97,7 +156,10 @@ pub(super) async fn ask(operation: &str, scene: &Scene<'_>) -> Option<Ask> {
         "POST /api/v1/me/passkeys" => {
             let asker = me.unwrap_or(&cast.alice);
             let mut phone = Authenticator::new(server.url());
-            let options = asker.client.post(&format!("{PASSKEYS}/options"), Value::Null).await;
+            let options = asker
+                .client
+                .post(&format!("{PASSKEYS}/options"), Value::Null)
+                .await;
             let credential = match options.status {
                 200 => phone.create(&options.body, &Spoil::default()),
                 _ => json!({}),
@@ -168,7 +230,11 @@ pub(super) async fn ask(operation: &str, scene: &Scene<'_>) -> Option<Ask> {
             let ask = Ask::to(path.replace("{id}", &id));
             Ask {
                 credential: Some(credential),
-                ..if path.ends_with("rotate") { ask.with(json!({})) } else { ask }
+                ..if path.ends_with("rotate") {
+                    ask.with(json!({}))
+                } else {
+                    ask
+                }
             }
         }
         "DELETE /api/v1/me/mfa/totp" | "POST /api/v1/me/mfa/recovery-codes" => {
@@ -231,4 +297,11 @@ pub(super) async fn proved(server: &Server, me: &Person) -> (Credential, String)
     let listed = client.get(PASSKEYS).await.expect(200);
     let id = listed.body["data"][0]["id"].as_str().unwrap().to_owned();
     (Credential::Bearer(set.text("access_token")), id)
+}
+
+/// The newest device that somebody is known by; the id of none where the caller has none to see.
+async fn device_of(client: &Client) -> String {
+    let listed = client.get("/api/v1/me/devices").await;
+    let id = listed.body["data"][0]["id"].as_str();
+    id.map_or_else(absent::<DeviceKind>, str::to_owned)
 }

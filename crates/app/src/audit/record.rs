@@ -1,0 +1,84 @@
+//! Audit records: signed by the node, in the same transaction as what they tell of.
+
+use strongroom_domain::{
+    audit::{Details, Object, Record, SignedRecord},
+    ledger::Signer,
+};
+use strongroom_store::{RecordSlot, WriteTx};
+
+use crate::{authority::authorize::Permit, cx::Cx, error::Error, keys::LiveRing};
+
+/// The node's audit key, as the books use it.
+#[derive(Debug, Clone)]
+pub struct RecordSigner(LiveRing);
+
+impl RecordSigner {
+    /// Signs with the audit key that is active in this ring at the time.
+    pub const fn new(ring: LiveRing) -> Self {
+        Self(ring)
+    }
+}
+
+impl Signer for RecordSigner {
+    fn sign(&self, canonical: &[u8]) -> (i64, [u8; 32]) {
+        let key = self.0.now().audit_mac();
+        (i64::from(key.kid()), key.sign(canonical))
+    }
+}
+
+/// What a change of the control plane leaves in the log.
+#[derive(Debug)]
+pub struct Entry {
+    /// To what it was done.
+    pub object: Object,
+    /// `ok` or the code of the refusal.
+    pub outcome: &'static str,
+    /// Ids and commitments only, never personal data.
+    pub details: Details,
+}
+
+impl RecordSigner {
+    /// Writes the record of an allowed change into its transaction.
+    ///
+    /// # Errors
+    /// When the record cannot be written: then the change must not be committed.
+    pub async fn append(
+        &self,
+        tx: &mut WriteTx,
+        cx: &Cx,
+        permit: &Permit,
+        entry: Entry,
+    ) -> Result<(), Error> {
+        let slot = tx.next_record().await?;
+        self.append_at(tx, slot, cx, permit, entry).await
+    }
+
+    /// As [`Self::append`], in a place that was taken before: what the record is about names it.
+    ///
+    /// # Errors
+    /// As [`Self::append`].
+    pub async fn append_at(
+        &self,
+        tx: &mut WriteTx,
+        slot: RecordSlot,
+        cx: &Cx,
+        permit: &Permit,
+        entry: Entry,
+    ) -> Result<(), Error> {
+        let authority = permit.authority();
+        let record = Record {
+            id: slot.id,
+            at: cx.now().max(slot.not_before),
+            request: cx.request,
+            caller: authority.caller,
+            action: authority.action.name(),
+            object: entry.object,
+            outcome: entry.outcome,
+            policy: authority.policy,
+            details: entry.details,
+        };
+        let (key, mac) = self.sign(&record.canonical());
+        tx.append_record(&SignedRecord::new(record, key, mac)).await?;
+        Ok(())
+    }
+}

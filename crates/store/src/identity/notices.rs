@@ -1,0 +1,375 @@
+//! What people are told of within the bank, what they wish to be told of, and how far the log was followed.
+
+use std::collections::HashMap;
+
+use sea_orm::{ConnectionTrait, FromQueryResult, Value};
+use strongroom_domain::{
+    id::{NoticeId, UserId},
+    time::Timestamp,
+};
+use uuid::Uuid;
+
+use super::{
+    SWEEP_ROWS_MAX, at, id,
+    portions::{places, portions},
+    uuid,
+};
+use crate::{
+    error::StoreError,
+    store::Store,
+    tx::{Scope, WriteTx, rows},
+};
+
+/// Unread notices that are counted, at most.
+const UNREAD_MAX: i64 = 1_000;
+
+/// Something that somebody is told of. Its words are made when it is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoticeRow {
+    /// The id.
+    pub id: NoticeId,
+    /// Who is told.
+    pub person: UserId,
+    /// The event's name.
+    pub event: String,
+    /// For events of the login: what exactly, by the name of the mail that says it.
+    pub about: String,
+    /// What was moved, reserved or set; its type follows from the event.
+    pub subject: Option<[u8; 16]>,
+    /// Minor units and currency, where money moved or was reserved.
+    pub money: Option<(i64, String)>,
+    /// When it happened.
+    pub at: Timestamp,
+    /// When its reader took note.
+    pub read_at: Option<Timestamp>,
+}
+
+#[derive(FromQueryResult)]
+struct NoticeSql {
+    id: Uuid,
+    person: Uuid,
+    event: String,
+    about: String,
+    subject: Option<Uuid>,
+    amount: Option<i64>,
+    currency: Option<String>,
+    at: i64,
+    read_at: Option<i64>,
+}
+
+impl From<NoticeSql> for NoticeRow {
+    fn from(row: NoticeSql) -> Self {
+        Self {
+            id: id(row.id),
+            person: id(row.person),
+            event: row.event,
+            about: row.about,
+            subject: row.subject.map(Uuid::into_bytes),
+            money: row.amount.zip(row.currency),
+            at: at(row.at),
+            read_at: row.read_at.map(at),
+        }
+    }
+}
+
+/// By which ways somebody wishes to be told of an event.
+#[derive(Debug, Clone, PartialEq, Eq, FromQueryResult)]
+pub struct NoticeWish {
+    /// The event's name.
+    pub event: String,
+    /// In the list.
+    pub app: bool,
+    /// By mail.
+    pub mail: bool,
+}
+
+/// A position of the log that somebody may have to be told of. Owners are absent for the bank's own accounts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Noticed {
+    /// When.
+    pub at: Timestamp,
+    /// What was done.
+    pub action: String,
+    /// To what sort of thing.
+    pub object_kind: String,
+    /// To which.
+    pub object: [u8; 16],
+    /// The transaction's kind, where there is one.
+    pub kind: Option<String>,
+    /// Minor units of the transaction, hold or payment.
+    pub amount: Option<i64>,
+    /// Its currency.
+    pub currency: Option<String>,
+    /// The owner of the account debited, reserved on or spoken of.
+    pub from: Option<UserId>,
+    /// The owner of the account credited.
+    pub to: Option<UserId>,
+}
+
+#[derive(FromQueryResult)]
+struct NoticedSql {
+    at: i64,
+    action: String,
+    object_kind: String,
+    object_id: Uuid,
+    kind: Option<String>,
+    amount: Option<i64>,
+    currency: Option<String>,
+    from_owner: Option<Uuid>,
+    to_owner: Option<Uuid>,
+}
+
+#[derive(FromQueryResult)]
+struct WishOfSql {
+    person: Uuid,
+    event: String,
+    app: bool,
+    mail: bool,
+}
+
+#[derive(FromQueryResult)]
+struct NumberSql {
+    number: i64,
+}
+
+const COLUMNS: &str = "SELECT id, person, event, about, subject, amount, currency, at, read_at FROM notices";
+
+/// Everything is found by its key; what was refused is nobody's news.
+const NOTICED: &str = "SELECT r.at, r.action, r.object_kind, r.object_id, t.kind, \
+    coalesce(t.amount, h.amount, p.amount) AS amount, coalesce(t.currency, h.currency, p.currency) AS currency, \
+    coalesce(f.owner, a.owner, s.owner, p.payer) AS from_owner, o.owner AS to_owner \
+    FROM audit_leaves l JOIN audit_records r ON r.id = l.record_id \
+    LEFT JOIN transactions t ON t.id = r.object_id AND r.object_kind = 'transaction' \
+    LEFT JOIN accounts f ON f.id = t.from_account LEFT JOIN accounts o ON o.id = t.to_account \
+    LEFT JOIN accounts a ON a.id = r.object_id AND r.object_kind = 'account' \
+    LEFT JOIN holds h ON h.id = r.object_id AND r.object_kind IN ('hold', 'review') \
+    LEFT JOIN accounts s ON s.id = h.account_id \
+    LEFT JOIN outgoing_payments p ON p.id = r.object_id AND r.object_kind = 'payment' \
+    WHERE l.leaf >= $1 AND l.leaf < $2 AND r.outcome = 'ok' ORDER BY l.leaf";
+
+impl From<NoticedSql> for Noticed {
+    fn from(row: NoticedSql) -> Self {
+        Self {
+            at: at(row.at),
+            action: row.action,
+            object_kind: row.object_kind,
+            object: row.object_id.into_bytes(),
+            kind: row.kind,
+            amount: row.amount,
+            currency: row.currency,
+            from: row.from_owner.map(id),
+            to: row.to_owner.map(id),
+        }
+    }
+}
+
+impl Store {
+    /// Up to which position of the log people were told, the next position that is not looked at, and what lies
+    /// between, at most so many positions.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database does not answer.
+    pub async fn to_be_noticed(&self, limit: i64) -> Result<(i64, i64, Vec<Noticed>), StoreError> {
+        let read = self.read(Scope::System).await?;
+        let number = async |sql: &str, values| {
+            let found: Vec<NumberSql> = rows(&read.tx, sql, values).await?;
+            let first = found.first().ok_or(StoreError::Corrupt("no place in the log"))?;
+            Ok::<i64, StoreError>(first.number)
+        };
+        let start = number(
+            "SELECT next_leaf AS number FROM notice_cursor WHERE id = 1",
+            vec![],
+        )
+        .await?;
+        // Positions have no gaps, and what follows one that is there is later.
+        let end = number(
+            "SELECT coalesce(max(leaf) + 1, $1) AS number FROM audit_leaves WHERE leaf >= $1 AND leaf < $2",
+            vec![start.into(), start.saturating_add(limit).into()],
+        )
+        .await?;
+        if end <= start {
+            return Ok((start, start, Vec::new()));
+        }
+        let found: Vec<NoticedSql> = rows(&read.tx, NOTICED, vec![start.into(), end.into()]).await?;
+        Ok((start, end, found.into_iter().map(Noticed::from).collect()))
+    }
+
+    /// A person's notices below an id, newest first; those alone that are unread, if so wanted.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database does not answer.
+    pub async fn notices(
+        &self,
+        person: UserId,
+        unread: bool,
+        before: Option<NoticeId>,
+        limit: u32,
+    ) -> Result<Vec<NoticeRow>, StoreError> {
+        let read = self.read(Scope::Person(person)).await?;
+        let sql = format!(
+            "{COLUMNS} WHERE person = $1 AND id < $2 AND ($3 = 0 OR read_at IS NULL) ORDER BY id DESC LIMIT $4"
+        );
+        let values = vec![
+            uuid(person).into(),
+            before.map_or(Uuid::max(), uuid).into(),
+            i64::from(unread).into(),
+            i64::from(limit).into(),
+        ];
+        let found: Vec<NoticeSql> = rows(&read.tx, &sql, values).await?;
+        Ok(found.into_iter().map(NoticeRow::from).collect())
+    }
+
+    /// How many a person has not taken note of; counted up to a thousand.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database does not answer.
+    pub async fn unread_notices(&self, person: UserId) -> Result<u32, StoreError> {
+        let read = self.read(Scope::Person(person)).await?;
+        let sql = "SELECT count(*) AS number FROM \
+            (SELECT 1 FROM notices WHERE person = $1 AND read_at IS NULL LIMIT $2) AS unread";
+        let found: Vec<NumberSql> = rows(&read.tx, sql, vec![uuid(person).into(), UNREAD_MAX.into()]).await?;
+        let number = found.first().map_or(0, |row| row.number);
+        u32::try_from(number).map_err(|_| StoreError::Corrupt("a number of notices"))
+    }
+
+    /// What a person wishes to be told of, where it was said.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database does not answer.
+    pub async fn notice_wishes(&self, person: UserId) -> Result<Vec<NoticeWish>, StoreError> {
+        let read = self.read(Scope::Person(person)).await?;
+        wishes(&read.tx, person).await
+    }
+
+    /// What these people wish to be told of; those who said nothing are absent.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database does not answer.
+    pub async fn notice_wishes_of(
+        &self,
+        people: &[UserId],
+    ) -> Result<HashMap<UserId, Vec<NoticeWish>>, StoreError> {
+        let read = self.read(Scope::System).await?;
+        let on = read.tx.get_database_backend();
+        let mut known: HashMap<UserId, Vec<NoticeWish>> = HashMap::new();
+        for portion in portions(people) {
+            let sql = format!(
+                "SELECT person, event, app, mail FROM notice_wishes WHERE person IN {}",
+                places(on, 1, portion.len())
+            );
+            let values = portion.iter().map(|person| uuid(*person).into());
+            let found: Vec<WishOfSql> = rows(&read.tx, &sql, values.collect()).await?;
+            for WishOfSql {
+                person,
+                event,
+                app,
+                mail,
+            } in found
+            {
+                let wish = NoticeWish { event, app, mail };
+                known.entry(id(person)).or_default().push(wish);
+            }
+        }
+        Ok(known)
+    }
+}
+
+async fn wishes(on: &impl sea_orm::ConnectionTrait, person: UserId) -> Result<Vec<NoticeWish>, StoreError> {
+    let sql = "SELECT event, app, mail FROM notice_wishes WHERE person = $1 ORDER BY event";
+    rows(on, sql, vec![uuid(person).into()]).await
+}
+
+impl WriteTx {
+    /// Moves on how far the log was followed; `false` where another node did.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database does not answer.
+    pub async fn move_notice_cursor(&self, from: i64, to: i64) -> Result<bool, StoreError> {
+        let sql = "UPDATE notice_cursor SET next_leaf = $2 WHERE id = 1 AND next_leaf = $1";
+        Ok(self.execute(sql, vec![from.into(), to.into()]).await? == 1)
+    }
+
+    /// Adds notices.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database refuses or does not answer.
+    pub async fn add_notices(&self, notices: &[NoticeRow]) -> Result<(), StoreError> {
+        let on = self.tx.get_database_backend();
+        for portion in portions(notices) {
+            let sql = format!(
+                "INSERT INTO notices (id, person, event, about, subject, amount, currency, at) VALUES {}",
+                places(on, portion.len(), 8)
+            );
+            let values = portion.iter().flat_map(|row| -> [Value; 8] {
+                [
+                    uuid(row.id).into(),
+                    uuid(row.person).into(),
+                    row.event.as_str().into(),
+                    row.about.as_str().into(),
+                    row.subject.map(Uuid::from_bytes).into(),
+                    row.money.as_ref().map(|(amount, _)| *amount).into(),
+                    row.money.as_ref().map(|(_, currency)| currency.as_str()).into(),
+                    row.at.micros().into(),
+                ]
+            });
+            self.execute(&sql, values.collect()).await?;
+        }
+        Ok(())
+    }
+
+    /// A person takes note; `None` where there is no such notice, `Some(false)` where that was before.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database does not answer.
+    pub async fn take_note(
+        &self,
+        person: UserId,
+        notice: NoticeId,
+        now: Timestamp,
+    ) -> Result<Option<bool>, StoreError> {
+        let sql = format!("{COLUMNS} WHERE id = $1 AND person = $2");
+        let found: Vec<NoticeSql> =
+            rows(&self.tx, &sql, vec![uuid(notice).into(), uuid(person).into()]).await?;
+        if found.is_empty() {
+            return Ok(None);
+        }
+        let sql = "UPDATE notices SET read_at = $3 WHERE id = $1 AND person = $2 AND read_at IS NULL";
+        let values = vec![uuid(notice).into(), uuid(person).into(), now.micros().into()];
+        Ok(Some(self.execute(sql, values).await? == 1))
+    }
+
+    /// What a person wishes to be told of, where it was said.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database does not answer.
+    pub async fn notice_wishes(&self, person: UserId) -> Result<Vec<NoticeWish>, StoreError> {
+        wishes(&self.tx, person).await
+    }
+
+    /// Keeps what a person wishes.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database does not answer.
+    pub async fn wish_notices(&self, person: UserId, wish: &NoticeWish) -> Result<(), StoreError> {
+        let sql = "INSERT INTO notice_wishes (person, event, app, mail) VALUES ($1, $2, $3, $4) \
+            ON CONFLICT (person, event) DO UPDATE SET app = excluded.app, mail = excluded.mail";
+        let values = vec![
+            uuid(person).into(),
+            wish.event.clone().into(),
+            wish.app.into(),
+            wish.mail.into(),
+        ];
+        self.execute(sql, values).await.map(drop)
+    }
+
+    /// Forgets notices of before a moment, a bounded number; how many.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database does not answer.
+    pub async fn forget_notices(&self, before: Timestamp) -> Result<u64, StoreError> {
+        let sql =
+            "DELETE FROM notices WHERE id IN (SELECT id FROM notices WHERE at < $1 ORDER BY at LIMIT $2)";
+        self.execute(sql, vec![before.micros().into(), SWEEP_ROWS_MAX.into()])
+            .await
+    }
+}

@@ -1,0 +1,18 @@
+-- What people of the bank did against an incident. Freezes and keys have their state elsewhere; this names them.
+CREATE TABLE incident_actions (
+  id BLOB NOT NULL PRIMARY KEY,
+  action TEXT NOT NULL CHECK (action IN ('read_only', 'end_sessions', 'freeze_account', 'revoke_key', 'block_network')),
+  -- The account or the key, as its id is written.
+  target TEXT,
+  sealed_network BLOB,
+  sealed_reason BLOB NOT NULL,
+  taken_at INTEGER NOT NULL,
+  taken_by TEXT NOT NULL,
+  ends_at INTEGER,
+  lifted_at INTEGER,
+  lifted_by TEXT,
+  CHECK ((action = 'block_network') = (sealed_network IS NOT NULL AND ends_at IS NOT NULL))
+) STRICT, WITHOUT ROWID;
+-- The bank is read-only or not.
+CREATE UNIQUE INDEX incident_read_only ON incident_actions (action) WHERE action = 'read_only' AND lifted_at IS NULL;
+CREATE INDEX incident_blocks ON incident_actions (ends_at) WHERE action = 'block_network' AND lifted_at IS NULL;

@@ -1,0 +1,8 @@
+-- The person behind whoever asks, also behind a key; the rule as it was when somebody asked; and what a repeated request
+-- is known by: a keyed tag of (owner, key) and digests of the request's fields.
+ALTER TABLE approvals ADD COLUMN maker_person uuid;
+ALTER TABLE approvals ADD COLUMN rule text NOT NULL DEFAULT '';
+ALTER TABLE approvals ADD COLUMN tag bytea CHECK (length(tag) = 16);
+ALTER TABLE approvals ADD COLUMN fingerprint bytea;
+CREATE UNIQUE INDEX approvals_by_tag ON approvals (tag);
+UPDATE approvals SET maker_person = maker WHERE maker_kind = 1;

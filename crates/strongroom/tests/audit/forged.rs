@@ -1,0 +1,269 @@
+//! Every kind of edit, done well: by somebody who owns the database with triggers and constraints gone, and has stolen
+//! the keys. Books, digests, codes, leaves and inner nodes are computed anew, and inside everything fits. The
+//! checkpoint that lies elsewhere tells.
+
+use strongroom_domain::{
+    audit::{CompactRange, Details, SignedRecord},
+    transaction::entries_digest,
+};
+use strongroom_store::{Store, audit::Stored};
+
+use crate::{
+    bank::stopped_bank,
+    on_both_engines,
+    owner::Owner,
+    place::{Kind, Place},
+};
+
+/// A forgery: what it does to the books, and to the log.
+struct Forgery {
+    does: &'static str,
+    /// `{t}` is the newest transfer, `{m}` one in the middle.
+    books: &'static [&'static str],
+    log: fn(&mut Vec<SignedRecord>),
+    /// What gives it away.
+    code: &'static str,
+}
+
+/// The place of the one payment that was refused.
+fn refused(records: &[SignedRecord]) -> usize {
+    let is_refused = |record: &SignedRecord| record.outcome == "insufficient_funds";
+    records.iter().position(is_refused).unwrap()
+}
+
+const FORGERIES: &[Forgery] = &[
+    Forgery {
+        does: "say that somebody else did it",
+        books: &[],
+        log: |records| {
+            let place = refused(records);
+            records[place].principal_id = [0x66; 16];
+        },
+        code: "checkpoint_beside",
+    },
+    Forgery {
+        does: "say that it came out in another way",
+        books: &[],
+        log: |records| {
+            let place = refused(records);
+            records[place].outcome = "limit_exceeded".to_owned();
+        },
+        code: "checkpoint_beside",
+    },
+    Forgery {
+        does: "take a record out",
+        books: &[],
+        log: |records| drop(records.remove(refused(records))),
+        code: "checkpoint_short",
+    },
+    Forgery {
+        does: "put a record in the place of another",
+        books: &[],
+        log: |records| {
+            let place = refused(records);
+            let mut other = records.remove(place);
+            other.id += 900_000;
+            other.object_id = [0x77; 16];
+            records.insert(20, other);
+        },
+        code: "checkpoint_beside",
+    },
+    Forgery {
+        does: "slip a record in",
+        books: &[],
+        log: |records| {
+            let mut other = records[refused(records)].clone();
+            other.id += 900_000;
+            records.insert(20, other);
+        },
+        code: "checkpoint_beside",
+    },
+    Forgery {
+        does: "add a record to the end and change nothing else",
+        books: &[],
+        log: |records| {
+            let place = refused(records);
+            let mut other = records[place].clone();
+            other.id += 900_000;
+            records.remove(place);
+            records.push(other);
+        },
+        code: "checkpoint_beside",
+    },
+    Forgery {
+        does: "let two records change places",
+        books: &[],
+        log: |records| {
+            let place = refused(records);
+            records.swap(place, 3);
+        },
+        code: "checkpoint_beside",
+    },
+    Forgery {
+        does: "cut the end off, with the freeze that it tells of",
+        books: &["UPDATE account_states SET freezes = 0"],
+        log: |records| {
+            let last = records.pop().unwrap();
+            assert_eq!(last.action, "account.freeze");
+        },
+        code: "checkpoint_short",
+    },
+    Forgery {
+        does: "let a transfer have moved one cent more, with its entries and both balances",
+        books: &[
+            "UPDATE transactions SET amount = amount + 1 WHERE last_entry = {t}",
+            "UPDATE entries SET amount = amount + CASE WHEN amount > 0 THEN 1 ELSE -1 END, \
+             balance_after = balance_after + CASE WHEN amount > 0 THEN 1 ELSE -1 END WHERE transaction_entry = {t}",
+            "UPDATE account_states SET balance = (SELECT e.balance_after FROM entries e \
+             WHERE e.transaction_entry = {t} AND e.account_id = account_states.account_id) \
+             WHERE account_id IN (SELECT account_id FROM entries WHERE transaction_entry = {t})",
+        ],
+        log: |_| (),
+        code: "checkpoint_beside",
+    },
+    Forgery {
+        does: "let a transfer count for another day",
+        books: &["UPDATE transactions SET value_date = value_date - 1 WHERE last_entry = {m}"],
+        log: |_| (),
+        code: "checkpoint_beside",
+    },
+    Forgery {
+        does: "forget what a transfer was for",
+        books: &["UPDATE transactions SET memo = NULL WHERE last_entry = {m}"],
+        log: |_| (),
+        code: "checkpoint_beside",
+    },
+    Forgery {
+        does: "give an account that was frozen free, and say that the freeze was refused",
+        books: &["UPDATE account_states SET freezes = 0"],
+        log: |records| {
+            let last = records.last_mut().unwrap();
+            assert_eq!(last.action, "account.freeze");
+            last.outcome = "forbidden".to_owned();
+        },
+        code: "checkpoint_beside",
+    },
+];
+
+/// The records as the books now say that they should be, in the order of the log.
+async fn records_of(place: &Place) -> Vec<SignedRecord> {
+    let store = Store::open_to_verify(&place.settings()).await.unwrap();
+    let snapshot = store.log_snapshot().await.unwrap();
+    let leaves = snapshot.leaves(0, 2_000).await.unwrap();
+    let told = |leaf: strongroom_store::audit::Leaf| {
+        let Stored::Is(mut record) = leaf.record else {
+            panic!("a record is missing");
+        };
+        let digest = record.details.transaction_digest();
+        if let (Some(digest), Some(transaction)) = (digest, leaf.transaction.value()) {
+            let entries: Vec<_> = leaf.entries.into_iter().map(Result::unwrap).collect();
+            let anew = transaction.digest(&entries_digest(&transaction.salt, &entries));
+            if anew != digest {
+                record.details = Details::transaction(&anew);
+            }
+        }
+        record
+    };
+    leaves.into_iter().map(told).collect()
+}
+
+/// Puts these records in the place of the log, with everything that hangs on them.
+async fn write_log(place: &Place, owner: &mut Owner, records: &mut [SignedRecord]) {
+    let mac = place.ring.audit_mac();
+    let (mut range, mut nodes) = (CompactRange::default(), Vec::new());
+    owner.run("BEGIN").await;
+    for table in ["audit_leaves", "audit_nodes", "audit_records"] {
+        owner.run(&format!("DELETE FROM {table}")).await;
+    }
+    for (leaf, record) in records.iter_mut().enumerate() {
+        record.mac = mac.sign(&record.canonical());
+        record.mac_key = i64::from(mac.kid());
+        // On PostgreSQL a record carries the number of its transaction: here as if each had one of its own.
+        let (column, number) = match place.kind {
+            Kind::Sqlite => ("", String::new()),
+            Kind::Postgres => (", xid", format!(", '{}'", leaf + 3)),
+        };
+        let sql = format!(
+            "INSERT INTO audit_records (id, at, request, principal_kind, principal_id, session, origin, action, object_kind, \
+             object_id, outcome, policy, details, mac_key, mac{column}) \
+             VALUES ({}, {}, {}, {}, {}, {}, {}, '{}', '{}', {}, '{}', {}, {}, {}, {}{number})",
+            record.id,
+            record.at,
+            owner.id(&record.request),
+            record.principal_kind,
+            owner.id(&record.principal_id),
+            owner.id(&record.session),
+            record.origin,
+            record.action,
+            record.object_kind,
+            owner.id(&record.object_id),
+            record.outcome,
+            record.policy,
+            owner.bytes(record.details.as_bytes()),
+            record.mac_key,
+            owner.bytes(&record.mac),
+        );
+        owner.run(&sql).await;
+        let hash = owner.bytes(&record.leaf());
+        let sql = format!(
+            "INSERT INTO audit_leaves (leaf, record_id, hash) VALUES ({leaf}, {}, {hash})",
+            record.id
+        );
+        owner.run(&sql).await;
+        range.append(record.leaf(), |node| nodes.push(node));
+    }
+    for node in nodes {
+        let (level, position, hash) = (node.level, node.index, owner.bytes(&node.hash));
+        let sql =
+            format!("INSERT INTO audit_nodes (level, position, hash) VALUES ({level}, {position}, {hash})");
+        owner.run(&sql).await;
+    }
+    if place.kind == Kind::Postgres {
+        let (size, last) = (records.len(), records.last().unwrap().id);
+        let sql = format!(
+            "UPDATE audit_head SET size = {size}, last_xid = '{}', last_record = {last} WHERE id = 1",
+            size + 2
+        );
+        owner.run(&sql).await;
+    }
+    owner.run("COMMIT").await;
+}
+
+async fn every_forgery_fits_inside_and_is_caught_by_the_outside_checkpoint(kind: Kind) {
+    let origin = Place::new(kind).await;
+    stopped_bank(&origin).await;
+    let checkpoint = origin.latest();
+    for forgery in FORGERIES {
+        let place = origin.copy().await;
+        assert!(place.verify_against(&checkpoint).await.is_clean(), "untouched");
+        let mut owner = place.owner().await;
+        let newest = owner.number("SELECT max(last_entry) FROM transactions").await;
+        let middle = owner
+            .number("SELECT last_entry FROM transactions ORDER BY last_entry LIMIT 1 OFFSET 100")
+            .await;
+        for sql in forgery.books {
+            let sql = sql
+                .replace("{t}", &newest.to_string())
+                .replace("{m}", &middle.to_string());
+            assert!(owner.run(&sql).await > 0, "{}: {sql}", forgery.does);
+        }
+        owner.close().await;
+        let mut records = records_of(&place).await;
+        (forgery.log)(&mut records);
+        let mut owner = place.owner().await;
+        write_log(&place, &mut owner, &mut records).await;
+        owner.close().await;
+
+        let inside = place.verify_alone().await;
+        assert!(inside.is_clean(), "{}: {:?}", forgery.does, inside.findings);
+        let outside = place.verify_against(&checkpoint).await;
+        let codes: Vec<_> = outside
+            .findings
+            .iter()
+            .map(|finding| finding.problem.code())
+            .collect();
+        assert_eq!(codes, [forgery.code], "{}", forgery.does);
+    }
+}
+
+on_both_engines!(every_forgery_fits_inside_and_is_caught_by_the_outside_checkpoint);

@@ -1,0 +1,139 @@
+//! Runs tests so that one bad moment of a busy machine is told apart from a fault.
+//!
+//! The stories start whole servers, mail sinks and browsers on two cores; now and then one of them waits longer than it
+//! was given. Such a story is run once more, alone. What passes then is named as unsteady at the end, for it wants
+//! mending all the same. Whatever is about things that happen at once has no second try: there, one failure in a
+//! hundred is what the story is for.
+
+use std::io::{BufRead as _, BufReader, Write};
+use std::process::{Command, Stdio};
+
+use crate::outcome::Outcome;
+
+/// Most stories that are run again; more is no bad moment.
+const AGAIN_MAX: usize = 3;
+
+/// In the names of stories that have no second try.
+const ONCE_ONLY: [&str; 12] = [
+    "at_once",
+    "at_the_same_time",
+    "crash",
+    "faults::",
+    "however_many",
+    "kill",
+    "laws::",
+    "model",
+    "once",
+    "parallel",
+    "races::",
+    "storm",
+];
+
+/// Runs the tests, shows what they print, and runs failed stories again where they have a second try: `again` makes the
+/// command for them, to which their names are added. Gives the stories that passed at the second try only.
+pub(crate) fn run(all: &mut Command, again: impl FnOnce() -> Command) -> Outcome<Vec<String>> {
+    run_to(&mut std::io::stdout(), all, again)
+}
+
+fn run_to(out: &mut impl Write, all: &mut Command, again: impl FnOnce() -> Command) -> Outcome<Vec<String>> {
+    let (passed, failed) = shown(out, all)?;
+    if passed {
+        return Ok(Vec::new());
+    }
+    if !has_second_try(&failed) {
+        return Err(format!("{} tests failed: {}", failed.len(), failed.join(", ")).into());
+    }
+    eprintln!("xtask: once more, alone: {}", failed.join(", "));
+    let mut command = again();
+    command.args(["--exact", "--test-threads", "1"]).args(&failed);
+    let (passed, still) = shown(out, &mut command)?;
+    if passed {
+        Ok(failed)
+    } else {
+        Err(format!("failed twice: {}", still.join(", ")).into())
+    }
+}
+
+/// Whether these are few enough, all of them stories, and none about things that happen at once. None at all is a
+/// failure that no test has said: a build, or a program that died.
+fn has_second_try(failed: &[String]) -> bool {
+    (1..=AGAIN_MAX).contains(&failed.len())
+        && failed.iter().all(|name| {
+            let story = name.contains("::sqlite::") || name.contains("::postgres::");
+            story && !ONCE_ONLY.iter().any(|part| name.contains(part))
+        })
+}
+
+/// Runs a command whose standard output is both shown and read; gives whether it ended well, and the failed tests.
+fn shown(to: &mut impl Write, command: &mut Command) -> Outcome<(bool, Vec<String>)> {
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+    let mut failed = Vec::new();
+    if let Some(out) = child.stdout.take() {
+        for line in BufReader::new(out).split(b'\n') {
+            let line = line?;
+            to.write_all(&line)?;
+            to.write_all(b"\n")?;
+            if let Some(name) = failed_test(&String::from_utf8_lossy(&line)) {
+                failed.push(name.to_owned());
+            }
+        }
+    }
+    Ok((child.wait()?.success(), failed))
+}
+
+/// The name in a line such as `test mails::sqlite::no_mail_is_lost ... FAILED`.
+fn failed_test(line: &str) -> Option<&str> {
+    line.strip_prefix("test ")?.strip_suffix(" ... FAILED")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn a_failed_test_is_known_by_its_line() {
+        assert_eq!(failed_test("test a::sqlite::b ... FAILED"), Some("a::sqlite::b"));
+        assert_eq!(failed_test("test a::sqlite::b ... ok"), None);
+        assert_eq!(failed_test("error: test failed, to rerun pass `--lib`"), None);
+    }
+
+    #[test]
+    fn few_stories_have_a_second_try_and_races_have_none() {
+        assert!(has_second_try(&names(&["mails::sqlite::a_mail_goes"])));
+        for none in [
+            &[][..],
+            &["a::b::unit_test"],
+            &["money::postgres::ten_at_once_debit_once"],
+            &["races::sqlite::of_two_one_wins"],
+            &["a::sqlite::b", "a::sqlite::c", "a::sqlite::d", "a::sqlite::e"],
+        ] {
+            assert!(!has_second_try(&names(none)), "{none:?}");
+        }
+    }
+
+    #[test]
+    fn what_fails_once_is_named_and_what_fails_twice_fails() {
+        let shell = |script: &str| {
+            let mut command = Command::new("sh");
+            command.args(["-c", script, "sh"]);
+            command
+        };
+        // Not to where this test's own words go: whoever reads them would take these for others'.
+        let mut out = Vec::new();
+        let failing = "echo 'test a::sqlite::b ... FAILED'; exit 101";
+        assert_eq!(
+            run_to(&mut out, &mut shell("exit 0"), || shell("exit 1")).expect("it passes"),
+            names(&[])
+        );
+        assert_eq!(
+            run_to(&mut out, &mut shell(failing), || shell("exit 0")).expect("it passes then"),
+            names(&["a::sqlite::b"])
+        );
+        assert!(run_to(&mut out, &mut shell(failing), || shell(failing)).is_err());
+        assert!(run_to(&mut out, &mut shell("exit 101"), || shell("exit 0")).is_err());
+    }
+}
