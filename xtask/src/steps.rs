@@ -250,7 +250,7 @@ fn tests(plan: &Plan) -> Outcome<Done> {
         all.arg("--").args(&plan.filters);
     }
     let unsteady = stories::run(&mut all, || {
-        let mut again = command(&["--test", "it"]);
+        let mut again = command(&["--tests", "--no-fail-fast"]);
         again.arg("--");
         again
     })?;

@@ -50,7 +50,7 @@ async fn put(bank: &TestStore, row: &RuleSetRow) -> Result<(), StoreError> {
     tx.commit().await
 }
 
-on_both_engines! {
+on_both_engines! { alone
     async fn sets_of_rules_follow_each_other_and_are_never_changed(bank: TestStore) {
         let newest = bank.store.fraud_rule_sets(None, 1).await.unwrap();
         let first = newest.first().map_or(0, |row| row.revision) + 1;

@@ -8,7 +8,7 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use sqlx::{Connection, Executor, PgConnection, postgres::PgConnectOptions};
+use sqlx::{Connection, Executor, PgConnection, Row, postgres::PgConnectOptions};
 use strongroom_store::{DatabaseUrl, StoreSettings};
 use tokio::sync::Mutex;
 
@@ -16,6 +16,9 @@ use tokio::sync::Mutex;
 const URL_VARIABLE: &str = "STRONGROOM_TEST_POSTGRES";
 /// Set where a missing server is a failure.
 const REQUIRED_VARIABLE: &str = "STRONGROOM_REQUIRE_POSTGRES";
+
+/// The epoch of a new database, at which the tests' commands are permitted.
+const EPOCH_AT_FIRST: i64 = 1;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -287,9 +290,23 @@ impl Place {
     }
 
     /// Takes everything away again, or leaves it to the next test.
+    ///
+    /// # Panics
+    /// When a test that is not alone made permits stale for the tests after it.
     pub(crate) async fn leave(&self, passed: bool) {
-        if let Some(server) = &self.server {
-            leave(&server.root, &server.name, passed && !server.alone).await;
-        }
+        let Some(server) = &self.server else { return };
+        let again = passed && !server.alone;
+        let moved = again && self.epoch().await != EPOCH_AT_FIRST;
+        leave(&server.root, &server.name, again && !moved).await;
+        assert!(
+            !moved,
+            "this test moved the epoch, which others of its database count on: it has to be `alone`"
+        );
+    }
+
+    async fn epoch(&self) -> i64 {
+        let mut root = self.root().await;
+        let row = root.fetch_one("SELECT epoch FROM auth_epoch").await.unwrap();
+        row.get(0)
     }
 }
