@@ -116,6 +116,23 @@ pub fn authorize_about(cx: &Cx, action: Action, resource: Resource, about: About
     })
 }
 
+/// Refuses early what is decided again with all of its facts before it is done: a refusal is noted here, what is allowed
+/// there, so that one act is one decision. It gives no permit.
+///
+/// # Errors
+/// As [`authorize`].
+pub(crate) fn authorize_first(cx: &Cx, action: Action, resource: Resource) -> Result<(), Error> {
+    if !would_allow(cx, action, resource) {
+        return authorize(cx, action, resource).map(drop);
+    }
+    if let Some(reach) = cx.reach()
+        && !is_own(cx, resource)
+    {
+        reach.goes_beyond_own();
+    }
+    Ok(())
+}
+
 /// Whether this would be allowed, where that decides what is asked for: it gives nothing and is not noted.
 pub(crate) fn would_allow(cx: &Cx, action: Action, resource: Resource) -> bool {
     decide(cx, cx.reason.is_some(), action, resource, About::default()).is_some()

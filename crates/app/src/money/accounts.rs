@@ -17,7 +17,7 @@ use strongroom_store::{Scope, ledger::AccountView};
 
 use crate::{
     audit::record::Entry,
-    authority::authorize::{About, Resource, authorize, authorize_about},
+    authority::authorize::{About, Resource, authorize, authorize_about, authorize_first},
     bank::Bank,
     cx::Cx,
     error::{Error, Kind},
@@ -353,6 +353,20 @@ impl Bank {
         owner.ok_or_else(Error::account_not_found)
     }
 
+    /// As [`Self::customer_account`], of the account that a movement is from: it is decided once more, and noted, with
+    /// all that is known of the movement.
+    pub(crate) async fn paying_account(
+        &self,
+        cx: &Cx,
+        id: AccountId,
+        action: Action,
+    ) -> Result<UserId, Error> {
+        let owner = self.owner_of(id).await?;
+        let (beside, resource) = self.beside_owner(cx, owner).await?;
+        told(cx, authorize_first(&beside, action, resource))?;
+        owner.ok_or_else(Error::account_not_found)
+    }
+
     /// Refuses so that a customer cannot tell somebody else's account from none.
     async fn check_account(
         &self,
@@ -361,18 +375,19 @@ impl Bank {
         owner: Option<UserId>,
         about: About,
     ) -> Result<(), Error> {
-        let beside = match owner {
-            Some(owner) => self.beside(cx, owner).await?,
-            None => Cow::Borrowed(cx),
-        };
-        let resource = owner.map_or(Resource::Bank, Resource::OwnedBy);
-        match authorize_about(&beside, action, resource, about) {
-            Ok(_) => Ok(()),
-            Err(error) if error.says_nothing_of_the_object() => Err(error),
-            // An operator without the right learns so; a customer learns nothing.
-            Err(error) if error.kind == Kind::Forbidden && is_operator(cx) => Err(error),
-            Err(_) => Err(Error::account_not_found()),
-        }
+        let (beside, resource) = self.beside_owner(cx, owner).await?;
+        told(cx, authorize_about(&beside, action, resource, about).map(drop))
+    }
+
+    async fn beside_owner<'a>(
+        &self,
+        cx: &'a Cx,
+        owner: Option<UserId>,
+    ) -> Result<(Cow<'a, Cx>, Resource), Error> {
+        Ok(match owner {
+            Some(owner) => (self.beside(cx, owner).await?, Resource::OwnedBy(owner)),
+            None => (Cow::Borrowed(cx), Resource::Bank),
+        })
     }
 
     pub(crate) async fn owner_of(&self, id: AccountId) -> Result<Option<UserId>, Error> {
@@ -474,6 +489,17 @@ fn open_fields(input: &OpenAccount, owner: UserId) -> Vec<Vec<u8>> {
         owner.as_bytes().to_vec(),
         input.overdraft.to_be_bytes().to_vec(),
     ]
+}
+
+/// What is told of a refusal about somebody's account.
+fn told(cx: &Cx, decided: Result<(), Error>) -> Result<(), Error> {
+    match decided {
+        Ok(()) => Ok(()),
+        Err(error) if error.says_nothing_of_the_object() => Err(error),
+        // An operator without the right learns so; a customer learns nothing.
+        Err(error) if error.kind == Kind::Forbidden && is_operator(cx) => Err(error),
+        Err(_) => Err(Error::account_not_found()),
+    }
 }
 
 fn is_operator(cx: &Cx) -> bool {

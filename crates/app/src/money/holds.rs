@@ -106,7 +106,7 @@ impl Bank {
 
     async fn place(&self, cx: &Cx, input: PlaceHold) -> Result<Once<HoldDetails>, Error> {
         let owner = self
-            .customer_account(cx, input.account, Action::HoldPlace)
+            .paying_account(cx, input.account, Action::HoldPlace)
             .await?;
         let fields = hold_fields(&input);
         let idempotency = self.key_for(cx, input.idempotency_key.as_deref(), &fields, false)?;

@@ -117,7 +117,7 @@ impl Bank {
     pub async fn create_payment(&self, cx: &Cx, input: CreatePayment) -> Result<Once<PaymentDetails>, Error> {
         require_signature(cx)?;
         let owner = self
-            .customer_account(cx, input.from, Action::PaymentCreate)
+            .paying_account(cx, input.from, Action::PaymentCreate)
             .await?;
         let fields = payment_fields(&input);
         let idempotency = self.key_for(cx, input.idempotency_key.as_deref(), &fields, false)?;

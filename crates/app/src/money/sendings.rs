@@ -113,7 +113,7 @@ impl Bank {
     ) -> Result<Once<SendingDetails>, Error> {
         require_signature(cx)?;
         let owner = self
-            .customer_account(cx, input.from, Action::PaymentCreate)
+            .paying_account(cx, input.from, Action::PaymentCreate)
             .await?;
         let fields = sending_fields(&input);
         let idempotency = self.key_for(cx, input.idempotency_key.as_deref(), &fields, false)?;

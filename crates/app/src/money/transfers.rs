@@ -135,7 +135,7 @@ impl Bank {
 
     async fn transfer(&self, cx: &Cx, input: CreateTransfer) -> Result<Once<TransferDetails>, Error> {
         let owner = self
-            .customer_account(cx, input.from, Action::TransferCreate)
+            .paying_account(cx, input.from, Action::TransferCreate)
             .await?;
         let fields = transfer_fields(&input);
         let idempotency = self.key_for(cx, input.idempotency_key.as_deref(), &fields, input.dry_run)?;
