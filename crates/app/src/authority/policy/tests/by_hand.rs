@@ -202,6 +202,7 @@ fn role_allows(role: Role, facts: &Facts<'_>) -> bool {
                 | ReviewRead
                 | RailRead
                 | KeyRead
+                | ApiKeyRead
                 | FraudRulesRead
         ),
         Role::Admin => matches!(
@@ -231,11 +232,13 @@ fn role_allows(role: Role, facts: &Facts<'_>) -> bool {
                 | UserCreate
                 | UserPlace
                 | UserLock
+                | SessionRead
                 | FactorReset
                 | GrantRead
                 | GrantCreate
                 | GrantRevoke
                 | ApiKeyCreate
+                | ApiKeyRead
                 | ApiKeyRevoke
                 | ApprovalRequest
                 | ApprovalDecide
