@@ -6,6 +6,7 @@ mod api_keys;
 mod approvals;
 mod audit;
 mod audit_explorer;
+mod audit_writes;
 mod authority;
 mod bad_input;
 mod bad_input_http;
