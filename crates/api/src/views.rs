@@ -379,10 +379,7 @@ schemas! {
         id, state, direction, amount, reason, reference, end_to_end_id, account_number: PLACE, name: PLACE,
         remittance: PLACE, created_at, resolved_by, approval_id, resolved_at
     }
-    TechnicalKey (SECURITY) {
-        owner_id, roles, id, name, scopes, created_at, expires_at, last_used_at, allowed_ips, caveats, public_key,
-        signature_schemes, certificate_thumbprint, replaced_by
-    }
+    TechnicalKey (SECURITY) { owner_id, roles }
     Thing (ALL) { owner }
     TokenSet (ALL) { access_token, token_type, expires_in, refresh_token, session_id }
     Totp (ALL) { secret, otpauth_uri, qr_svg }

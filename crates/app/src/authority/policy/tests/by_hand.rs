@@ -40,6 +40,7 @@ pub(super) fn allows(facts: &Facts<'_>) -> bool {
             | Action::LimitsRead
             | Action::PaymentRead
             | Action::UserRead
+            | Action::SessionRead
     );
     if (holds(Role::Support) && asks && !facts.reason)
         || (holds(Role::Compliance) && moves_money(facts.action))
