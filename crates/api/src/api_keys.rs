@@ -113,3 +113,53 @@ pub struct ApiKey {
     /// The key that takes its place.
     pub replaced_by: Option<String>,
 }
+
+/// Body of `POST /admin/api-keys`: a key of one of the bank's own programs, once another administrator agrees.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"name": "Card processor", "scopes": ["cards:authorize"], "allowed_ips": ["203.0.113.0/24"]}))]
+pub struct NewTechnicalKey {
+    /// What it is for, 1 to 100 characters.
+    pub name: String,
+    /// The role of the technical user that is made with it: `teller` (when absent), `support`, `compliance` or
+    /// `auditor`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    /// What it may do at most.
+    pub scopes: Vec<String>,
+    /// RFC 3339; no end when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<String>,
+    /// Addresses and networks (CIDR) that it may be used from, at most 20; any when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowed_ips: Option<Vec<String>>,
+    /// What it may move at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caveats: Option<Caveats>,
+    /// The Ed25519 public key of its requests, 32 bytes in base64url; without one they are signed with a secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public_key: Option<String>,
+    /// `rfc9421` (default), `plain`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature_schemes: Option<Vec<String>>,
+    /// The certificate of the client that uses it, as in `POST /api-keys`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_thumbprint: Option<String>,
+}
+
+/// A key of one of the bank's own programs, without its secrets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({"owner_id": "user_01kaggvh4tfs8rm9wpsh5d0a3e", "roles": ["teller"],
+    "id": "key_01jd3vw4ezfkx8y0q4sfcmj2t9", "name": "Card processor", "scopes": ["cards:authorize"],
+    "created_at": "2026-11-20T11:00:00.000000Z", "expires_at": null, "last_used_at": null, "allowed_ips": null,
+    "caveats": {"max_amount": null, "allowed_beneficiaries": null, "budget": null}, "public_key": null,
+    "signature_schemes": ["rfc9421"], "certificate_thumbprint": null, "replaced_by": null}))]
+pub struct TechnicalKey {
+    /// The technical user.
+    pub owner_id: String,
+    /// Its roles.
+    pub roles: Vec<String>,
+    /// The key.
+    #[serde(flatten)]
+    pub key: ApiKey,
+}

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::auth::SecretText;
+use crate::{api_keys::ApiKeyMade, auth::SecretText};
 
 /// Body of `POST /admin/users`: an operator to be made, once another administrator agrees.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -14,7 +14,7 @@ pub struct NewOperator {
     pub email: String,
     /// The name, 1 to 100 characters.
     pub full_name: String,
-    /// `admin`, `teller`, `support` or `auditor`.
+    /// `admin`, `teller`, `support`, `compliance` or `auditor`.
     pub role: String,
 }
 
@@ -93,6 +93,9 @@ pub struct Approved {
     pub approval: Approval,
     /// For an operator who is new or lost a factor: what has to be handed over. Shown once, good for 24 hours.
     pub operator: Option<PrintedSecrets>,
+    /// For a key of one of the bank's own programs: the key and what its requests are signed with. Shown once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_key: Option<ApiKeyMade>,
     /// For a reversal: the contra movement; for cash: the movement.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transfer_id: Option<String>,

@@ -177,7 +177,7 @@ schemas! {
     }
     ApprovalRequested (ALL) { approval_id }
     ApprovalRule (APPROVAL) { makers, checkers, over }
-    Approved (ADMIN) { operator, transfer_id: CHECKER }
+    Approved (ADMIN) { operator, api_key, transfer_id: CHECKER }
     Asker (ALL) { kind, roles, scopes }
     AskForPasskey (ALL) { mfa_token, challenge }
     AuditExportEnd (INSPECT) { records, next_cursor }
@@ -294,6 +294,9 @@ schemas! {
     NewOperator (ADMIN) { email, full_name, role }
     NewPolicy (ADMIN) { name, text, tests }
     NewRevision (ADMIN) { text, tests }
+    NewTechnicalKey (ADMIN) {
+        name, role, scopes, expires_at, allowed_ips, caveats, public_key, signature_schemes, certificate_thumbprint
+    }
     NextHead (ALL) { checkpoint, consistency }
     Notice (ALL) { id, event, says, amount, subject_id, at, read_at }
     NoticePreferences (ALL) { events }
@@ -376,6 +379,7 @@ schemas! {
         id, state, direction, amount, reason, reference, end_to_end_id, account_number: PLACE, name: PLACE,
         remittance: PLACE, created_at, resolved_by, approval_id, resolved_at
     }
+    TechnicalKey (SECURITY) { owner_id, roles }
     Thing (ALL) { owner }
     TokenSet (ALL) { access_token, token_type, expires_in, refresh_token, session_id }
     Totp (ALL) { secret, otpauth_uri, qr_svg }

@@ -9,11 +9,12 @@ pub(crate) mod bounds;
 pub mod input;
 pub mod networks;
 pub mod signatures;
+pub mod technical;
 pub(crate) mod wrong;
 
 use std::sync::Arc;
 
-use strongroom_crypto::{ApiKey, Place, SecretString};
+use strongroom_crypto::{ApiKey, DataKey, Place, SecretString};
 use strongroom_domain::{
     action::Action,
     audit::{Details, Object},
@@ -23,7 +24,7 @@ use strongroom_domain::{
     time::Timestamp,
 };
 use strongroom_store::{
-    Revoked, Scope, WriteTx,
+    NewUser, Revoked, Scope, WriteTx,
     identity::{ApiKeyRow, KeySigning, NewApiKey},
 };
 
@@ -98,8 +99,34 @@ struct Secrets {
     signing: Option<SecretString>,
 }
 
+/// A key about to be made.
+pub(crate) struct PreparedKey {
+    new: NewApiKey,
+    /// The technical user it is for, who is made with it.
+    technical: Option<(Role, NewUser)>,
+    secrets: Secrets,
+}
+
+impl PreparedKey {
+    /// Whose it will be.
+    pub(crate) const fn owner(&self) -> UserId {
+        self.new.owner
+    }
+
+    /// What has to be handed over, once it is written.
+    pub(crate) fn added(self) -> ApiKeyAdded {
+        ApiKeyAdded {
+            id: self.new.id,
+            owner: self.new.owner,
+            key: self.secrets.key,
+            signing_secret: self.secrets.signing,
+        }
+    }
+}
+
 impl Bank {
-    /// Makes a key for a technical user, or one for a person on the bank's behalf.
+    /// Makes a key for a technical user, or one for a person on the bank's behalf, by one word: for the process itself.
+    /// People ask for one ([`Bank::ask_for_api_key`]).
     ///
     /// # Errors
     /// `validation_failed`; `not_found` for an owner who is not there; `forbidden` for whom the rules do not allow
@@ -138,6 +165,24 @@ impl Bank {
     }
 
     async fn make_key(&self, cx: &Cx, permit: &Permit, input: &AddApiKey) -> Result<ApiKeyAdded, Error> {
+        let prepared = self.prepare_key(cx, input).await?;
+        let scope = match input.owner {
+            KeyOwner::User(owner) if cx.caller.principal.owner() == Some(owner) => Scope::Person(owner),
+            _ => Scope::Operator,
+        };
+        let mut tx = self.store.write(scope).await?;
+        let details = format!(
+            r#"{{"owner":"{}","scopes":"{}"}}"#,
+            prepared.new.owner, prepared.new.scopes
+        );
+        self.insert_key(&mut tx, cx, permit, &prepared, &details).await?;
+        tx.commit().await?;
+        self.identity.mail_waits.notify_one();
+        Ok(prepared.added())
+    }
+
+    /// Everything of a key, and of the technical user it may be for, before its transaction.
+    async fn prepare_key(&self, cx: &Cx, input: &AddApiKey) -> Result<PreparedKey, Error> {
         check_key(input, cx.now())?;
         let id: ApiKeyId = cx.new_id();
         let technical = match input.owner {
@@ -173,31 +218,34 @@ impl Bank {
             bounds: input.caveats.bounds(id),
             signing,
         };
-        let scope = match input.owner {
-            KeyOwner::User(owner) if cx.caller.principal.owner() == Some(owner) => Scope::Person(owner),
-            _ => Scope::Operator,
-        };
-        let mut tx = self.store.write(scope).await?;
-        if let Some((role, (person, _))) = &technical {
+        Ok(PreparedKey {
+            technical: technical.map(|(role, (person, _))| (role, person)),
+            new,
+            secrets,
+        })
+    }
+
+    /// Writes a key, and the technical user it is for.
+    async fn insert_key(
+        &self,
+        tx: &mut WriteTx,
+        cx: &Cx,
+        permit: &Permit,
+        prepared: &PreparedKey,
+        details: &str,
+    ) -> Result<(), Error> {
+        let new = &prepared.new;
+        if let Some((role, person)) = &prepared.technical {
             tx.insert_user(person).await?;
             tx.insert_grant(cx.new_id(), person.id, *role, cx.now()).await?;
         } else {
-            tx.lock_user(owner).await?.ok_or_else(Error::not_found)?;
-            if tx.count_api_keys(owner, cx.now()).await? >= KEYS_PER_OWNER_MAX {
+            tx.lock_user(new.owner).await?.ok_or_else(Error::not_found)?;
+            if tx.count_api_keys(new.owner, cx.now()).await? >= KEYS_PER_OWNER_MAX {
                 return Err(too_many());
             }
         }
-        tx.insert_api_key(&new).await?;
-        let details = format!(r#"{{"owner":"{owner}","scopes":"{}"}}"#, new.scopes);
-        self.finish_key(&mut tx, cx, permit, id, owner, &details).await?;
-        tx.commit().await?;
-        self.identity.mail_waits.notify_one();
-        Ok(ApiKeyAdded {
-            id,
-            owner,
-            key: secrets.key,
-            signing_secret: secrets.signing,
-        })
+        tx.insert_api_key(new).await?;
+        self.finish_key(tx, cx, permit, new.id, new.owner, details).await
     }
 
     /// A key, what is stored of it, and how its requests are signed.
@@ -264,29 +312,32 @@ impl Bank {
         let found = self.store.api_keys(me, before, limit).await?;
         found
             .into_iter()
-            .map(|row| {
-                let name = data_key
-                    .open(key_name_place(&row.id), &row.sealed_name)
-                    .map_err(Error::internal)?;
-                let networks = row.sealed_networks.as_deref();
-                Ok(ApiKeyDetails {
-                    id: row.id,
-                    name: String::from_utf8(name.expose().to_vec()).map_err(Error::internal)?,
-                    networks: networks
-                        .map(|sealed| Networks::open(&data_key, &row.id, sealed))
-                        .transpose()?,
-                    last_used_at: self.identity.state.key_seen(row.id).max(row.last_used_at),
-                    schemes: Scheme::split(&row.signing.schemes),
-                    public_key: row.signing.public_key,
-                    certificate: row.certificate,
-                    scopes: row.scopes,
-                    created_at: row.created_at,
-                    expires_at: row.expires_at,
-                    bounds: row.bounds,
-                    replaced_by: row.replaced_by,
-                })
-            })
+            .map(|row| self.key_details(&data_key, row))
             .collect()
+    }
+
+    /// A key in clear, for its owner's eyes or, of a technical user, an administrator's.
+    fn key_details(&self, data_key: &DataKey, row: ApiKeyRow) -> Result<ApiKeyDetails, Error> {
+        let name = data_key
+            .open(key_name_place(&row.id), &row.sealed_name)
+            .map_err(Error::internal)?;
+        let networks = row.sealed_networks.as_deref();
+        Ok(ApiKeyDetails {
+            id: row.id,
+            name: String::from_utf8(name.expose().to_vec()).map_err(Error::internal)?,
+            networks: networks
+                .map(|sealed| Networks::open(data_key, &row.id, sealed))
+                .transpose()?,
+            last_used_at: self.identity.state.key_seen(row.id).max(row.last_used_at),
+            schemes: Scheme::split(&row.signing.schemes),
+            public_key: row.signing.public_key,
+            certificate: row.certificate,
+            scopes: row.scopes,
+            created_at: row.created_at,
+            expires_at: row.expires_at,
+            bounds: row.bounds,
+            replaced_by: row.replaced_by,
+        })
     }
 
     /// Makes a key that takes the place of one of the caller's. The old one counts for a while longer.

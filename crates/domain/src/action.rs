@@ -177,7 +177,7 @@ actions! {
     GrantRevoke = "grant.revoke",
     /// Make a key for an integration.
     ApiKeyCreate = "api_key.create",
-    /// Read own keys of integrations.
+    /// Read keys of integrations: one's own, or the bank's.
     ApiKeyRead = "api_key.read",
     /// Replace an integration's key by a new one.
     ApiKeyRotate = "api_key.rotate",

@@ -40,6 +40,10 @@ pub(crate) enum Request {
     CustomerImport(crate::cli::customer::Portion),
     /// `api-key add`.
     ApiKeyAdd(crate::cli::api_key::Add),
+    /// `api-key list`.
+    ApiKeyList(crate::cli::api_key::All),
+    /// `api-key revoke`.
+    ApiKeyRevoke(crate::cli::api_key::Revoke),
     /// `policy list`.
     PolicyList(crate::cli::policy::All),
     /// `policy validate` and `policy draft`.
@@ -74,6 +78,8 @@ impl Request {
             Self::AuditVerify(notes) => notes.execute(bank).await,
             Self::CustomerImport(portion) => portion.execute(bank, uid).await,
             Self::ApiKeyAdd(add) => add.execute(bank, uid).await,
+            Self::ApiKeyList(all) => all.execute(bank, uid).await,
+            Self::ApiKeyRevoke(revoke) => revoke.execute(bank, uid).await,
             Self::PolicyList(all) => all.execute(bank, uid).await,
             Self::PolicyText(text) => text.execute(bank, uid).await,
             Self::PolicyActivate(change) => change.execute(bank, uid).await,

@@ -36,6 +36,7 @@ use self::{
 };
 
 use crate::{
+    api_keys::ApiKeyAdded,
     audit::record::Entry,
     authority::{
         authorize::{Permit, Resource, authorize, would_allow},
@@ -101,6 +102,8 @@ pub struct Approved {
     pub approval: Approval,
     /// The secrets of an operator who is new or was given a new factor, shown once.
     pub operator: Option<OperatorAdded>,
+    /// A key that was made, shown once.
+    pub api_key: Option<ApiKeyAdded>,
     /// What the books booked: the contra transaction of a reversal, the cash, or what took money from suspense.
     pub booked: Option<TransactionId>,
 }
@@ -270,6 +273,9 @@ impl Bank {
                 let prepared = self.prepare_fraud_rules(&checked.text, maker, checked.me).await?;
                 Deed::FraudRules(Box::new(prepared))
             }
+            action if action == Action::ApiKeyCreate.name() => {
+                Deed::ApiKey(Box::new(self.prepare_requested_key(cx, &checked.text).await?))
+            }
             action if action == Action::SuspenseResolve.name() => {
                 let transaction = self.carry_out_resolution(cx, &checked, decision).await?;
                 return self.booked(cx, approval, Some(transaction.id)).await;
@@ -310,6 +316,7 @@ impl Bank {
                 self.put_fraud_rules_in_force(&mut tx, cx, prepared, approval)
                     .await?;
             }
+            Deed::ApiKey(prepared) => self.insert_requested_key(&mut tx, cx, prepared, approval).await?,
             Deed::Reset(reset) => self.reset_factors(&mut tx, cx, reset, approval).await?,
             Deed::Grant(wanted) => {
                 let maker = user_maker(&checked.row);
@@ -329,17 +336,12 @@ impl Bank {
         if let Some((kind, about)) = event {
             self.note(cx, kind, Some(about));
         }
+        let approval = self.decided(cx, approval).await?;
+        let (operator, api_key) = deed.handed_over();
         Ok(Approved {
-            approval: self.decided(cx, approval).await?,
-            operator: match deed {
-                Deed::Operator(prepared) => Some(prepared.ready()),
-                Deed::Policy(_)
-                | Deed::Grant(_)
-                | Deed::Release(_)
-                | Deed::Rotation(_)
-                | Deed::FraudRules(_) => None,
-                Deed::Reset(reset) => reset.ready(),
-            },
+            approval,
+            operator,
+            api_key,
             booked: None,
         })
     }
@@ -354,6 +356,7 @@ impl Bank {
         Ok(Approved {
             approval: self.decided(cx, approval).await?,
             operator: None,
+            api_key: None,
             booked,
         })
     }

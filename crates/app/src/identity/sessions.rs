@@ -6,7 +6,7 @@ use strongroom_crypto::{ExposeSecret, RefreshToken, SecretString};
 use strongroom_domain::{
     action::Action,
     audit::{Details, Object},
-    id::{DeviceId, SessionId},
+    id::{DeviceId, SessionId, UserId},
     principal::Assurance,
     time::Timestamp,
 };
@@ -21,7 +21,7 @@ use crate::{
     identity::{agent::readable, personal::Client, possession::require_holder},
 };
 
-/// A session as its owner sees it.
+/// A session as its owner sees it, and an administrator.
 #[derive(Debug, Clone)]
 pub struct SessionDetails {
     /// The id.
@@ -57,9 +57,23 @@ impl Bank {
     ) -> Result<Vec<SessionDetails>, Error> {
         let me = cx.person()?;
         authorize(cx, Action::SessionRead, Resource::OwnedBy(me))?;
-        let key = self.people.key_of(me).await?;
-        let views = self.store.sessions(me, before, cx.now(), limit).await?;
-        let devices = self.device_names(&key, me).await?;
+        self.living_sessions(cx, me, before, limit).await
+    }
+
+    /// A person's living sessions, newest first, for whoever may read them.
+    pub(crate) async fn living_sessions(
+        &self,
+        cx: &Cx,
+        person: UserId,
+        before: Option<SessionId>,
+        limit: u32,
+    ) -> Result<Vec<SessionDetails>, Error> {
+        // Without its key there is nothing left to read: the person was erased.
+        let Some(key) = self.people.key(person).await? else {
+            return Ok(Vec::new());
+        };
+        let views = self.store.sessions(person, before, cx.now(), limit).await?;
+        let devices = self.device_names(&key, person).await?;
         views
             .into_iter()
             .map(|view| {

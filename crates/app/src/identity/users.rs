@@ -7,7 +7,7 @@ use strongroom_domain::{
     action::Action,
     audit::{Details, Object},
     department::Department,
-    id::UserId,
+    id::{SessionId, UserId},
     principal::Role,
     text::{MEMO_CHARS_MAX, NAME_CHARS_MAX, check_line},
 };
@@ -29,6 +29,7 @@ use crate::{
     identity::{
         email::Email,
         personal::{Profile, name_place, reason_place},
+        sessions::SessionDetails,
     },
 };
 
@@ -165,6 +166,39 @@ impl Bank {
             all.push(self.user_details(row).await?);
         }
         Ok(all)
+    }
+
+    /// One person, for operators.
+    ///
+    /// # Errors
+    /// `forbidden` for others, and for whoever works for another department; `not_found`.
+    pub async fn user_of(&self, cx: &Cx, user: UserId) -> Result<UserDetails, Error> {
+        let row = self.read_about(cx, Action::UserRead, user).await?;
+        self.user_details(&row).await
+    }
+
+    /// The living sessions of a person, newest first, for administrators.
+    ///
+    /// # Errors
+    /// `forbidden` for others; `not_found`.
+    pub async fn sessions_of(
+        &self,
+        cx: &Cx,
+        user: UserId,
+        before: Option<SessionId>,
+        limit: u32,
+    ) -> Result<Vec<SessionDetails>, Error> {
+        self.read_about(cx, Action::SessionRead, user).await?;
+        self.living_sessions(cx, user, before, limit).await
+    }
+
+    /// Somebody whom the caller may read about. Who may not learns nothing of who is there.
+    async fn read_about(&self, cx: &Cx, action: Action, user: UserId) -> Result<UserRow, Error> {
+        authorize_somewhere(cx, action)?;
+        let row = self.store.user(user).await?.ok_or_else(Error::not_found)?;
+        let beside = self.beside(cx, user).await?;
+        authorize(&beside, action, Resource::OwnedBy(user))?;
+        Ok(row)
     }
 
     pub(crate) async fn user_details(&self, row: &UserRow) -> Result<UserDetails, Error> {

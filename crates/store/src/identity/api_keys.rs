@@ -237,6 +237,36 @@ impl Store {
         found.into_iter().map(|row| row.row(Vec::new())).collect()
     }
 
+    /// Keys of technical users that were not taken away, newest first, below an id: of whoever holds a role of the
+    /// bank and has no address to log in with.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database does not answer.
+    pub async fn technical_api_keys(
+        &self,
+        before: Option<ApiKeyId>,
+        limit: u32,
+    ) -> Result<Vec<ApiKeyRow>, StoreError> {
+        let read = self.read(Scope::Operator).await?;
+        let before = before.map_or(Uuid::max(), uuid);
+        // By those who hold a role, who are few, and not by all keys, of which customers have many.
+        let found: Vec<KeySql> = rows(
+            &read.tx,
+            select!(
+                "WHERE k.owner IN (SELECT g.person FROM grants g WHERE g.role IN ('support', 'teller', 'compliance', \
+                 'auditor', 'admin')) AND u.sealed_email IS NULL AND k.id < $1 AND k.revoked_at IS NULL ORDER BY k.id DESC LIMIT $2"
+            ),
+            vec![before.into(), i64::from(limit).into()],
+        )
+        .await?;
+        let mut all = Vec::with_capacity(found.len());
+        for row in found {
+            let roles = roles_of(&read.tx, id(row.owner)).await?;
+            all.push(row.row(roles)?);
+        }
+        Ok(all)
+    }
+
     /// Writes when keys were last used.
     ///
     /// # Errors

@@ -1,4 +1,5 @@
-//! `strongroom api-key add`: a key for an integration of the bank's own.
+//! `strongroom api-key`: keys of the bank's own programs. What the host asks for an administrator decides, outside
+//! development; what it takes away ends at once.
 
 use std::{io::Write, sync::Arc};
 
@@ -7,23 +8,66 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use strongroom_app::{
     Bank, Error,
-    api_keys::{AddApiKey, KeyOwner},
+    api_keys::{AddApiKey, KeyOwner, technical::ApiKeyWish},
 };
 use strongroom_crypto::ExposeSecret;
-use strongroom_domain::principal::Role;
+use strongroom_domain::{id::ApiKeyId, principal::Role};
 
-use super::{Common, Outcome, administer::administer};
+use super::{Common, Outcome, administer::administer, policy::tell_asked};
 use crate::control::Request;
 
 const SECONDS_PER_HOUR: i64 = 3_600;
 /// Longest life of a key that is made here, in hours.
 const HOURS_MAX: i64 = 24 * 366;
 
+/// Keys that are read at a time.
+const PAGE: u32 = 100;
+/// Most keys that are listed.
+const LISTED_MAX: usize = 10_000;
+
 /// Verbs about keys of integrations.
 #[derive(Debug, Subcommand)]
 pub(super) enum ApiKey {
-    /// Make a key for a technical user with a role; prints it once
+    /// Make a key for a technical user with a role, in development; elsewhere ask for one, and an administrator decides
     Add(AddCommand),
+    /// List the keys of technical users, newest first
+    List(ListCommand),
+    /// Take a key away at once
+    Revoke(RevokeCommand),
+}
+
+/// Arguments of `api-key list`.
+#[derive(Debug, Args)]
+pub(super) struct ListCommand {
+    #[command(flatten)]
+    common: Common,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Arguments of `api-key revoke`.
+#[derive(Debug, Args)]
+pub(super) struct RevokeCommand {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    what: Revoke,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// All keys of technical users.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct All {}
+
+/// A key to be taken away.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Args)]
+pub(crate) struct Revoke {
+    /// The id of the key
+    #[arg(value_name = "ID")]
+    id: String,
 }
 
 /// Arguments of `api-key add`.
@@ -44,7 +88,7 @@ pub(crate) struct Add {
     /// What it is for, in words
     #[arg(long)]
     name: String,
-    /// The role of the technical user it belongs to
+    /// The role of the technical user it belongs to: teller, support, compliance or auditor
     #[arg(long, default_value = "teller")]
     role: String,
     /// What it may do at most, such as `accounts:read`; several by commas
@@ -56,24 +100,84 @@ pub(crate) struct Add {
 }
 
 impl ApiKey {
-    /// Makes the key and prints it.
+    /// Asks the bank and prints what came of it.
     pub(super) fn run(self) -> Outcome {
-        let Self::Add(command) = self;
-        let value = administer(&command.common, Request::ApiKeyAdd(command.add))?;
         let mut out = std::io::stdout().lock();
-        if command.json {
-            return Ok(writeln!(out, "{value}")?);
+        match self {
+            Self::Add(command) => {
+                let value = administer(&command.common, Request::ApiKeyAdd(command.add))?;
+                if value["status"] == "approval_required" {
+                    return tell_asked(&mut out, &value, command.json);
+                }
+                if command.json {
+                    return Ok(writeln!(out, "{value}")?);
+                }
+                tell_key(&mut out, &value)
+            }
+            Self::List(command) => {
+                let value = administer(&command.common, Request::ApiKeyList(All {}))?;
+                if command.json {
+                    return Ok(writeln!(out, "{value}")?);
+                }
+                for key in value["data"].as_array().into_iter().flatten() {
+                    let text = |name: &str| key[name].as_str().unwrap_or_default().to_owned();
+                    writeln!(out, "{}  {:10}  {}", text("id"), text("role"), text("name"))?;
+                }
+                Ok(())
+            }
+            Self::Revoke(command) => {
+                let value = administer(&command.common, Request::ApiKeyRevoke(command.what))?;
+                if command.json {
+                    return Ok(writeln!(out, "{value}")?);
+                }
+                Ok(writeln!(out, "The key opens nothing any more.")?)
+            }
         }
-        let text = |name: &str| value[name].as_str().unwrap_or_default();
-        writeln!(
-            out,
-            "id              {}\nowner           {}\nkey             {}\nsigning secret  {}",
-            text("id"),
-            text("owner_id"),
-            text("key"),
-            text("signing_secret")
-        )?;
-        Ok(writeln!(out, "Shown once.")?)
+    }
+}
+
+fn tell_key(out: &mut impl Write, value: &Value) -> Outcome {
+    let text = |name: &str| value[name].as_str().unwrap_or_default();
+    writeln!(
+        out,
+        "id              {}\nowner           {}\nkey             {}\nsigning secret  {}",
+        text("id"),
+        text("owner_id"),
+        text("key"),
+        text("signing_secret")
+    )?;
+    Ok(writeln!(out, "Shown once.")?)
+}
+
+impl All {
+    /// Asks the bank for them, a page after the other.
+    pub(crate) async fn execute(self, bank: &Arc<Bank>, uid: u32) -> Result<Value, Error> {
+        let cx = bank.cx_cli(uid).await?;
+        let (mut data, mut before) = (Vec::new(), None);
+        loop {
+            let page = bank.technical_keys(&cx, before, PAGE).await?;
+            before = page.last().map(|last| last.key.id);
+            data.extend(page.into_iter().map(|found| {
+                let roles: Vec<&str> = found.roles.iter().map(|role| role.name()).collect();
+                let end = found.key.expires_at.map(|end| end.to_string());
+                json!({"id": found.key.id.to_string(), "owner_id": found.owner.to_string(), "role": roles.join(" "),
+                    "name": found.key.name, "scopes": found.key.scopes, "expires_at": end})
+            }));
+            if before.is_none() || data.len() >= LISTED_MAX {
+                return Ok(json!({"data": data}));
+            }
+        }
+    }
+}
+
+impl Revoke {
+    /// Asks the bank for it.
+    pub(crate) async fn execute(self, bank: &Arc<Bank>, uid: u32) -> Result<Value, Error> {
+        let cx = bank.cx_cli(uid).await?;
+        let id = ApiKeyId::parse(&self.id)
+            .map_err(|_| Error::field("/id", "invalid_value", "must be the id of a key"))?;
+        bank.revoke_api_key(&cx, id).await?;
+        Ok(json!({"status": "revoked"}))
     }
 }
 
@@ -106,7 +210,12 @@ impl Add {
             expires_at: Some(cx.now().plus_seconds(self.hours * SECONDS_PER_HOUR)),
             ..AddApiKey::new(KeyOwner::Technical(role), &self.name, &scopes)
         };
-        let added = bank.add_api_key(&cx, input).await?;
+        let added = match bank.wish_for_api_key(&cx, input).await? {
+            ApiKeyWish::Made(added) => added,
+            ApiKeyWish::Requested { approval } => {
+                return Ok(json!({"status": "approval_required", "approval_id": approval.to_string()}));
+            }
+        };
         Ok(json!({
             "id": added.id.to_string(),
             "owner_id": added.owner.to_string(),

@@ -1,6 +1,7 @@
 //! What one operator asks for and another decides, over HTTPS.
 
 use futures::future::join_all;
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::harness::{Person, Server, stories};
@@ -15,6 +16,7 @@ stories!(
     with SETTINGS;
     an_operator_is_made_by_two_administrators,
     three_decisions_at_once_are_one,
+    a_decision_needs_no_body_and_takes_no_other_than_json,
 );
 
 fn teller(email: &str) -> Value {
@@ -138,5 +140,30 @@ async fn three_decisions_at_once_are_one(server: Server) {
             lost.refused(409, "approval_closed");
         }
         assert_eq!(known(&maker, &email).await, won[0]);
+    }
+}
+
+async fn a_decision_needs_no_body_and_takes_no_other_than_json(server: Server) {
+    let (maker, checker) = (server.operator("admin").await, server.operator("admin").await);
+    for (verb, email) in [("approve", "tom@bank.example"), ("reject", "tim@bank.example")] {
+        let id = ask(&maker, email).await;
+        let path = format!("{APPROVALS}/{id}/{verb}");
+        let bare = || checker.client.request(Method::POST, &path);
+        let form = bare().header("Content-Type", "text/plain").body("reason");
+        checker
+            .client
+            .send(form)
+            .await
+            .refused(415, "unsupported_media_type");
+        let unknown = bare().json(&json!({"digests": []}));
+        checker
+            .client
+            .send(unknown)
+            .await
+            .refused(400, "validation_failed");
+        assert!(!known(&maker, email).await);
+        checker.client.send(bare()).await.expect(200);
+        assert_eq!(known(&maker, email).await, verb == "approve");
+        checker.client.send(bare()).await.refused(409, "approval_closed");
     }
 }

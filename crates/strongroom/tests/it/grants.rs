@@ -102,7 +102,7 @@ async fn a_role_is_given_by_two_administrators_and_counts_until_it_is_taken(serv
     clippy::disallowed_methods,
     reason = "the end of a role is told by the host's clock"
 )]
-fn in_seconds(seconds: u64) -> String {
+pub(crate) fn in_seconds(seconds: u64) -> String {
     let end = std::time::SystemTime::now() + Duration::from_secs(seconds);
     let micros = end.duration_since(std::time::UNIX_EPOCH).unwrap().as_micros();
     strongroom_domain::time::Timestamp::from_micros(i64::try_from(micros).unwrap()).to_string()

@@ -21,6 +21,7 @@ stories!(
     with SETTINGS;
     a_policy_is_in_force_from_the_next_request_after_two_administrators,
     going_back_is_an_earlier_text_in_force,
+    the_newest_text_comes_in_force_where_nothing_else_is_said,
     what_would_lock_out_break_a_rail_or_fail_its_cases_comes_not_in_force,
     guardrails_hold_where_everything_is_permitted,
     conditions_see_amount_and_address,
@@ -152,6 +153,17 @@ async fn a_policy_is_in_force_from_the_next_request_after_two_administrators(mut
     delete(&desk.maker.client).await.refused(404, "not_found");
     let listed = desk.maker.client.get(POLICIES).await.expect(200);
     assert_eq!(listed.body["data"], json!([]));
+}
+
+async fn the_newest_text_comes_in_force_where_nothing_else_is_said(server: Server) {
+    let desk = Desk::of(&server).await;
+    let (teller, _, account) = counter(&server).await;
+    let id = desk.draft(NO_FREEZE).await;
+    let path = format!("{POLICIES}/{id}/activate");
+    let bare = desk.maker.client.request(Method::POST, &path);
+    let asked = desk.maker.client.send(bare).await.expect(202);
+    desk.approve(&asked).await.expect(200);
+    freeze(&teller, &account).await.refused(403, "forbidden");
 }
 
 async fn going_back_is_an_earlier_text_in_force(server: Server) {

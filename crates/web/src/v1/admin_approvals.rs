@@ -21,9 +21,10 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     Problem,
-    extract::{Auth, JsonBody, QueryParams},
+    extract::{Auth, JsonBody, OptionalJsonBody, QueryParams},
     state::AppState,
     v1::{
+        api_keys::made,
         check::{Check, path_id},
         page::page_of,
         receipts::transaction_id,
@@ -132,18 +133,23 @@ async fn list(
 /// Do what somebody else asked for.
 ///
 /// Needs a fresh login or step-up. Never by whoever asked, by a key, or by an operator of less than a day; by the roles
-/// of the request's rule alone. The secrets of an operator who is new or lost a factor are in the answer, once.
-#[utoipa::path(post, path = "/api/v1/admin/approvals/{id}/approve", tag = "operators", request_body = wire::Decision,
+/// of the request's rule alone. The secrets of an operator who is new or lost a factor, and a key of one of the bank's
+/// own programs, are in the answer, once.
+#[utoipa::path(post, path = "/api/v1/admin/approvals/{id}/approve", tag = "operators",
+    request_body = Option<wire::Decision>,
     params(("id" = String, Path, description = "The request.")),
     responses((status = 200, description = "Done.", body = wire::Approved)))]
 async fn approve(
     State(state): State<AppState>,
     Auth(cx): Auth,
     Path(id): Path<String>,
-    JsonBody(body): JsonBody<wire::Decision>,
+    OptionalJsonBody(body): OptionalJsonBody<wire::Decision>,
 ) -> Result<Json<wire::Approved>, Problem> {
     let id = path_id::<ApprovalKind>(&id)?;
-    let approved = state.bank.approve_request(&cx, id, decision(body)?).await?;
+    let approved = state
+        .bank
+        .approve_request(&cx, id, decision(body.unwrap_or_default())?)
+        .await?;
     let operator = approved.operator.and_then(|operator| match operator {
         OperatorAdded::Ready {
             id,
@@ -161,6 +167,7 @@ async fn approve(
     Ok(Json(wire::Approved {
         approval: to_wire(approved.approval),
         operator,
+        api_key: approved.api_key.as_ref().map(made),
         transfer_id: approved.booked.map(|id| {
             let id: TransferId = id.cast();
             id.to_string()
@@ -169,17 +176,21 @@ async fn approve(
 }
 
 /// Refuse what somebody else asked for.
-#[utoipa::path(post, path = "/api/v1/admin/approvals/{id}/reject", tag = "operators", request_body = wire::Decision,
+#[utoipa::path(post, path = "/api/v1/admin/approvals/{id}/reject", tag = "operators",
+    request_body = Option<wire::Decision>,
     params(("id" = String, Path, description = "The request.")),
     responses((status = 200, description = "Refused.", body = wire::Approval)))]
 async fn reject(
     State(state): State<AppState>,
     Auth(cx): Auth,
     Path(id): Path<String>,
-    JsonBody(body): JsonBody<wire::Decision>,
+    OptionalJsonBody(body): OptionalJsonBody<wire::Decision>,
 ) -> Result<Json<wire::Approval>, Problem> {
     let id = path_id::<ApprovalKind>(&id)?;
-    let rejected = state.bank.reject_request(&cx, id, decision(body)?).await?;
+    let rejected = state
+        .bank
+        .reject_request(&cx, id, decision(body.unwrap_or_default())?)
+        .await?;
     Ok(Json(to_wire(rejected)))
 }
 

@@ -20,7 +20,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     POLICY_BODY_BYTES_MAX, Problem,
-    extract::{Auth, JsonBody, QueryParams},
+    extract::{Auth, JsonBody, OptionalJsonBody, QueryParams},
     layers::body_limit,
     state::AppState,
     v1::{
@@ -135,16 +135,17 @@ async fn delete(
 /// Its test cases have to come out as written, guardrails have to hold, and it must be possible to take it back.
 /// Another administrator decides at `/admin/approvals`; from then on the next request on every node is decided under
 /// it.
-#[utoipa::path(post, path = "/api/v1/admin/policies/{id}/activate", tag = "policies", request_body = wire::Activation,
+#[utoipa::path(post, path = "/api/v1/admin/policies/{id}/activate", tag = "policies",
+    request_body = Option<wire::Activation>,
     params(("id" = String, Path, description = "The policy.")),
     responses((status = 202, description = "Asked for.", body = ApprovalRequested)))]
 async fn activate(
     State(state): State<AppState>,
     Auth(cx): Auth,
     Path(id): Path<String>,
-    JsonBody(body): JsonBody<wire::Activation>,
+    OptionalJsonBody(body): OptionalJsonBody<wire::Activation>,
 ) -> Result<Response, Problem> {
-    ask(&state, &cx, &id, true, body.revision).await
+    ask(&state, &cx, &id, true, body.unwrap_or_default().revision).await
 }
 
 /// Ask for a policy to be out of force.

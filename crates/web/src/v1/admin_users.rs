@@ -5,7 +5,7 @@ use http::StatusCode;
 use serde::Deserialize;
 use strongroom_api::{approvals::ApprovalRequested, me as wire, money::Page};
 use strongroom_app::{Cx, identity::users::LoginChange};
-use strongroom_domain::id::{UserId, UserKind};
+use strongroom_domain::id::{SessionId, UserId, UserKind};
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -15,7 +15,7 @@ use crate::{
     state::AppState,
     v1::{
         check::{Check, path_id},
-        me::user,
+        me::{session, user},
         page::page_of,
     },
     views::Json,
@@ -24,12 +24,13 @@ use crate::{
 pub(crate) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(list))
+        .routes(routes!(read))
         .routes(routes!(lock))
         .routes(routes!(unlock))
         .routes(routes!(disable))
         .routes(routes!(enable))
         .routes(routes!(reset_mfa))
-        .routes(routes!(end_sessions))
+        .routes(routes!(sessions, end_sessions))
         .routes(routes!(place))
 }
 
@@ -70,6 +71,19 @@ async fn list(
         |last| last.profile.id.to_string(),
         user,
     )))
+}
+
+/// Read one user.
+#[utoipa::path(get, path = "/api/v1/admin/users/{id}", tag = "operators",
+    params(("id" = String, Path, description = "The user.")),
+    responses((status = 200, description = "The user.", body = wire::User)))]
+async fn read(
+    State(state): State<AppState>,
+    Auth(cx): Auth,
+    Path(id): Path<String>,
+) -> Result<Json<wire::User>, Problem> {
+    let id: UserId = path_id::<UserKind>(&id)?;
+    Ok(Json(user(state.bank.user_of(&cx, id).await?)))
 }
 
 /// Stop a login for now. Its sessions end before the answer.
@@ -145,6 +159,39 @@ async fn place(
     };
     let details = state.bank.place_user(&cx, id, check.done(department)?).await?;
     Ok(Json(user(details)))
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+struct SessionsQuery {
+    /// 1 to 100; 20 when absent.
+    limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// List the living sessions of somebody, newest first.
+#[utoipa::path(get, path = "/api/v1/admin/users/{id}/sessions", tag = "operators",
+    params(("id" = String, Path, description = "The user."), SessionsQuery),
+    responses((status = 200, description = "A page of sessions.", body = Page<wire::Session>)))]
+async fn sessions(
+    State(state): State<AppState>,
+    Auth(cx): Auth,
+    Path(id): Path<String>,
+    QueryParams(query): QueryParams<SessionsQuery>,
+) -> Result<Json<Page<wire::Session>>, Problem> {
+    let id: UserId = path_id::<UserKind>(&id)?;
+    let mut check = Check::default();
+    let limit = check.limit(query.limit);
+    let before: Option<Option<SessionId>> = match &query.cursor {
+        Some(cursor) => check.id("?cursor", cursor).map(Some),
+        None => Some(None),
+    };
+    let (limit, before) = check.done(limit.zip(before))?;
+    let more = limit.saturating_add(1);
+    let found = state.bank.sessions_of(&cx, id, before, more).await?;
+    Ok(Json(page_of(found, limit, |last| last.id.to_string(), session)))
 }
 
 /// End all sessions of somebody. The login is not stopped.

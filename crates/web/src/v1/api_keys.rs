@@ -62,7 +62,7 @@ async fn create(
     Ok((StatusCode::CREATED, Json(made(&added))))
 }
 
-fn parse(
+pub(super) fn parse(
     body: wire::CreateApiKey,
     networks: Option<Networks>,
     owner: KeyOwner,
@@ -256,7 +256,7 @@ async fn revoke(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn made(added: &ApiKeyAdded) -> wire::ApiKeyMade {
+pub(super) fn made(added: &ApiKeyAdded) -> wire::ApiKeyMade {
     wire::ApiKeyMade {
         id: added.id.to_string(),
         key: added.key.expose_secret().to_owned(),

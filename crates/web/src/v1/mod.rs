@@ -3,6 +3,7 @@
 mod accounts;
 mod admin_accounts;
 mod admin_alerts;
+mod admin_api_keys;
 mod admin_approvals;
 mod admin_audit;
 mod admin_audit_export;
@@ -85,6 +86,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .merge(admin_limits::routes())
         .merge(admin_users::routes())
         .merge(admin_keys::routes())
+        .merge(admin_api_keys::routes())
         .merge(admin_ledger::routes())
         .merge(admin_audit::routes())
         .merge(admin_audit_export::routes())

@@ -3,8 +3,12 @@
 use strongroom_domain::id::UserId;
 
 use crate::{
+    api_keys::{ApiKeyAdded, PreparedKey},
     authority::{grants::GiveRole, policy_changes::PreparedChange},
-    identity::{factor_reset::FactorReset, operators::NewOperator},
+    identity::{
+        factor_reset::FactorReset,
+        operators::{NewOperator, OperatorAdded},
+    },
     keys::rotation::PreparedRotation,
     money::{fraud_rules::PreparedRules, rails::files::PreparedRelease},
     security::catalogue::SecurityEventKind,
@@ -19,6 +23,7 @@ pub(super) enum Deed {
     Release(Box<PreparedRelease>),
     Rotation(Box<PreparedRotation>),
     FraudRules(Box<PreparedRules>),
+    ApiKey(Box<PreparedKey>),
 }
 
 impl Deed {
@@ -30,7 +35,8 @@ impl Deed {
             | Self::Grant(_)
             | Self::Release(_)
             | Self::Rotation(_)
-            | Self::FraudRules(_) => None,
+            | Self::FraudRules(_)
+            | Self::ApiKey(_) => None,
             Self::Reset(reset) => Some(reset.person),
         }
     }
@@ -42,11 +48,23 @@ impl Deed {
             Self::Operator(prepared) => Some((SecurityEventKind::OperatorAdded, person(prepared.id()))),
             Self::Policy(_) | Self::Release(_) | Self::Rotation(_) => None,
             Self::Grant(wanted) => Some((SecurityEventKind::RoleGiven, person(wanted.user))),
+            Self::ApiKey(prepared) => Some((SecurityEventKind::RoleGiven, person(prepared.owner()))),
             Self::Reset(reset) => Some((SecurityEventKind::FactorsReset, person(reset.person))),
             Self::FraudRules(prepared) => Some((
                 SecurityEventKind::FraudRulesChanged,
                 (format!("revision {}", prepared.revision()), prepared.object()),
             )),
+        }
+    }
+    /// The secrets that came of it, shown to whoever decided, once.
+    pub(super) fn handed_over(self) -> (Option<OperatorAdded>, Option<ApiKeyAdded>) {
+        match self {
+            Self::Operator(prepared) => (Some(prepared.ready()), None),
+            Self::Reset(reset) => (reset.ready(), None),
+            Self::ApiKey(prepared) => (None, Some(prepared.added())),
+            Self::Policy(_) | Self::Grant(_) | Self::Release(_) | Self::Rotation(_) | Self::FraudRules(_) => {
+                (None, None)
+            }
         }
     }
 }

@@ -146,6 +146,7 @@ pub(crate) const fn reads_about_customers(action: Action) -> bool {
             | Action::LimitsRead
             | Action::PaymentRead
             | Action::UserRead
+            | Action::SessionRead
     )
 }
 

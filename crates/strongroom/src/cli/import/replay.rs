@@ -55,7 +55,7 @@ pub(super) fn run(common: &Common, url: Option<&str>, parallel: usize, history: 
         of[name]
             .as_str()
             .map(str::to_owned)
-            .ok_or_else(|| format!("no {name} was made"))
+            .ok_or_else(|| format!("no {name} was made at once: the sample history is for development"))
     };
     let authority = std::fs::read(common.data_dir.join("tls").join("ca.pem"))?;
     drop(crate::tls::provider().install_default());

@@ -311,6 +311,22 @@ impl Server {
         changed
     }
 
+    /// Runs a statement as the owner of the database could, under the running server.
+    pub(crate) async fn as_owner(&self, sql: &str) {
+        match self.database() {
+            None => {
+                let options = SqliteConnectOptions::new().filename(self.data().join("strongroom.db"));
+                let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
+                connection.execute(AssertSqlSafe(sql)).await.unwrap();
+                connection.close().await.unwrap();
+            }
+            Some(database) => {
+                let mut connection = database.connect().await;
+                connection.execute(AssertSqlSafe(sql)).await.unwrap();
+            }
+        }
+    }
+
     /// Ends the process at once, as a power cut would (`SIGKILL`).
     pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {

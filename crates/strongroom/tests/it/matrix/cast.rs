@@ -13,7 +13,7 @@ use super::{Object, Operation, recipes::bind_passkey};
 use crate::{
     beneficiaries::{BENEFICIARIES, elsewhere, entry, fresh, pay},
     harness::{
-        Person, Server,
+        Answer, Person, Server,
         people::{new_key, transfer_body},
         server::literal,
     },
@@ -146,7 +146,22 @@ impl Cast {
             lowered.push(person);
         }
         people.push(server.operator("admin").await);
-        prepare(&mut server, &lowered, &people).await;
+        let bound = [server.operator("teller").await];
+        let over = [server.operator("teller").await];
+        for (name, person) in [
+            ("teller, of Bob's department", &bound[0]),
+            ("teller, role over", &over[0]),
+        ] {
+            members.push(Member::outsider(name, Credential::of(person)));
+        }
+        let changes = Changes {
+            lowered: &lowered,
+            fresh: &people,
+            bound: &bound,
+            placed: std::slice::from_ref(&bob),
+            over: &over,
+        };
+        changes.make(&mut server).await;
         let [_, teller, auditor, _, admin, maker]: [Person; 6] = people.try_into().unwrap();
         for (name, person) in [("expired, customer", &alice), ("expired, admin", &admin)] {
             members.push(Member::outsider(
@@ -170,6 +185,16 @@ impl Cast {
         ] {
             members.push(Member::outsider(name, api_key(&server, role, scopes)));
         }
+        let scopes: Vec<&str> = SCOPES.split(',').collect();
+        let own = make_key(&server, &alice, &scopes).await;
+        members.push(Member::outsider(
+            "key, customer, every scope",
+            Credential::Key {
+                id: own.text("id"),
+                key: own.text("key"),
+                secret: own.text("signing_secret"),
+            },
+        ));
         let mut accounts = Vec::new();
         let mut other_accounts = Vec::new();
         let mut transfers = Vec::new();
@@ -182,7 +207,7 @@ impl Cast {
             accounts.push(from);
             other_accounts.push(to);
         }
-        let key_of_bob = make_key(&server, &bob).await;
+        let key_of_bob = make_key(&server, &bob, &["accounts:read"]).await.text("id");
         let beneficiary_of_bob = beneficiary_of(&server, &bob, &accounts[1]).await;
         bind_passkey(&server, &bob.client).await;
         let listed = bob.client.get("/api/v1/me/passkeys").await.expect(200);
@@ -244,27 +269,77 @@ impl Cast {
     }
 }
 
-/// Makes sessions ones of one factor, and keeps those of others fresh however long the walk takes, as the owner of the
-/// database would while the server is down.
-async fn prepare(server: &mut Server, lowered: &[Person], fresh: &[Person]) {
-    let engine = server.engine;
-    let ids = |people: &[Person]| {
-        let ids = people
-            .iter()
-            .map(|person| literal(engine, person.tokens["session_id"].as_str().unwrap()));
-        ids.collect::<Vec<_>>().join(", ")
-    };
-    let hour = 3_600_000_000_i64;
-    let set = [
-        format!("UPDATE sessions SET assurance = 1 WHERE id IN ({})", ids(lowered)),
-        format!(
-            "UPDATE sessions SET proved_at = created_at + {hour} WHERE id IN ({})",
-            ids(fresh)
-        ),
-    ];
-    let changed = server.change_while_down(&set).await;
-    let counts = [lowered, fresh].map(|people| u64::try_from(people.len()).unwrap());
-    assert_eq!(changed, counts);
+/// What cannot be waited or asked for, and is changed as the owner of the database would while the server is down.
+struct Changes<'a> {
+    /// Whose sessions become ones of one factor.
+    lowered: &'a [Person],
+    /// Whose sessions stay fresh however long the walk takes.
+    fresh: &'a [Person],
+    /// Whose roles count in one department.
+    bound: &'a [Person],
+    /// Who belongs there.
+    placed: &'a [Person],
+    /// Whose roles are over.
+    over: &'a [Person],
+}
+
+impl Changes<'_> {
+    async fn make(&self, server: &mut Server) {
+        let engine = server.engine;
+        let sessions = |people: &[Person]| {
+            let ids = people
+                .iter()
+                .map(|person| literal(engine, person.tokens["session_id"].as_str().unwrap()));
+            ids.collect::<Vec<_>>().join(", ")
+        };
+        let owners =
+            |people: &[Person]| format!("(SELECT person FROM sessions WHERE id IN ({}))", sessions(people));
+        let hour = 3_600_000_000_i64;
+        let all = [
+            (
+                self.lowered,
+                format!(
+                    "UPDATE sessions SET assurance = 1 WHERE id IN ({})",
+                    sessions(self.lowered)
+                ),
+            ),
+            (
+                self.fresh,
+                format!(
+                    "UPDATE sessions SET proved_at = created_at + {hour} WHERE id IN ({})",
+                    sessions(self.fresh)
+                ),
+            ),
+            (
+                self.bound,
+                format!(
+                    "UPDATE grants SET department = 'north' WHERE person IN {}",
+                    owners(self.bound)
+                ),
+            ),
+            (
+                self.placed,
+                format!(
+                    "UPDATE users SET department = 'north' WHERE id IN {}",
+                    owners(self.placed)
+                ),
+            ),
+            (
+                self.over,
+                format!(
+                    "UPDATE grants SET expires_at = granted_at + 1 WHERE person IN {}",
+                    owners(self.over)
+                ),
+            ),
+        ];
+        let (people, statements): (Vec<_>, Vec<_>) = all.into_iter().unzip();
+        let changed = server.change_while_down(&statements).await;
+        let counts: Vec<u64> = people
+            .into_iter()
+            .map(|people| u64::try_from(people.len()).unwrap())
+            .collect();
+        assert_eq!(changed, counts);
+    }
 }
 
 /// A token of this person's session that was made so many seconds ago and was good for a quarter of an hour.
@@ -323,17 +398,17 @@ fn api_key(server: &Server, role: &str, scopes: &str) -> Credential {
     }
 }
 
-/// A transfer of one unit between two accounts.
-/// In another session, with a password as long as that is a proof.
-async fn make_key(server: &Server, person: &Person) -> String {
+/// A key for a program of a customer's, made in another session, with the password as long as that is a proof.
+async fn make_key(server: &Server, person: &Person, scopes: &[&str]) -> Answer {
     let again = server.login(&person.email, &person.password).await;
     let body = json!({"method": "password", "code": person.password});
     let set = again.client.post("/api/v1/auth/step-up", body).await.expect(200);
     let client = again.client.with_token(&set.text("access_token"));
-    let wish = json!({"name": "Matrix", "scopes": ["accounts:read"]});
-    client.post("/api/v1/api-keys", wish).await.expect(201).text("id")
+    let wish = json!({"name": "Matrix", "scopes": scopes});
+    client.post("/api/v1/api-keys", wish).await.expect(201)
 }
 
+/// A transfer of one unit between two accounts.
 pub(crate) fn small_transfer(from: &Value, to: &Value) -> Value {
     transfer_body(from, to, 1)
 }

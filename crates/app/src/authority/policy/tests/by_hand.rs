@@ -40,6 +40,7 @@ pub(super) fn allows(facts: &Facts<'_>) -> bool {
             | Action::LimitsRead
             | Action::PaymentRead
             | Action::UserRead
+            | Action::SessionRead
     );
     if (holds(Role::Support) && asks && !facts.reason)
         || (holds(Role::Compliance) && moves_money(facts.action))
@@ -202,6 +203,7 @@ fn role_allows(role: Role, facts: &Facts<'_>) -> bool {
                 | ReviewRead
                 | RailRead
                 | KeyRead
+                | ApiKeyRead
                 | FraudRulesRead
         ),
         Role::Admin => matches!(
@@ -231,11 +233,13 @@ fn role_allows(role: Role, facts: &Facts<'_>) -> bool {
                 | UserCreate
                 | UserPlace
                 | UserLock
+                | SessionRead
                 | FactorReset
                 | GrantRead
                 | GrantCreate
                 | GrantRevoke
                 | ApiKeyCreate
+                | ApiKeyRead
                 | ApiKeyRevoke
                 | ApprovalRequest
                 | ApprovalDecide

@@ -10,6 +10,7 @@ use crate::{
 };
 
 const KEYS: &str = "/api/v1/api-keys";
+const BANKS: &str = "/api/v1/admin/api-keys";
 
 pub(super) async fn ask(operation: &str, scene: &Scene<'_>) -> Option<Ask> {
     let (_, path) = operation.split_once(' ')?;
@@ -26,6 +27,9 @@ pub(super) async fn ask(operation: &str, scene: &Scene<'_>) -> Option<Ask> {
         } else {
             ask.with(json!({"reason": "asked for by the matrix"}))
         });
+    }
+    if path.starts_with(BANKS) {
+        return Some(banks(operation, path, scene));
     }
     if !path.starts_with(KEYS) {
         return None;
@@ -53,6 +57,40 @@ pub(super) async fn ask(operation: &str, scene: &Scene<'_>) -> Option<Ask> {
         credential: Some(credential),
         ..ask
     })
+}
+
+/// Operations about keys of the bank's own programs. Nobody approves what the matrix asks for.
+fn banks(operation: &str, path: &str, scene: &Scene<'_>) -> Ask {
+    match operation {
+        "POST /api/v1/admin/api-keys" => Ask::to(path).with(wish()),
+        "DELETE /api/v1/admin/api-keys/{id}" => {
+            let id = match scene.object {
+                Object::Absent => absent::<ApiKeyKind>(),
+                // Spent by whoever may; everybody else is refused before it is looked for.
+                Object::Own | Object::Anothers if scene.caller.name == "admin" => made_by_host(scene.server),
+                Object::Own | Object::Anothers => scene.cast.key_of_bob.clone(),
+            };
+            Ask::to(path.replace("{id}", &id))
+        }
+        _ => Ask::to(path),
+    }
+}
+
+/// The id of a new key of a technical user.
+fn made_by_host(server: &Server) -> String {
+    let arguments = [
+        "api-key",
+        "add",
+        "--name",
+        "matrix",
+        "--scopes",
+        "accounts:read",
+        "--json",
+    ];
+    let (ok, out, error) = server.cli(&arguments);
+    assert!(ok, "{out}{error}");
+    let made: Value = serde_json::from_str(&out).unwrap();
+    made["id"].as_str().unwrap().to_owned()
 }
 
 fn wish() -> Value {

@@ -2,6 +2,7 @@
 //! with the object's id, its body, and what has to be there before.
 
 mod beneficiaries;
+mod elsewhere;
 mod fraud_rules;
 mod grants;
 mod keys;
@@ -118,6 +119,9 @@ pub(crate) async fn ask(operation: &str, scene: &Scene<'_>) -> Option<Ask> {
         return Some(ask);
     }
     if let Some(ask) = fraud_rules::ask(operation, scene).await {
+        return Some(ask);
+    }
+    if let Some(ask) = elsewhere::ask(operation, scene) {
         return Some(ask);
     }
     let (_, path) = operation.split_once(' ')?;
@@ -263,7 +267,9 @@ pub(crate) async fn ask(operation: &str, scene: &Scene<'_>) -> Option<Ask> {
         "PUT /api/v1/admin/users/{id}/department" => {
             Ask::to(fill(&victim_id(scene))).with(json!({"department": "matrix"}))
         }
-        "DELETE /api/v1/admin/users/{id}/sessions" => Ask::to(fill(&victim_id(scene))),
+        "GET /api/v1/admin/users/{id}"
+        | "GET /api/v1/admin/users/{id}/sessions"
+        | "DELETE /api/v1/admin/users/{id}/sessions" => Ask::to(fill(&victim_id(scene))),
         "POST /api/v1/admin/users/{id}/reset-mfa" => {
             prepare(scene, None).await;
             Ask::to(fill(&victim_id(scene))).with(reason)
