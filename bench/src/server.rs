@@ -74,8 +74,6 @@ impl Program {
             )
             // Where the measurement is about the server, its log goes where a service's goes.
             .env("STRONGROOM_LOG__FORMAT", "json")
-            // Rules measure and learn as they always do; what one machine sends in a second would else be stopped.
-            .env("STRONGROOM_FRAUD__MODE", "shadow")
             .env("STRONGROOM_LOG__LEVEL", "warn")
             .env("STRONGROOM_METRICS__LISTEN", "127.0.0.1:0")
             .env("STRONGROOM_APPROVALS__BOOTSTRAP", "true")

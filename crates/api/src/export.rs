@@ -9,6 +9,7 @@ use crate::{
     beneficiaries::Beneficiary,
     external::ExternalLogin,
     me::{Session, User},
+    notices::{Notice, NoticeWays},
     passkeys::Passkey,
 };
 
@@ -29,6 +30,10 @@ pub struct Export {
     pub api_keys: Vec<ApiKey>,
     /// Whom the person pays, newest first.
     pub beneficiaries: Vec<Beneficiary>,
+    /// By which ways the person is told, event by event.
+    pub notice_preferences: Vec<NoticeWays>,
+    /// What the person was told of, newest first.
+    pub notices: Vec<Notice>,
     /// Accounts, closed ones as well, newest first.
     pub accounts: Vec<ExportedAccount>,
 }

@@ -27,8 +27,10 @@ pub struct FraudParameter {
 /// A rule as it is set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(example = json!({"rule": "velocity_sustained", "version": 1, "mode": "enforce", "verdict": "review",
-    "score": 60, "relied_on": false, "conditions": "program = 0 and out_hour >= 60", "parameters": [{"name": "out_hour",
-    "is": "at_least", "value": 60, "unit": "count", "min": 1, "max": 1000, "default": 60}]}))]
+    "score": 60, "relied_on": false, "conditions": "program = 0 and out_hour >= 60 and out_hour_amount >= 2000000",
+    "parameters": [{"name": "out_hour", "is": "at_least", "value": 60, "unit": "count", "min": 1, "max": 1000, "default": 60},
+    {"name": "out_hour_amount", "is": "at_least", "value": 2000000, "unit": "hundredths", "min": 1, "max": 1000000000,
+    "default": 2000000}]}))]
 pub struct FraudRule {
     /// Its name.
     pub rule: String,

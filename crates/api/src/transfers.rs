@@ -93,9 +93,10 @@ pub struct Batch {
     "code": "insufficient_funds", "title": "The available balance does not suffice", "status": 422,
     "detail": "The available balance is not enough.", "request_id": "req_01jd3vw4ezfkx8y0q4sfcmj2t9"}}))]
 pub struct BatchResult {
-    /// `posted` or `refused`.
+    /// `posted`; `pending_review` where its money is reserved until somebody of the bank looked at it; `refused`. In a
+    /// repetition what became of it since: `rejected`, `cancelled` or `expired`.
     pub status: String,
-    /// The transfer, where it was posted.
+    /// The transfer, where it was not refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transfer: Option<Transfer>,
     /// Why it was refused: the document that it would have got alone.

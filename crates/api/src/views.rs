@@ -232,7 +232,8 @@ schemas! {
     EventFeed (SECURITY) { data, next_cursor, caught_up, missed }
     Exception (ALL) { per_transfer, daily, monthly, until }
     ExceptionRequest (CHECKER) { per_transfer, daily, monthly, until, reason }
-    Export (ALL) { exported_at, you, sessions, passkeys, external_logins, beneficiaries, api_keys, accounts }
+    Export (ALL) { exported_at, you, sessions, passkeys, external_logins, beneficiaries, api_keys, notice_preferences,
+        notices, accounts }
     ExportedAccount (ALL) { account, transactions }
     ExportedRecord (INSPECT) { leaf, record, bytes, mac_key, mac, proof }
     ExternalLogin (ALL) { id, provider, email, created_at, last_used_at }

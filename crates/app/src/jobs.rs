@@ -144,6 +144,7 @@ impl Bank {
             report("last seen", self.write_last_seen().await.map(drop));
             report("addresses", self.change_due_emails().await.map(drop));
             report("sweep", self.sweep_identity().await);
+            report("reviews", self.tell_lapsed_reviews().await.map(drop));
             report("upkeep", self.keep_store().await.map(drop));
         }
     }

@@ -6,6 +6,7 @@
 //! the commit of the deed.
 
 mod follow;
+mod lapsed;
 
 use std::sync::Arc;
 
@@ -88,6 +89,9 @@ fn says(event: NoticeEvent, row: &NoticeRow) -> String {
         NoticeEvent::ReviewReleased => format!("Your transfer of {money} was made."),
         NoticeEvent::ReviewRejected => {
             format!("Your transfer of {money} was not made, and the money is yours.")
+        }
+        NoticeEvent::ReviewExpired => {
+            format!("Your transfer of {money} waited for three days and was not made; the money is yours.")
         }
         NoticeEvent::LimitsChanged => "What may be paid from your accounts was set anew.".to_owned(),
         NoticeEvent::Security => {

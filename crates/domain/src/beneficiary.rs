@@ -29,7 +29,10 @@ pub struct RampRules {
     pub ramp_units: i64,
 }
 
-/// The newest payment to a beneficiary.
+/// Payments before the newest that are kept, for as long as one like them looks like a mistake.
+pub const EARLIER_MAX: usize = 15;
+
+/// A payment to a beneficiary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LastPaid {
     /// The payment.
@@ -38,6 +41,40 @@ pub struct LastPaid {
     pub amount: Amount,
     /// When.
     pub at: Timestamp,
+}
+
+impl LastPaid {
+    const BYTES: usize = 32;
+
+    /// Whether one like it would look like a mistake now.
+    fn is_lately(&self, at: Timestamp) -> bool {
+        at < self.at.plus_seconds(DUPLICATE_WINDOW_SECS)
+    }
+
+    /// The stored form of several: 32 bytes each, big endian.
+    pub fn to_bytes(several: &[Self]) -> Vec<u8> {
+        let one = |paid: &Self| {
+            let mut bytes = paid.id.as_bytes().to_vec();
+            bytes.extend_from_slice(&paid.amount.minor().to_be_bytes());
+            bytes.extend_from_slice(&paid.at.micros().to_be_bytes());
+            bytes
+        };
+        several.iter().flat_map(one).collect()
+    }
+
+    /// Reads [`Self::to_bytes`]; `None` for what is none.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Vec<Self>> {
+        let one = |bytes: &[u8]| {
+            let (id, rest) = bytes.split_first_chunk::<16>()?;
+            let (amount, at) = rest.split_first_chunk::<8>()?;
+            Some(Self {
+                id: PaymentId::from_bytes(*id),
+                amount: Amount::new(i64::from_be_bytes(*amount)).ok()?,
+                at: Timestamp::from_micros(i64::from_be_bytes(at.try_into().ok()?)),
+            })
+        };
+        bytes.chunks(Self::BYTES).map(one).collect()
+    }
 }
 
 /// Why a beneficiary is not paid now.
@@ -70,6 +107,8 @@ pub struct Beneficiary {
     pub paid: i64,
     /// The newest payment.
     pub last: Option<LastPaid>,
+    /// Those of a moment before it, the newest first, at most [`EARLIER_MAX`].
+    pub earlier: Vec<LastPaid>,
 }
 
 impl Beneficiary {
@@ -126,14 +165,18 @@ impl Beneficiary {
 
     /// The payment of a moment ago that one of this amount looks like.
     pub fn alike(&self, amount: Amount, at: Timestamp) -> Option<PaymentId> {
-        let last = self.last.filter(|last| last.amount == amount)?;
-        (at < last.at.plus_seconds(DUPLICATE_WINDOW_SECS)).then_some(last.id)
+        let mut lately = self.last.iter().chain(&self.earlier);
+        let alike = |paid: &&LastPaid| paid.amount == amount && paid.is_lately(at);
+        lately.find(alike).map(|paid| paid.id)
     }
 
     /// As it is once this was paid.
     #[must_use]
     pub fn pay(self, last: LastPaid) -> Self {
+        let before = self.last.into_iter().chain(self.earlier);
+        let lately = before.filter(|paid| paid.is_lately(last.at));
         Self {
+            earlier: lately.take(EARLIER_MAX).collect(),
             paid: self.paid.saturating_add(last.amount.minor()),
             last: Some(last),
             ..self
@@ -164,6 +207,7 @@ mod tests {
             removed: false,
             paid: 0,
             last: None,
+            earlier: Vec::new(),
         }
     }
 
@@ -249,5 +293,37 @@ mod tests {
         assert_eq!(ask(700, DUPLICATE_WINDOW_SECS - 1), one.last.map(|last| last.id));
         assert_eq!(ask(700, DUPLICATE_WINDOW_SECS), None);
         assert_eq!(ask(701, 0), None);
+    }
+
+    #[test]
+    fn another_payment_in_between_hides_no_mistake() {
+        let pay = |one: Beneficiary, number: u8, minor: i64, after: i64| {
+            let id = PaymentId::from_bytes([number; 16]);
+            let at = ADDED.plus_seconds(after);
+            let amount = Amount::new(minor).unwrap();
+            one.pay(LastPaid { id, amount, at })
+        };
+        let one = pay(pay(one(), 1, 700, 0), 2, 701, 60);
+        let ask = |one: &Beneficiary, minor: i64, after: i64| {
+            let alike = one.alike(Amount::new(minor).unwrap(), ADDED.plus_seconds(after));
+            alike.map(|id| id.as_bytes()[0])
+        };
+        assert_eq!((ask(&one, 700, 119), ask(&one, 701, 119)), (Some(1), Some(2)));
+        assert_eq!((ask(&one, 700, 120), ask(&one, 701, 179)), (None, Some(2)));
+        // Of two alike the newer one is meant.
+        let one = pay(one, 3, 700, 90);
+        assert_eq!(ask(&one, 700, 100), Some(3));
+        assert_eq!(
+            LastPaid::from_bytes(&LastPaid::to_bytes(&one.earlier)),
+            Some(one.earlier.clone())
+        );
+        // What is over is forgotten, and more than so many are.
+        let later = pay(one.clone(), 4, 5, 185);
+        assert_eq!(later.earlier.len(), 1);
+        let many = (0..40).fold(one, |one, number| {
+            pay(one, 100 + number, 1_000 + i64::from(number), 90)
+        });
+        assert_eq!(many.earlier.len(), EARLIER_MAX);
+        assert_eq!(LastPaid::from_bytes(&[0; 31]), None);
     }
 }

@@ -22,6 +22,7 @@ pub mod account;
 pub mod action;
 pub mod audit;
 pub mod beneficiary;
+pub mod card;
 pub mod department;
 pub mod fraud;
 pub mod hold;

@@ -3,7 +3,12 @@
 //! Money and limits are told of by a job that follows the log; what is about somebody's login is told in the commit
 //! that it tells of. Nobody is told why a transfer waits, or what others did.
 
-use crate::{action::Action, money::Currency, transaction::TransactionKind};
+use crate::{
+    action::Action,
+    hold::{Hold, HoldState},
+    money::Currency,
+    transaction::TransactionKind,
+};
 
 /// What leaves an account is told of from so many whole units of its currency on.
 pub const SENT_UNITS_MIN: i64 = 100;
@@ -48,6 +53,8 @@ events! {
     ReviewReleased = "review_released", true, true;
     /// A transfer that waited was refused: its money is free.
     ReviewRejected = "review_rejected", true, true;
+    /// A transfer waited until its time was over: its money is free.
+    ReviewExpired = "review_expired", true, true;
     /// What may be paid was set.
     LimitsChanged = "limits_changed", true, true;
     /// Something about the login.
@@ -121,9 +128,21 @@ impl<U: Copy + PartialEq> Moved<'_, U> {
     }
 }
 
+/// What becomes of a transfer that waits for a look, as its record tells: it began to, or it was refused. A record
+/// without the state of what is reserved, as the first of two releases leaves one, is nobody's news; whoever took a
+/// transfer back knows.
+pub fn of_review(action: &str, hold: Option<&Hold>) -> Option<NoticeEvent> {
+    match hold?.state {
+        HoldState::Open => Some(NoticeEvent::ReviewStarted),
+        HoldState::Voided if action == Action::ReviewDecide.name() => Some(NoticeEvent::ReviewRejected),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{id::Id, money::Amount, time::Timestamp};
 
     fn told(
         action: Action,
@@ -208,6 +227,43 @@ mod tests {
         ];
         for (action, kind, amount, sides, expected) in cases {
             assert_eq!(told(action, kind, amount, sides), expected, "{action:?} {amount}");
+        }
+    }
+
+    #[test]
+    fn the_first_of_two_releases_is_nobodys_news() {
+        let hold = |state| Hold {
+            id: Id::from_bytes([1; 16]),
+            account: Id::from_bytes([2; 16]),
+            to_account: Id::from_bytes([3; 16]),
+            amount: Amount::new(1).unwrap(),
+            currency: Currency::EUR,
+            captured: 0,
+            state,
+            placed_at: Timestamp::from_micros(1),
+            expires_at: Timestamp::from_micros(2),
+            closed_at: None,
+            review: true,
+        };
+        let told = |action: Action, hold: Option<Hold>| of_review(action.name(), hold.as_ref());
+        let (open, voided) = (hold(HoldState::Open), hold(HoldState::Voided));
+        let cases = [
+            (
+                Action::TransferCreate,
+                Some(open),
+                Some(NoticeEvent::ReviewStarted),
+            ),
+            (Action::ReviewDecide, None, None),
+            (
+                Action::ReviewDecide,
+                Some(voided.clone()),
+                Some(NoticeEvent::ReviewRejected),
+            ),
+            (Action::TransferCancel, Some(voided), None),
+            (Action::HoldExpire, Some(hold(HoldState::Expired)), None),
+        ];
+        for (action, hold, expected) in cases {
+            assert_eq!(told(action, hold), expected, "{action:?}");
         }
     }
 

@@ -149,12 +149,22 @@ impl Bank {
         let Principal::User(me) = cx.caller.principal else {
             return Ok(None);
         };
-        if !is_above(amount, currency, settings.step_up_transfer_over)
-            || !(settings.customer_mfa_required || self.store.has_factor(me).await?)
-        {
+        if !is_above(amount, currency, settings.step_up_transfer_over) || !self.confirms(me).await? {
             return Ok(None);
         }
         self.claim_of(cx, fields).await
+    }
+
+    /// Whether the caller has a factor to confirm with, or has to have one.
+    pub(crate) async fn can_confirm(&self, cx: &Cx) -> Result<bool, Error> {
+        match cx.caller.principal {
+            Principal::User(me) => self.confirms(me).await,
+            _ => Ok(false),
+        }
+    }
+
+    async fn confirms(&self, person: UserId) -> Result<bool, Error> {
+        Ok(self.identity.settings.customer_mfa_required || self.store.has_factor(person).await?)
     }
 
     /// What approves this request, and the approval that there is. Integrations have no factor: their keys carry bounds
@@ -170,6 +180,7 @@ impl Bank {
             request,
             approval,
             asked_at: cx.now(),
+            no_factor: false,
         }))
     }
 

@@ -135,6 +135,7 @@ impl Bank {
             removed: false,
             paid: 0,
             last: None,
+            earlier: Vec::new(),
         };
         let payee = Payee {
             name: input.name.clone(),
@@ -236,6 +237,7 @@ impl Bank {
             request,
             approval,
             asked_at: cx.now(),
+            no_factor: false,
         }))
     }
 

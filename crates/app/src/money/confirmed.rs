@@ -24,7 +24,11 @@ impl Bank {
         let mut answer = self.submit(cx, |cx| command(cx, claim)).await?;
         if answer == Answer::StepUpNeeded && claim.is_none() {
             claim = self.claim_of(cx, fields).await?;
-            if claim.is_some_and(|claim| claim.approval.is_some()) {
+            // Asking for a factor of whom has none would be a no without a word.
+            if let Some(claim) = claim.as_mut().filter(|claim| claim.approval.is_none()) {
+                claim.no_factor = !self.can_confirm(cx).await?;
+            }
+            if claim.is_some_and(|claim| claim.approval.is_some() || claim.no_factor) {
                 answer = self.submit(cx, |cx| command(cx, claim)).await?;
             }
         }

@@ -6,13 +6,13 @@ use strongroom_domain::{
     action::Action,
     id::{NoticeId, UserId},
     money::Currency,
-    notice::{Moved, NoticeEvent},
+    notice::{Moved, NoticeEvent, of_review},
     time::Timestamp,
     transaction::TransactionKind,
 };
 use strongroom_store::{
-    Scope,
-    identity::{NoticeRow, Noticed},
+    Scope, WriteTx,
+    identity::{NoticeRow, NoticeWish, Noticed},
 };
 
 use super::{Notice, new_id, ways_of};
@@ -45,8 +45,10 @@ fn told(noticed: &Noticed) -> Vec<(UserId, NoticeEvent)> {
     }
     let event = match noticed.object_kind.as_str() {
         "hold" if noticed.action == Action::HoldPlace.name() => NoticeEvent::HoldPlaced,
-        "review" if noticed.action == Action::TransferCreate.name() => NoticeEvent::ReviewStarted,
-        "review" if noticed.action == Action::ReviewDecide.name() => NoticeEvent::ReviewRejected,
+        "review" => match of_review(&noticed.action, noticed.waits.as_ref()) {
+            Some(event) => event,
+            None => return Vec::new(),
+        },
         "payment" if noticed.action == Action::RailSettle.name() => NoticeEvent::PaymentSettled,
         // What operators allow at most nobody is told who is looked into.
         "account"
@@ -69,7 +71,9 @@ const fn mail_of(event: NoticeEvent) -> MailKind {
         NoticeEvent::PaymentReturned => MailKind::PaymentReturned,
         NoticeEvent::HoldPlaced => MailKind::HoldPlaced,
         NoticeEvent::ReviewStarted => MailKind::ReviewStarted,
-        NoticeEvent::ReviewReleased | NoticeEvent::ReviewRejected => MailKind::ReviewEnded,
+        NoticeEvent::ReviewReleased | NoticeEvent::ReviewRejected | NoticeEvent::ReviewExpired => {
+            MailKind::ReviewEnded
+        }
         NoticeEvent::LimitsChanged | NoticeEvent::Security => MailKind::LimitsChanged,
     }
 }
@@ -112,34 +116,55 @@ impl Bank {
         let people: Vec<UserId> = people.into_iter().collect();
         // Before the commit, so that payments wait for less of it.
         let wishes = self.store.notice_wishes_of(&people).await?;
-        let (mut listed, mut mailed) = (Vec::with_capacity(told.len()), Vec::new());
+        let mut telling = Telling::default();
         let begun = self.clock.now().micros();
         for (number, (person, event, noticed)) in (0..).zip(told) {
-            let ways = ways_of(event, wishes.get(&person).map_or(&[], Vec::as_slice));
             // A microsecond apart, so that lists are in the order of the log.
             let id = new_id(Timestamp::from_micros(begun.saturating_add(number)));
-            let row = notice_row(id, person, event, noticed);
-            if ways.mail {
-                mailed.push((person, event, Notice::of(row.clone()).says));
-            }
-            if ways.app {
-                listed.push(row);
-            }
+            telling.add(
+                event,
+                notice_row(id, person, event, noticed),
+                wishes.get(&person).map(Vec::as_slice),
+            );
         }
         let mut tx = self.store.write(Scope::System).await?;
         if !tx.move_notice_cursor(start, end).await? {
             return Ok(false);
         }
-        tx.add_notices(&listed).await?;
-        let has_mails = !mailed.is_empty();
-        for (person, event, says) in mailed {
-            self.mail_detail(&mut tx, person, mail_of(event), says).await?;
-        }
+        telling.write(self, &mut tx).await?;
         tx.commit().await?;
-        if has_mails {
-            self.identity.mail_waits.notify_one();
-        }
+        self.identity.mail_waits.notify_one();
         Ok(true)
+    }
+}
+
+/// What people are told of in one commit, by the ways that they wish.
+#[derive(Default)]
+pub(super) struct Telling {
+    listed: Vec<NoticeRow>,
+    mailed: Vec<(UserId, MailKind, String)>,
+}
+
+impl Telling {
+    /// One thing for one person.
+    pub(super) fn add(&mut self, event: NoticeEvent, row: NoticeRow, wishes: Option<&[NoticeWish]>) {
+        let ways = ways_of(event, wishes.unwrap_or_default());
+        if ways.mail {
+            let says = Notice::of(row.clone()).says;
+            self.mailed.push((row.person, mail_of(event), says));
+        }
+        if ways.app {
+            self.listed.push(row);
+        }
+    }
+
+    /// Writes it all.
+    pub(super) async fn write(self, bank: &Bank, tx: &mut WriteTx) -> Result<(), Error> {
+        tx.add_notices(&self.listed).await?;
+        for (person, kind, says) in self.mailed {
+            bank.mail_detail(tx, person, kind, says).await?;
+        }
+        Ok(())
     }
 }
 

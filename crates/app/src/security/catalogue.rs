@@ -149,6 +149,8 @@ events! {
     IncidentLifted = "incident_lifted", Administration, Medium, "What was done against an incident was taken back.";
     ReadsOutOfPattern = "reads_out_of_pattern", Money, High,
         "An operator read about more people than the work brings along.";
+    ReviewExpired = "review_expired", Money, Medium,
+        "A payment that rules stopped waited until its time was over: nobody looked at it.";
     AttackRecognised = "attack_recognised", Attack, Medium, "A request looked like an attack.";
     LogUnproven = "log_unproven", Integrity, Critical,
         "The audit log does not continue what was signed, or its head cannot be signed.";

@@ -82,6 +82,8 @@ measures! {
     OutTenMinutes = "out_10_minutes";
     /// Movements out within an hour.
     OutHour = "out_hour";
+    /// Paid out within an hour.
+    OutHourAmount = "out_hour_amount";
     /// Movements out within a day.
     OutDay = "out_day";
     /// Paid out within a day.
@@ -155,6 +157,7 @@ impl Measure {
             Self::NewPayeesDay => one_if(new_payee, payer.new_payees.total(Span::Day, at).0),
             Self::OutTenMinutes => out(Span::TenMinutes).0,
             Self::OutHour => out(Span::Hour).0,
+            Self::OutHourAmount => hundredths(out(Span::Hour).1, scene.currency),
             Self::OutDay => out(Span::Day).0,
             Self::OutDayAmount => hundredths(out(Span::Day).1, scene.currency),
             Self::OutWeekAmount => hundredths(out(Span::Week).1, scene.currency),

@@ -191,18 +191,47 @@ impl Rule {
     }
 }
 
+/// Conditions that came with the bank once, by the rule's id: what a bank set of them is read, and their numbers are those of
+/// the rule of now.
+const FORMER: &[(&str, &str)] = &[
+    (
+        "velocity",
+        "program = 0 and out_10_minutes >= 15 and out_hour >= 15",
+    ),
+    ("velocity_sustained", "program = 0 and out_hour >= 60"),
+    ("card_testing", "small_hour >= 10"),
+    ("card_testing_flood", "small_hour >= 30"),
+    (
+        "kiting",
+        "returns = 1 and in_day >= 4 and out_day >= 4 and in_day_amount >= 200000 and passing_percent >= 90",
+    ),
+    ("refund_abuse", "refunds_week >= 5 and refund_percent >= 60"),
+];
+
+/// The conditions that a rule had once.
+pub(super) fn former(id: &str) -> impl Iterator<Item = Vec<Condition>> {
+    let of_it = FORMER.iter().filter(move |(known, _)| *known == id);
+    of_it.filter_map(|(_, when)| when.split(" and ").map(str::parse).collect::<Result<_, _>>().ok())
+}
+
 /// The rules that come with the bank: id, conditions, what follows, score.
 const BUILT_IN: &[(&str, &str, Verdict, u32)] = &[
     ("unknown_customer", "unknown = 1", Verdict::Review, 100),
     (
         "velocity",
-        "program = 0 and out_10_minutes >= 15 and out_hour >= 15",
+        "program = 0 and out_10_minutes >= 15 and out_hour >= 15 and new_payees_day >= 10 and out_hour_amount >= 250000",
+        Verdict::StepUp,
+        50,
+    ),
+    (
+        "velocity_amount",
+        "program = 0 and out_10_minutes >= 15 and out_hour_amount >= 1500000",
         Verdict::StepUp,
         50,
     ),
     (
         "velocity_sustained",
-        "program = 0 and out_hour >= 60",
+        "program = 0 and out_hour >= 60 and out_hour_amount >= 2000000",
         Verdict::Review,
         60,
     ),
@@ -256,27 +285,37 @@ const BUILT_IN: &[(&str, &str, Verdict, u32)] = &[
     ),
     (
         "mule_in_and_out",
-        "new_payee = 1 and age_days <= 90 and in_day_amount >= 200000 and passing_percent >= 80",
+        "new_payee = 1 and age_days <= 90 and in_day_amount >= 500000 and passing_percent >= 80",
         Verdict::Review,
         70,
     ),
     (
         "payee_scam",
-        "new_payee = 1 and payee_new_payers_day >= 6 and payee_age_days <= 30 and amount >= 10000",
+        "new_payee = 1 and payee_new_payers_day >= 12 and payee_age_days <= 30 and amount >= 10000",
         Verdict::Review,
         60,
     ),
-    ("card_testing", "small_hour >= 10", Verdict::StepUp, 50),
-    ("card_testing_flood", "small_hour >= 30", Verdict::Refuse, 100),
+    (
+        "card_testing",
+        "small_hour >= 10 and age_days >= 1 and amount_percent <= 10",
+        Verdict::StepUp,
+        50,
+    ),
+    (
+        "card_testing_flood",
+        "small_hour >= 30 and age_days >= 1 and amount_percent <= 10",
+        Verdict::Refuse,
+        100,
+    ),
     (
         "kiting",
-        "returns = 1 and in_day >= 4 and out_day >= 4 and in_day_amount >= 200000 and passing_percent >= 90",
+        "returns = 1 and in_day >= 4 and out_day >= 4 and in_day_amount >= 200000 and passing_percent >= 90 and age_days >= 1",
         Verdict::Review,
         70,
     ),
     (
         "refund_abuse",
-        "refunds_week >= 5 and refund_percent >= 60",
+        "refunds_week >= 5 and refund_percent >= 60 and age_days >= 1",
         Verdict::StepUp,
         50,
     ),
@@ -307,6 +346,10 @@ mod tests {
         assert_eq!(rules.len(), BUILT_IN.len());
         for (rule, (id, when, ..)) in rules.iter().zip(BUILT_IN) {
             assert_eq!((rule.id.as_str(), rule.conditions().as_str()), (*id, *when));
+        }
+        for (id, _) in FORMER {
+            assert!(rules.iter().any(|rule| rule.id == *id));
+            assert_eq!(former(id).count(), 1);
         }
     }
 

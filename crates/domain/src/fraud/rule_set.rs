@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use super::{
     Verdict,
     measure::Measure,
-    rule::{Condition, Is, Rule, RuleMode, SCORE_MAX, built_in},
+    rule::{Condition, Is, Rule, RuleMode, SCORE_MAX, built_in, former},
 };
 
 /// Most changes of a draft: more than there are rules is no draft.
@@ -43,6 +43,7 @@ impl Measure {
             | Self::Floor
             | Self::Program => return None,
             Self::Amount
+            | Self::OutHourAmount
             | Self::OutDayAmount
             | Self::OutWeekAmount
             | Self::InHourAmount
@@ -64,7 +65,9 @@ impl Measure {
             | Self::RefundsWeek
             | Self::PayeeNewPayersDay => ("count", 1, 1_000),
             Self::NetworkMinutes => ("minutes", 1, 10_080),
-            Self::AgeDays | Self::IdleDays | Self::PayeeAgeDays => ("days", 1, 3_650),
+            // From 0 on: a rule that is to count from the first day on.
+            Self::AgeDays => ("days", 0, 3_650),
+            Self::IdleDays | Self::PayeeAgeDays => ("days", 1, 3_650),
         };
         Some(Threshold { unit, min, max })
     }
@@ -250,13 +253,15 @@ impl RuleSet {
     /// Reads what [`Self::to_text`] wrote. A rule that came with a later version of the program is as it came.
     ///
     /// # Errors
-    /// [`UnreadableRules`] for a rule that there is not, that looks at something else or is out of bounds.
+    /// [`UnreadableRules`] for a rule that there is not, that looks at something else or is out of bounds. What a rule
+    /// looked at in an earlier version of the program is read: whether it counts and what follows is as it was set.
     pub fn from_text(text: &str) -> Result<Self, UnreadableRules> {
         let mut set = Self::default();
         for line in text.lines() {
             let read = read_line(line).ok_or(UnreadableRules)?;
             let known = set.0.iter_mut().find(|rule| rule.id == read.id);
             let known = known.ok_or(UnreadableRules)?;
+            let read = of_now(known, read);
             if !is_of_one_form(known, &read) || !is_within_bounds(&read) {
                 return Err(UnreadableRules);
             }
@@ -304,6 +309,25 @@ fn read_line(line: &str) -> Option<Rule> {
         RuleMode::parse(mode)?,
     );
     read.ok().filter(|_| parts.next().is_none())
+}
+
+/// A rule of an earlier form with the conditions of now, under the next version.
+fn of_now(known: &Rule, read: Rule) -> Rule {
+    let of_old = former(&known.id).any(|when| {
+        let old = Rule {
+            when,
+            ..known.clone()
+        };
+        is_of_one_form(&old, &read)
+    });
+    if !of_old {
+        return read;
+    }
+    Rule {
+        when: known.when.clone(),
+        version: read.version.saturating_add(1),
+        ..read
+    }
 }
 
 /// Whether they differ in what a bank may set alone.

@@ -119,25 +119,91 @@ fn whoever_has_no_row_is_looked_at() {
     assert_eq!(met(&unknown), ["unknown_customer"]);
 }
 
-#[test]
-fn many_payments_in_a_moment_need_a_factor_and_programs_are_known_to_do_so() {
-    let mut customer = regular();
+/// A customer who is seen for the first time.
+fn first_day(payments: impl IntoIterator<Item = (i64, u32)>) -> Features {
+    let mut customer = Features::default();
     let at = noon().plus_seconds(-60);
-    for _ in 0..13 {
-        customer.paid_out(&flow(at, TransactionKind::Transfer, 2_000, 1));
+    for (minor, to) in payments {
+        customer.paid_out(&flow(at, TransactionKind::Transfer, minor, to));
     }
-    assert_quiet(&scene(&customer, 2_000, 1));
-    customer.paid_out(&flow(at, TransactionKind::Transfer, 2_000, 1));
-    let fast = scene(&customer, 2_000, 1);
+    customer
+}
+
+#[test]
+fn many_payees_in_a_moment_need_a_factor_and_programs_are_known_to_do_so() {
+    let fresh = |payees: u32| first_day((0..14).map(|number| (20_000, 100 + number % payees)));
+    for payees in [1, 2, 9] {
+        assert_quiet(&scene(&fresh(payees), 20_000, 100));
+    }
+    let customer = fresh(10);
+    let fast = scene(&customer, 20_000, 100);
     assert_meets(&fast, "velocity", Verdict::StepUp);
     assert_quiet(&Scene {
         program: true,
         ..fast
     });
-    for _ in 0..45 {
-        customer.paid_out(&flow(at, TransactionKind::Transfer, 2_000, 1));
+    // Cents for many are no spree.
+    assert_quiet(&scene(
+        &first_day((0..40).map(|number| (300, 100 + number))),
+        300,
+        900,
+    ));
+}
+
+#[test]
+fn a_large_sum_in_many_payments_needs_a_factor_and_one_that_goes_on_is_looked_at() {
+    let customer = first_day([(100_000, 1); 14]);
+    assert_meets(&scene(&customer, 100_000, 1), "velocity_amount", Verdict::StepUp);
+    assert_quiet(&scene(&customer, 99_999, 1));
+    // An hour of it, spread so that no ten minutes stand out.
+    let mut slow = Features::default();
+    for minute in 0..59 {
+        let at = noon().plus_seconds(-59 * 60 + minute * 60);
+        slow.paid_out(&flow(at, TransactionKind::Transfer, 34_000, 1));
     }
-    assert_meets(&scene(&customer, 2_000, 1), "velocity_sustained", Verdict::Review);
+    let judged = scene(&slow, 34_000, 1);
+    assert_meets(&judged, "velocity_sustained", Verdict::Review);
+}
+
+/// What tests, scripts and salary runs of customers do within minutes of opening an account.
+#[test]
+fn ordinary_programs_of_customers_meet_no_rule() {
+    let steps: [(&str, Vec<(i64, u32)>); 5] = [
+        ("200 of 10.00 to one", vec![(1_000, 1); 200]),
+        ("1,000 of 1.00 to one", vec![(100, 1); 1_000]),
+        ("1,000 of a cent to one", vec![(1, 1); 1_000]),
+        (
+            "300 of up to 10.00 among twenty",
+            (0..300)
+                .map(|number| {
+                    (
+                        1 + (number * 137) % 1_000,
+                        1 + u32::try_from(number % 20).unwrap(),
+                    )
+                })
+                .collect(),
+        ),
+        (
+            "twenty salaries to nine",
+            (0..20).map(|number| (50_000, 1 + number % 9)).collect(),
+        ),
+    ];
+    for (name, payments) in steps {
+        let mut customer = Features::default();
+        for (number, (minor, to)) in payments.into_iter().enumerate() {
+            let judged = judge(&scene(&customer, minor, to));
+            assert_eq!(judged, Judgement::default(), "{name}: payment {number}");
+            customer.paid_out(&flow(noon(), TransactionKind::Transfer, minor, to));
+        }
+    }
+    // There and back a hundred times, on the first day.
+    let mut customer = Features::default();
+    for round in 0..100 {
+        customer.took_in(&flow(noon(), TransactionKind::Transfer, 10_000, 1));
+        let judged = judge(&scene(&customer, 10_000, 1));
+        assert_eq!(judged, Judgement::default(), "round {round}");
+        customer.paid_out(&flow(noon(), TransactionKind::Transfer, 10_000, 1));
+    }
 }
 
 #[test]
@@ -238,17 +304,17 @@ fn money_that_comes_and_goes_at_once_is_looked_at() {
     mule.took_in(&flow(
         noon().plus_seconds(-7_200),
         TransactionKind::Transfer,
-        300_000,
+        600_000,
         5,
     ));
-    assert_meets(&scene(&mule, 280_000, 77), "mule_in_and_out", Verdict::Review);
-    assert_quiet(&scene(&mule, 100_000, 77));
+    assert_meets(&scene(&mule, 560_000, 77), "mule_in_and_out", Verdict::Review);
+    assert_quiet(&scene(&mule, 200_000, 77));
 }
 
 #[test]
 fn a_young_payee_whom_many_strangers_pay_is_looked_at() {
     let (customer, mut payee) = (regular(), Features::default());
-    for stranger in 200..206 {
+    for stranger in 200..212 {
         payee.took_in(&flow(
             noon().plus_seconds(-600),
             TransactionKind::Transfer,
@@ -279,6 +345,19 @@ fn a_run_of_tiny_payments_needs_a_factor_and_a_flood_of_them_is_refused() {
     assert_meets(&scene(&customer, 100, 1), "card_testing", Verdict::StepUp);
     (0..20).for_each(|_| customer.paid_out(&tiny));
     assert_meets(&scene(&customer, 100, 1), "card_testing_flood", Verdict::Refuse);
+    // Who pays little as a rule does so again, and who came today has no rule yet.
+    let mut frugal = Features::default();
+    for day in 1..60 {
+        frugal.paid_out(&flow(
+            noon().plus_seconds(-DAY * day),
+            TransactionKind::Payment,
+            150,
+            1,
+        ));
+    }
+    (0..30).for_each(|_| frugal.paid_out(&tiny));
+    assert_quiet(&scene(&frugal, 100, 1));
+    assert_quiet(&scene(&first_day([(100, 1); 50]), 100, 1));
 }
 
 #[test]

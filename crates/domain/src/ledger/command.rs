@@ -101,6 +101,9 @@ pub struct StepUpClaim {
     pub approval: Option<StepUpId>,
     /// When the request arrived: the approval must have lasted until then, however long the lane was busy.
     pub asked_at: Timestamp,
+    /// Whoever asks has no factor and needs none: nobody can approve it. What rules would ask a factor for is looked
+    /// at instead, or not done where it cannot wait. What needs a factor for its size never says so.
+    pub no_factor: bool,
 }
 
 /// Free text under its owner's key, with the commitment that the books keep.

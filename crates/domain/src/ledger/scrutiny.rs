@@ -13,6 +13,7 @@ use super::{
 use crate::{
     fraud::{Flow, FraudMode, Judgement, RuleName, Scene, Verdict, tag_of},
     id::{AccountId, TransactionId},
+    limits::LimitClass,
     money::Amount,
     principal::Principal,
     transaction::{Transaction, TransactionKind},
@@ -27,7 +28,12 @@ pub(super) fn judge(book: &Book, command: &Command, paid: &Paid, amount: Amount)
     let (Some(own), Some(to)) = (spending::counted(book, command, paid), paid.to) else {
         return Judgement::default();
     };
-    let payee = book.accounts.get(&to).and_then(|payee| payee.owner);
+    // Many pay a merchant on the first day: the bank knows who that is.
+    let payee = book
+        .accounts
+        .get(&to)
+        .filter(|_| paid.class != LimitClass::Payments);
+    let payee = payee.and_then(|payee| payee.owner);
     let row = |owner| fraud.rows.get(&(owner, own.currency));
     let limits = own
         .owner
@@ -60,13 +66,18 @@ pub(super) fn verdict(book: &Book, command: &Command, judged: &Judgement) -> Ver
         None if approved => Some(Verdict::Allow),
         None => None,
     };
-    let person = matches!(command.authority.caller.principal, Principal::User(_));
     let alone = book.fraud.many.is_none();
-    asked.unwrap_or(if person && alone {
+    asked.unwrap_or(if can_confirm(command) && alone {
         Verdict::StepUp
     } else {
         Verdict::Review
     })
+}
+
+/// Whether whoever asks could show a factor.
+fn can_confirm(command: &Command) -> bool {
+    matches!(command.authority.caller.principal, Principal::User(_))
+        && !command.step_up.is_some_and(|claim| claim.no_factor)
 }
 
 /// Refuses what a movement that cannot wait would have to wait for.
@@ -83,9 +94,7 @@ pub(super) fn admit(
     // A payment or a hold has somebody who waits at the other end: a factor decides, or nothing does.
     let verdict = match verdict(book, command, &judged) {
         Verdict::Review if command.step_up.is_some_and(|claim| claim.approval.is_some()) => Verdict::Allow,
-        Verdict::Review if matches!(command.authority.caller.principal, Principal::User(_)) => {
-            Verdict::StepUp
-        }
+        Verdict::Review if can_confirm(command) => Verdict::StepUp,
         Verdict::Review => Verdict::Refuse,
         other => other,
     };

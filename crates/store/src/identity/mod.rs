@@ -42,7 +42,7 @@ pub use grants::GrantRow;
 pub use incident_actions::{IncidentActionKind, IncidentActionRow};
 pub use leaving::EmailChangeRow;
 pub use mails::{MailCounts, MailRow, OverMail};
-pub use notices::{NoticeRow, NoticeWish, Noticed};
+pub use notices::{LapsedReview, NoticeRow, NoticeWish, Noticed};
 pub use passkeys::{CeremonyKind, CeremonyRow, PASSKEYS_MAX, PasskeyRow};
 pub use policies::{MembersRow, NewRevision, POLICIES_MAX, PolicyRow, RevisionRow};
 pub use recovery::FactorCounts;

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 
 use sea_orm::{ConnectionTrait, FromQueryResult, Value};
 use strongroom_domain::{
-    id::{NoticeId, UserId},
+    audit::Details,
+    hold::Hold,
+    id::{NoticeId, TransactionId, UserId},
     time::Timestamp,
 };
 use uuid::Uuid;
@@ -104,6 +106,32 @@ pub struct Noticed {
     pub from: Option<UserId>,
     /// The owner of the account credited.
     pub to: Option<UserId>,
+    /// What the record says of the money reserved, where it is about a transfer that waits for a look.
+    pub waits: Option<Hold>,
+}
+
+/// A transfer that waited for a look until its time was over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LapsedReview {
+    /// The transfer.
+    pub id: TransactionId,
+    /// Who sent it.
+    pub customer: UserId,
+    /// Minor units.
+    pub amount: i64,
+    /// Of which currency.
+    pub currency: String,
+    /// Since when its money is free.
+    pub expires_at: Timestamp,
+}
+
+#[derive(FromQueryResult)]
+struct LapsedSql {
+    id: Uuid,
+    customer: Uuid,
+    amount: i64,
+    currency: String,
+    expires_at: i64,
 }
 
 #[derive(FromQueryResult)]
@@ -117,6 +145,7 @@ struct NoticedSql {
     currency: Option<String>,
     from_owner: Option<Uuid>,
     to_owner: Option<Uuid>,
+    details: Option<Vec<u8>>,
 }
 
 #[derive(FromQueryResult)]
@@ -137,7 +166,8 @@ const COLUMNS: &str = "SELECT id, person, event, about, subject, amount, currenc
 /// Everything is found by its key; what was refused is nobody's news.
 const NOTICED: &str = "SELECT r.at, r.action, r.object_kind, r.object_id, t.kind, \
     coalesce(t.amount, h.amount, p.amount) AS amount, coalesce(t.currency, h.currency, p.currency) AS currency, \
-    coalesce(f.owner, a.owner, s.owner, p.payer) AS from_owner, o.owner AS to_owner \
+    coalesce(f.owner, a.owner, s.owner, p.payer) AS from_owner, o.owner AS to_owner, \
+    CASE WHEN r.object_kind = 'review' THEN r.details END AS details \
     FROM audit_leaves l JOIN audit_records r ON r.id = l.record_id \
     LEFT JOIN transactions t ON t.id = r.object_id AND r.object_kind = 'transaction' \
     LEFT JOIN accounts f ON f.id = t.from_account LEFT JOIN accounts o ON o.id = t.to_account \
@@ -159,6 +189,9 @@ impl From<NoticedSql> for Noticed {
             currency: row.currency,
             from: row.from_owner.map(id),
             to: row.to_owner.map(id),
+            waits: row
+                .details
+                .and_then(|details| Details::from_bytes(details).hold_state()),
         }
     }
 }
@@ -192,6 +225,31 @@ impl Store {
         }
         let found: Vec<NoticedSql> = rows(&read.tx, NOTICED, vec![start.into(), end.into()]).await?;
         Ok((start, end, found.into_iter().map(Noticed::from).collect()))
+    }
+
+    /// Transfers that waited for a look until before `until` and that nobody decided or was told of, the earliest
+    /// end first.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database does not answer.
+    pub async fn lapsed_reviews(
+        &self,
+        until: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<LapsedReview>, StoreError> {
+        const SQL: &str = "SELECT id, customer, amount, currency, expires_at FROM reviews \
+            WHERE state = 0 AND lapse_told_at IS NULL AND expires_at < $1 ORDER BY expires_at LIMIT $2";
+        let read = self.read(Scope::System).await?;
+        let values = vec![until.micros().into(), i64::from(limit).into()];
+        let found: Vec<LapsedSql> = rows(&read.tx, SQL, values).await?;
+        let lapsed = found.into_iter().map(|row| LapsedReview {
+            id: TransactionId::from_bytes(row.id.into_bytes()),
+            customer: id(row.customer),
+            amount: row.amount,
+            currency: row.currency,
+            expires_at: at(row.expires_at),
+        });
+        Ok(lapsed.collect())
     }
 
     /// A person's notices below an id, newest first; those alone that are unread, if so wanted.
@@ -287,6 +345,18 @@ impl WriteTx {
     pub async fn move_notice_cursor(&self, from: i64, to: i64) -> Result<bool, StoreError> {
         let sql = "UPDATE notice_cursor SET next_leaf = $2 WHERE id = 1 AND next_leaf = $1";
         Ok(self.execute(sql, vec![from.into(), to.into()]).await? == 1)
+    }
+
+    /// Writes down that somebody is told of the end of a transfer that waited; `false` where that was before, or where
+    /// somebody decided.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database does not answer.
+    pub async fn take_lapsed(&self, review: TransactionId, now: Timestamp) -> Result<bool, StoreError> {
+        const SQL: &str = "UPDATE reviews SET lapse_told_at = $2 \
+            WHERE id = $1 AND verdict = 2 AND state = 0 AND lapse_told_at IS NULL";
+        let values = vec![Uuid::from_bytes(*review.as_bytes()).into(), now.micros().into()];
+        Ok(self.execute(SQL, values).await? == 1)
     }
 
     /// Adds notices.

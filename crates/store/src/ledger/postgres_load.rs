@@ -75,7 +75,8 @@ const PREPARE: &str = concat!(
       SELECT n.digest, r.request FROM unnest($1, $2) AS n (period, digest) JOIN replays r ON r.digest = n.digest \
       AND r.period BETWEEN n.period - 1 AND n.period + 1; \
     PREPARE lane_beneficiaries (uuid[]) AS \
-      SELECT id, owner, account_id, currency, added_at, removed_at, paid, last_payment, last_amount, last_at \
+      SELECT id, owner, account_id, currency, added_at, removed_at, paid, last_payment, last_amount, last_at, \
+      earlier \
       FROM beneficiaries WHERE id = ANY($1) ORDER BY id FOR UPDATE; \
     PREPARE lane_read (uuid[], text[]) AS \
       SELECT c.now, c.entry_block, c.record_block, c.epoch, c.generation, c.taken, \

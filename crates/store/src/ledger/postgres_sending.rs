@@ -6,6 +6,7 @@ use std::collections::HashMap;
 
 use sea_orm::sqlx::{self, PgConnection, Row, postgres::PgRow};
 use strongroom_domain::{
+    beneficiary::LastPaid,
     id::PaymentId,
     ledger::{Book, Changes, SendingNeed},
     outgoing::Outgoing,
@@ -32,8 +33,8 @@ const WRITE: &str = "WITH sent AS (INSERT INTO outgoing_payments (id, beneficiar
     FROM unnest($12::uuid[], $13::bigint[], $14::boolean[], $15::bigint[]) AS u (id, state, debited, closed_at) \
     WHERE o.id = u.id RETURNING 1), \
     paid AS (UPDATE beneficiaries b SET paid = u.paid, last_payment = u.last_payment, last_amount = u.last_amount, \
-    last_at = u.last_at FROM unnest($16::uuid[], $17::bigint[], $18::uuid[], $19::bigint[], $20::bigint[]) \
-    AS u (id, paid, last_payment, last_amount, last_at) WHERE b.id = u.id RETURNING 1) \
+    last_at = u.last_at, earlier = u.earlier FROM unnest($16::uuid[], $17::bigint[], $18::uuid[], $19::bigint[], $20::bigint[], \
+    $21::bytea[]) AS u (id, paid, last_payment, last_amount, last_at, earlier) WHERE b.id = u.id RETURNING 1) \
     SELECT (SELECT count(*) FROM changed) + (SELECT count(*) FROM paid)";
 
 const fn uuid(bytes: &[u8; 16]) -> Uuid {
@@ -54,6 +55,7 @@ pub(super) fn beneficiary_row(row: &PgRow) -> Result<BeneficiaryRow, StoreError>
             (Some(id), Some(amount), Some(at)) => Some((id.into_bytes(), amount, at)),
             _ => None,
         },
+        earlier: row.try_get(10)?,
     })
 }
 
@@ -142,6 +144,7 @@ pub(super) async fn write(
         }))
         .bind(each(&paid, |payee| payee.last.map(|last| last.amount.minor())))
         .bind(each(&paid, |payee| payee.last.map(|last| last.at.micros())))
+        .bind(each(&paid, |payee| LastPaid::to_bytes(&payee.earlier)))
         .fetch_one(connection)
         .await?
         .try_get::<i64, _>(0)?;

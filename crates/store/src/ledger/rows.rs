@@ -257,6 +257,7 @@ pub(crate) struct BeneficiaryRow {
     pub(crate) removed_at: Option<i64>,
     pub(crate) paid: i64,
     pub(crate) last: Option<([u8; 16], i64, i64)>,
+    pub(crate) earlier: Vec<u8>,
 }
 
 impl TryFrom<BeneficiaryRow> for Beneficiary {
@@ -279,6 +280,7 @@ impl TryFrom<BeneficiaryRow> for Beneficiary {
             removed: row.removed_at.is_some(),
             paid: row.paid,
             last: last.transpose()?,
+            earlier: LastPaid::from_bytes(&row.earlier).ok_or(StoreError::Corrupt("earlier payments"))?,
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 use strongroom_domain::{
-    beneficiary::Beneficiary,
+    beneficiary::{Beneficiary, LastPaid},
     ledger::{Book, Changes, SendingBook, SendingNeed},
     outgoing::Outgoing,
     time::Timestamp,
@@ -17,7 +17,7 @@ use crate::{
 };
 
 const BENEFICIARY: &str = "SELECT id, owner, account_id, currency, added_at, removed_at, paid, last_payment, last_amount, \
-    last_at FROM beneficiaries WHERE id = ?1";
+    last_at, earlier FROM beneficiaries WHERE id = ?1";
 const OUTGOING: &str = concat!(
     "SELECT ",
     outgoing_columns!(),
@@ -67,6 +67,7 @@ fn beneficiary(row: &rusqlite::Row<'_>) -> rusqlite::Result<BeneficiaryRow> {
             (Some(id), Some(amount), Some(at)) => Some((id, amount, at)),
             _ => None,
         },
+        earlier: row.get(10)?,
     })
 }
 
@@ -99,7 +100,8 @@ pub(super) fn write_sending(
         counters.statements += 1;
         let written = connection
             .prepare_cached(
-                "UPDATE beneficiaries SET paid = ?2, last_payment = ?3, last_amount = ?4, last_at = ?5 WHERE id = ?1",
+                "UPDATE beneficiaries SET paid = ?2, last_payment = ?3, last_amount = ?4, last_at = ?5, \
+                 earlier = ?6 WHERE id = ?1",
             )?
             .execute(params![
                 id.as_bytes(),
@@ -107,6 +109,7 @@ pub(super) fn write_sending(
                 beneficiary.last.map(|last| *last.id.as_bytes()),
                 beneficiary.last.map(|last| last.amount.minor()),
                 beneficiary.last.map(|last| last.at.micros()),
+                LastPaid::to_bytes(&beneficiary.earlier),
             ])?;
         if written != 1 {
             return Err(StoreError::Corrupt("paid beneficiary not in the books"));

@@ -96,6 +96,8 @@ impl MigratorTrait for Migrator {
             Box::new(step!("0040_forgotten_reviews")),
             Box::new(step!("0041_bound_keys")),
             Box::new(step!("0042_security_feed")),
+            Box::new(step!("0047_lapsed_reviews")),
+            Box::new(step!("0048_earlier_payments")),
             Box::new(Step {
                 name: "0024_auditor",
                 sqlite: "",

@@ -36,6 +36,7 @@ async fn add(bank: &TestStore, owner: UserId, account: Option<AccountId>) -> Ben
         removed: false,
         paid: 0,
         last: None,
+        earlier: Vec::new(),
     };
     let tx = bank.store.write(Scope::Person(owner)).await.unwrap();
     tx.insert_beneficiary(&beneficiary, &tag(), &[7; 60])
@@ -155,6 +156,7 @@ on_both_engines! {
         let new = |paid| Beneficiary {
             id: id(), owner, account: None, currency: EUR, added_at: Timestamp::from_micros(1), removed: false, paid,
             last: None,
+            earlier: Vec::new(),
         };
         let first = new(5);
         let tx = bank.store.write(Scope::Person(owner)).await.unwrap();

@@ -22,6 +22,7 @@ fn claiming(from: AccountId, to: AccountId, approval: StepUpId, asked_at: Timest
         request: REQUEST,
         approval: Some(approval),
         asked_at,
+        no_factor: false,
     });
     command
 }

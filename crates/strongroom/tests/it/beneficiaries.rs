@@ -26,6 +26,7 @@ stories! {
     whoever_is_taken_off_and_added_again_is_not_new_twice,
     a_payment_elsewhere_is_pending_and_comes_back_once,
     a_payment_like_one_of_a_moment_ago_is_asked_about,
+    fifty_payments_alike_to_somebody_elsewhere_at_once_are_one,
     bad_requests_about_beneficiaries_have_their_codes_and_change_nothing,
     a_name_is_compared_and_never_told,
     after_a_reset_password_nobody_new_is_paid,
@@ -334,7 +335,12 @@ async fn a_payment_like_one_of_a_moment_ago_is_asked_about(server: Server) {
         .refused(409, "duplicate_suspected");
     assert_eq!(asked.body["resource"], first.as_str());
     pay(&alice.client, &from, &id, 701).await.expect(201);
-    pay(&alice.client, &from, &id, 700).await.expect(201);
+    // Another one in between hides nothing.
+    for minor in [700, 701] {
+        pay(&alice.client, &from, &id, minor)
+            .await
+            .refused(409, "duplicate_suspected");
+    }
     let body = json!({"from_account_id": from["id"], "beneficiary_id": id, "amount": euros(700)});
     let asked = alice.client.post_once(PAYMENTS, &new_key(), body.clone()).await;
     let word = asked.refused(409, "duplicate_suspected").text("confirmation");
@@ -344,7 +350,35 @@ async fn a_payment_like_one_of_a_moment_ago_is_asked_about(server: Server) {
         .header("X-Confirm-Duplicate", word)
         .json(&body);
     alice.client.send(request).await.expect(201);
-    assert_eq!(alice.posted(&from).await, 10_000 - 2_801);
+    assert_eq!(alice.posted(&from).await, 10_000 - 2_101);
+}
+
+async fn fifty_payments_alike_to_somebody_elsewhere_at_once_are_one(server: Server) {
+    let (alice, from, _, to) = town(&server, 10_000).await;
+    let number = to["number"].as_str().unwrap().to_owned();
+    let mut left = 10_000;
+    for (name, number) in [("Carla", elsewhere(1)), ("Bob", number)] {
+        let added = alice.client.post(BENEFICIARIES, entry(name, &number)).await;
+        let id = added.expect(201).text("id");
+        let start = Arc::new(Barrier::new(50));
+        let mut tasks = JoinSet::new();
+        for _ in 0..50 {
+            let (start, alice, from, id) = (start.clone(), alice.clone(), from.clone(), id.clone());
+            tasks.spawn(async move {
+                start.wait().await;
+                pay(&alice.client, &from, &id, 700).await
+            });
+        }
+        let answers = tasks.join_all().await;
+        let made = answers.iter().filter(|answer| answer.status == 201).count();
+        assert_eq!(made, 1, "{name}");
+        for answer in answers.into_iter().filter(|answer| answer.status != 201) {
+            answer.refused(409, "duplicate_suspected");
+        }
+        left -= 700;
+        assert_eq!(alice.posted(&from).await, left);
+    }
+    is_clean(&server);
 }
 
 async fn bad_requests_about_beneficiaries_have_their_codes_and_change_nothing(server: Server) {

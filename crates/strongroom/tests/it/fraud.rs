@@ -13,7 +13,7 @@ use crate::harness::{
 };
 use crate::payments::{euros, is_clean};
 
-const SETTINGS: &[(&str, &str)] = &[
+pub(crate) const SETTINGS: &[(&str, &str)] = &[
     BUSY[0],
     BUSY[1],
     BUSY[2],
@@ -26,7 +26,7 @@ const SETTINGS: &[(&str, &str)] = &[
 ];
 const REVIEWS: &str = "/api/v1/admin/reviews";
 /// A little below what is reported: the third of a day waits.
-const NEAR: i64 = 900_000;
+pub(crate) const NEAR: i64 = 900_000;
 
 stories! {
     with SETTINGS;
@@ -39,17 +39,17 @@ stories! {
     what_a_batch_finds_unusual_waits_within_it,
 }
 
-struct Town {
-    server: Server,
-    alice: Person,
-    bob: Person,
-    teller: Person,
-    from: Value,
-    to: Value,
+pub(crate) struct Town {
+    pub(crate) server: Server,
+    pub(crate) alice: Person,
+    pub(crate) bob: Person,
+    pub(crate) teller: Person,
+    pub(crate) from: Value,
+    pub(crate) to: Value,
 }
 
 /// Alice has paid Bob twice a little below what is reported.
-async fn town(server: Server) -> Town {
+pub(crate) async fn town(server: Server) -> Town {
     let (alice, bob) = (server.customer("alice").await, server.customer("bob").await);
     let teller = server.operator("teller").await;
     let (from, to) = (alice.account("Household").await, bob.account("Shop").await);
@@ -69,7 +69,7 @@ async fn town(server: Server) -> Town {
 }
 
 impl Town {
-    async fn wait(&self, minor: i64) -> String {
+    pub(crate) async fn wait(&self, minor: i64) -> String {
         let sent = self
             .alice
             .transfer(&new_key(), &self.from, &self.to, minor)
@@ -79,11 +79,11 @@ impl Town {
         sent.text("id")
     }
 
-    async fn read(&self, who: &Person, id: &str) -> Answer {
+    pub(crate) async fn read(&self, who: &Person, id: &str) -> Answer {
         who.client.get(&format!("/api/v1/transfers/{id}")).await
     }
 
-    async fn balance(&self) -> (i64, i64) {
+    pub(crate) async fn balance(&self) -> (i64, i64) {
         let path = format!("/api/v1/accounts/{}", self.from["id"].as_str().unwrap());
         let found = self.alice.client.get(&path).await.expect(200);
         let of = |name: &str| found.body["balance"][name].as_i64().unwrap();
@@ -91,14 +91,14 @@ impl Town {
     }
 }
 
-async fn decide(who: &Person, id: &str, verb: &str) -> Answer {
+pub(crate) async fn decide(who: &Person, id: &str, verb: &str) -> Answer {
     let path = format!("{REVIEWS}/{id}/{verb}");
     who.client
         .post(&path, json!({"reason": "Called the customer."}))
         .await
 }
 
-async fn cancel(who: &Person, id: &str) -> Answer {
+pub(crate) async fn cancel(who: &Person, id: &str) -> Answer {
     let path = format!("/api/v1/transfers/{id}/cancel");
     who.client.send(who.client.request(Method::POST, &path)).await
 }
@@ -350,9 +350,9 @@ async fn a_payment_and_a_hold_that_look_like_fraud_do_not_wait(server: Server) {
     let before = town.balance().await;
     town.alice
         .client
-        .post_once("/api/v1/holds", &new_key(), body)
+        .post_once("/api/v1/holds", &new_key(), body.clone())
         .await
-        .refused(401, "step_up_required");
+        .refused(422, "transfer_declined");
     let small = json!({"account_id": town.from["id"], "to_account_id": to["id"], "amount": euros(900)});
     town.alice
         .client
@@ -360,6 +360,25 @@ async fn a_payment_and_a_hold_that_look_like_fraud_do_not_wait(server: Server) {
         .await
         .expect(201);
     assert_eq!(town.balance().await, (before.0, before.1 - 900));
+    // Alice has no factor to show: what can wait does, instead of a question that nobody can answer.
+    let sent = town
+        .alice
+        .transfer(&new_key(), &town.from, &town.to, 50_000)
+        .await;
+    assert_eq!(sent.expect(201).body["state"], "pending_review");
+    // With one she is asked for it.
+    let client = &town.alice.client;
+    let offered = client.post("/api/v1/me/mfa/totp", json!({})).await.expect(200);
+    let code = json!({"code": code_of(&offered.text("otpauth_uri"))});
+    client.post("/api/v1/me/mfa/totp/confirm", code).await.expect(200);
+    for asked in [
+        client.post_once("/api/v1/holds", &new_key(), body).await,
+        town.alice
+            .transfer(&new_key(), &town.from, &town.to, 50_001)
+            .await,
+    ] {
+        asked.refused(401, "step_up_required");
+    }
 }
 
 async fn what_a_batch_finds_unusual_waits_within_it(server: Server) {
@@ -386,5 +405,16 @@ async fn what_a_batch_finds_unusual_waits_within_it(server: Server) {
         .map(|result| &result["transfer"]["state"])
         .collect();
     assert_eq!(states, [&json!("posted"), &json!("pending_review")], "{told}");
+    let statuses = |told: &Value| -> Vec<String> {
+        let results = told["results"].as_array().unwrap().iter();
+        results
+            .map(|result| result["status"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(statuses(&told), ["posted", "pending_review"]);
     assert_eq!(send().await["results"], told["results"]);
+    // What became of it since is said in a repetition.
+    let waits = told["results"][1]["transfer"]["id"].as_str().unwrap();
+    decide(&town.teller, waits, "reject").await.expect(200);
+    assert_eq!(statuses(&send().await), ["posted", "rejected"]);
 }

@@ -95,7 +95,8 @@ fn small_ones(wait: bool) -> Value {
     let mode = if wait { "enforce" } else { "off" };
     json!([
         {"rule": "card_testing", "mode": mode, "verdict": "review",
-            "parameters": [{"name": "small_hour", "value": 1}]},
+            "parameters": [{"name": "small_hour", "value": 1}, {"name": "age_days", "value": 0},
+                {"name": "amount_percent", "value": 100_000}]},
         {"rule": "card_testing_flood", "mode": "off"},
         {"rule": "velocity", "mode": "off"},
         {"rule": "velocity_sustained", "mode": "off"},
@@ -133,9 +134,9 @@ async fn rules_come_in_force_by_two_people_and_an_earlier_set_comes_back(mut ser
             .unwrap()
     };
     assert_eq!(
-        rule(&own.body)["parameters"],
-        json!([{"name": "small_hour", "is": "at_least", "value": 10,
-        "unit": "count", "min": 1, "max": 1000, "default": 10}])
+        rule(&own.body)["parameters"][0],
+        json!({"name": "small_hour", "is": "at_least", "value": 10,
+        "unit": "count", "min": 1, "max": 1000, "default": 10})
     );
 
     let asked = propose(&desk.maker, small_ones(true)).await.expect(202);
@@ -169,6 +170,8 @@ async fn rules_come_in_force_by_two_people_and_an_earlier_set_comes_back(mut ser
             ("velocity_sustained", "mode", &json!(true)),
             ("card_testing", "verdict", &json!(false)),
             ("card_testing", "small_hour", &json!(false)),
+            ("card_testing", "age_days", &json!(false)),
+            ("card_testing", "amount_percent", &json!(false)),
             ("card_testing_flood", "mode", &json!(true)),
         ]
     );
@@ -222,7 +225,7 @@ async fn rules_come_in_force_by_two_people_and_an_earlier_set_comes_back(mut ser
         .get(&format!("{RULES}/revisions/1"))
         .await
         .expect(200);
-    assert_eq!(read.body["changes"].as_array().unwrap().len(), 5);
+    assert_eq!(read.body["changes"].as_array().unwrap().len(), 7);
     assert_eq!(rule(&read.body)["parameters"][0]["value"], 1);
     for unknown in ["3", "-1", "x"] {
         let path = format!("{RULES}/revisions/{unknown}");

@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, BUSY, Client, Person, Server, browser::Browser, stories};
+use crate::{
+    harness::{Answer, BUSY, Client, Person, Server, browser::Browser, stories},
+    notices::until_told,
+};
 
 const ME: &str = "/api/v1/me";
 const EMAIL: &str = "/api/v1/me/email";
@@ -43,6 +46,12 @@ async fn a_person_gets_everything_that_is_known_of_that_person_and_of_nobody_els
     for _ in 0..DEPOSITS {
         teller.deposit(&first, 1).await.expect(201);
     }
+    until_told(&alice, "money_received", DEPOSITS).await;
+    let wish = json!({"events": [{"event": "money_sent", "app": true, "mail": false}]});
+    let request = alice
+        .client
+        .request(reqwest::Method::PUT, "/api/v1/me/notice-preferences");
+    alice.client.send(request.json(&wish)).await.expect(200);
     const EXPORT: &str = "/api/v1/me/export";
     alice
         .client
@@ -75,6 +84,14 @@ async fn a_person_gets_everything_that_is_known_of_that_person_and_of_nobody_els
         .map(|line| line["sequence"].as_u64().unwrap())
         .collect();
     assert_eq!(sequences.len(), DEPOSITS);
+    // What was told of, more than one page of it too, and by which ways.
+    let notices = copy["notices"].as_array().unwrap();
+    let received = notices
+        .iter()
+        .filter(|notice| notice["event"] == "money_received");
+    assert_eq!(received.count(), DEPOSITS);
+    let wishes = copy["notice_preferences"].as_array().unwrap();
+    assert!(wishes.contains(&wish["events"][0]), "{wishes:?}");
     let text = copy.to_string();
     assert!(text.contains("opening cash") && !text.contains(&bob.email) && !text.contains("Secret plans"));
     server

@@ -2,6 +2,7 @@
 
 mod acme;
 mod alerts;
+mod all_errors;
 mod api_keys;
 mod approvals;
 mod audit;
@@ -63,6 +64,7 @@ mod races;
 mod rails;
 mod reasons;
 mod reversals;
+mod review_notices;
 mod secrets;
 mod security_events;
 mod security_feed;

@@ -204,6 +204,11 @@ async fn bad_limits_have_their_codes_and_change_nothing(server: Server) {
         (json!({"daily": euros(-1)}), "/daily/amount", "out_of_range"),
         (
             json!({"daily": {"amount": 1, "currency": "usd"}}),
+            "/daily/currency",
+            "invalid_value",
+        ),
+        (
+            json!({"monthly": {"amount": 1, "currency": "usd"}, "currency": "usd"}),
             "/currency",
             "invalid_value",
         ),

@@ -27,7 +27,7 @@ async fn page(person: &Person, query: &str) -> Answer {
 }
 
 /// What somebody was told of an event, oldest first.
-async fn told(person: &Person, event: &str) -> Vec<Value> {
+pub(crate) async fn told(person: &Person, event: &str) -> Vec<Value> {
     let (mut found, mut cursor) = (Vec::new(), String::new());
     loop {
         let answer = page(person, &format!("limit=100{cursor}")).await;

@@ -25,6 +25,8 @@ stories! {
     an_account_is_never_both_closed_and_holding_money,
     nothing_is_posted_by_a_session_after_the_answer_of_its_logout,
     a_storm_of_opposite_transfers_deadlocks_nowhere,
+    ten_openings_under_one_key_open_one_account,
+    a_freeze_that_races_a_close_brings_no_account_back,
 }
 
 /// Most rounds until both orders of a race were seen.
@@ -74,6 +76,38 @@ async fn the_same_key_ten_times_at_once_debits_once(server: Server) {
     for answer in at_once(&alice, "/api/v1/transfers", &new_key(), bodies).await {
         answer.refused(422, "insufficient_funds");
     }
+}
+
+async fn ten_openings_under_one_key_open_one_account(server: Server) {
+    let alice = server.customer("alice").await;
+    let accounts = async || {
+        let listed = alice.client.get("/api/v1/accounts?limit=100").await.expect(200);
+        listed.body["data"].as_array().unwrap().len()
+    };
+    for round in 1..=6 {
+        let body = json!({"kind": "checking", "currency": "EUR", "name": format!("Round {round}")});
+        let answers = at_once(&alice, "/api/v1/accounts", &new_key(), vec![body; 10]).await;
+        for answer in &answers {
+            assert_eq!((answer.status, &answer.body), (201, &answers[0].body));
+        }
+        assert_eq!(accounts().await, round);
+    }
+    // Of two meanings of one key one is opened, and the other is told so.
+    let body = |number: usize| json!({"kind": "savings", "currency": "EUR", "name": format!("Meaning {}", number % 2)});
+    let answers = at_once(
+        &alice,
+        "/api/v1/accounts",
+        &new_key(),
+        (0..10).map(body).collect(),
+    )
+    .await;
+    let opened: Vec<_> = answers.iter().filter(|answer| answer.status == 201).collect();
+    assert_eq!(opened.len(), 5, "{answers:?}");
+    assert!(opened.iter().all(|answer| answer.body == opened[0].body));
+    for lost in answers.iter().filter(|answer| answer.status != 201) {
+        lost.clone().refused(422, "idempotency_key_reused");
+    }
+    assert_eq!(accounts().await, 7);
 }
 
 async fn one_key_with_ten_bodies_at_once_lets_exactly_one_win(server: Server) {
@@ -223,6 +257,50 @@ async fn an_account_is_never_both_closed_and_holding_money(server: Server) {
             close.refused(409, "account_not_empty");
             assert_eq!(posted, 10);
         }
+    }
+}
+
+async fn a_freeze_that_races_a_close_brings_no_account_back(server: Server) {
+    let (alice, teller) = (server.customer("alice").await, server.operator("teller").await);
+    let (mut closed_first, mut frozen_first, mut rounds) = (0, 0, 0);
+    while closed_first == 0 || frozen_first == 0 {
+        rounds += 1;
+        assert!(
+            rounds <= ROUNDS_MAX,
+            "{closed_first} closed, {frozen_first} frozen first"
+        );
+        let account = alice.account("Short").await;
+        let id = account["id"].as_str().unwrap();
+        let ask =
+            async |who: &Person, path: String| who.client.send(who.client.request(Method::POST, &path)).await;
+        let close = ask(&alice, format!("/api/v1/accounts/{id}/close"));
+        let freeze = ask(&teller, format!("/api/v1/admin/accounts/{id}/freeze"));
+        let (close, freeze) = if rounds % 2 == 0 {
+            tokio::join!(close, freeze)
+        } else {
+            let (freeze, close) = tokio::join!(freeze, close);
+            (close, freeze)
+        };
+        let state = async || {
+            let read = alice.client.get(&format!("/api/v1/accounts/{id}")).await;
+            read.expect(200).text("state")
+        };
+        if freeze.status == 200 {
+            frozen_first += 1;
+            close.refused(422, "account_frozen");
+            assert_eq!(state().await, "frozen");
+            continue;
+        }
+        closed_first += 1;
+        close.expect(200);
+        freeze.refused(422, "account_closed");
+        // What is closed stays so, whatever is asked of it.
+        for verb in ["unfreeze", "freeze"] {
+            let path = format!("/api/v1/admin/accounts/{id}/{verb}");
+            ask(&teller, path).await.refused(422, "account_closed");
+            assert_eq!(state().await, "closed");
+        }
+        teller.deposit(&account, 10).await.refused(422, "account_closed");
     }
 }
 

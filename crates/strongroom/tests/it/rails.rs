@@ -15,6 +15,7 @@ use tokio::sync::Barrier;
 use crate::{
     beneficiaries::{BENEFICIARIES, elsewhere, entry, fresh, pay},
     harness::{Answer, BUSY, Client, Engine, Person, Server, decide, people::new_key, stories, until},
+    notices::until_told,
     payments::{euros, is_clean},
 };
 
@@ -288,6 +289,24 @@ async fn what_two_people_release_leaves_in_one_file_and_is_settled_or_comes_back
         "/api/v1/accounts/{}/transactions",
         town.from["id"].as_str().unwrap()
     );
+    // What became of each is told, once, however often the statements say it.
+    for (event, subject, minor) in [
+        ("payment_settled", json!(kept), 2_000),
+        ("payment_returned", state["returned_by"].clone(), 3_000),
+    ] {
+        let notices = until_told(&town.alice, event, 1).await;
+        assert_eq!(notices.len(), 1, "{event}");
+        assert_eq!(
+            (&notices[0]["subject_id"], &notices[0]["amount"]),
+            (&subject, &euros(minor))
+        );
+    }
+    server
+        .mail_with(
+            &town.alice.email,
+            "A payment of 30.00 EUR to another bank came back.",
+        )
+        .await;
     let history = town.alice.client.get(&path).await.expect(200);
     let refunds = history.body["data"].as_array().unwrap().iter();
     let back_again = refunds.filter(|line| line["kind"] == "refund").count();

@@ -259,6 +259,23 @@ async fn history_pages_are_stable_and_filters_find_their_lines(server: Server) {
     assert_eq!(count("kind=deposit").await, 1);
     assert_eq!(count("q=OPENING").await, 1);
     assert_eq!(count("q=nowhere").await, 0);
+    // Between two moments: from the first on, and before the second.
+    let page = alice.client.get(&format!("{base}?limit=100")).await.expect(200);
+    let lines = page.body["data"].as_array().unwrap();
+    let at = |number: usize| lines[number]["booked_at"].as_str().unwrap();
+    let booked: Vec<&str> = (0..lines.len()).map(at).collect();
+    let (late, early) = (at(20), at(40));
+    let between = booked.iter().filter(|time| (early..late).contains(*time)).count();
+    assert!(
+        (1..booked.len()).contains(&between),
+        "{between} of {}",
+        booked.len()
+    );
+    assert_eq!(count(&format!("from={early}&to={late}")).await, between);
+    let since = booked.iter().filter(|time| **time >= late).count();
+    assert_eq!(count(&format!("from={late}")).await, since);
+    assert_eq!(count(&format!("from={late}&to={late}")).await, 0);
+    assert_eq!(count("to=2020-01-01T00:00:00Z").await, 0);
     for wrong in [
         "limit=0",
         "limit=101",

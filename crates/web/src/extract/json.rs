@@ -8,7 +8,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use strongroom_api::{FieldError, codes, views::Audience};
 
 use super::{
-    is_repeatable,
+    is_repeatable, json_mend,
     json_scan::{Finding, scan},
     json_strict::{NOT_YOURS, Segment, Strict, Trail},
 };
@@ -151,8 +151,8 @@ fn parse_from<T: DeserializeOwned>(bytes: &[u8], writer: Audience) -> Result<T, 
     }
     let trail = Trail::of(writer);
     let mut reader = serde_json::Deserializer::from_str(text);
-    let value =
-        T::deserialize(Strict::new(&mut reader, &trail)).map_err(|error| explain(text, &error, trail))?;
+    let value = T::deserialize(Strict::new(&mut reader, &trail))
+        .map_err(|error| explain::<T>(text, &error, trail, writer))?;
     // What follows the value must be blank.
     reader
         .end()
@@ -164,27 +164,37 @@ fn refused(pointer: &str, code: &str, detail: impl Into<String>) -> Problem {
     Problem::invalid(vec![FieldError::body(pointer, code, detail)])
 }
 
-/// Where the text is wrong and why, in our words.
-fn explain(text: &str, error: &serde_json::Error, trail: Trail) -> Problem {
+/// Where the text is wrong and why, in our words: all of it.
+fn explain<T: DeserializeOwned>(
+    text: &str,
+    error: &serde_json::Error,
+    trail: Trail,
+    writer: Audience,
+) -> Problem {
     // The parser also says "syntax" where an enum finds a number: only text that nobody can read is no JSON.
     if (error.is_syntax() || error.is_eof()) && serde_json::from_str::<IgnoredAny>(text).is_err() {
         let place = format!("is not JSON at line {}, column {}", error.line(), error.column());
         return refused("", "json_syntax", place);
     }
+    let (first, _) = explained(&error.to_string(), &trail.into_segments());
+    Problem::invalid(json_mend::all::<T>(text, writer, first))
+}
+
+/// One thing that is wrong, and the name of the field where one is missing.
+pub(super) fn explained(message: &str, path: &[Segment]) -> (FieldError, Option<String>) {
     let mut pointer = String::new();
-    for segment in trail.into_segments() {
+    for segment in path {
         match segment {
-            Segment::Key(key) if is_repeatable(&key) => {
+            Segment::Key(key) if is_repeatable(key) => {
                 pointer.push('/');
-                pointer.push_str(&key);
+                pointer.push_str(key);
             }
             Segment::Index(index) => pointer.push_str(&format!("/{index}")),
             // The name may be a value in disguise: the pointer ends at the object around it.
             Segment::Key(_) => break,
         }
     }
-    let message = error.to_string();
-    let (suffix, code, detail) = reason(&message);
+    let (suffix, code, detail) = reason(message);
     // A field that is missing is in no trail, also where the object around it has the same name.
     if let Some(name) = suffix
         && (code == "required" || !pointer.ends_with(&format!("/{name}")))
@@ -192,7 +202,8 @@ fn explain(text: &str, error: &serde_json::Error, trail: Trail) -> Problem {
         pointer.push('/');
         pointer.push_str(name);
     }
-    refused(&pointer, code, detail)
+    let missing = suffix.filter(|_| code == "required").map(str::to_owned);
+    (FieldError::body(&pointer, code, detail), missing)
 }
 
 /// Serde only has sentences. Their beginnings are fixed (`serde::de::Error`); what they quote from the input
@@ -411,6 +422,69 @@ mod tests {
             problem.document(&RequestId::next()).errors[0].code,
             "invalid_utf8"
         );
+    }
+
+    fn every(text: &str) -> Vec<(String, String)> {
+        let problem = parse_json::<Transfer>(text.as_bytes()).unwrap_err();
+        let errors = problem.document(&RequestId::next()).errors;
+        errors
+            .into_iter()
+            .map(|error| (error.pointer, error.code))
+            .collect()
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_told_at_once() {
+        for (text, expected) in [
+            ("{}", vec![("/to", "required"), ("/amount", "required")]),
+            (
+                r#"{"to":7,"amount":{"amount":"12","currency":true,"note":1},"page":1}"#,
+                vec![
+                    ("/to", "wrong_type"),
+                    ("/amount/amount", "wrong_type"),
+                    ("/amount/currency", "wrong_type"),
+                    ("/amount/note", "unknown_field"),
+                    ("/page", "unknown_field"),
+                ],
+            ),
+            (
+                r#"{"amount":{},"lines":[{"share":256},{"share":1},{"part":2},7],"kind":"wallet"}"#,
+                vec![
+                    ("/amount/amount", "required"),
+                    ("/amount/currency", "required"),
+                    ("/lines/0/share", "invalid_value"),
+                    ("/lines/2/part", "unknown_field"),
+                    ("/lines/2/share", "required"),
+                    ("/lines/3", "wrong_type"),
+                    ("/kind", "invalid_value"),
+                    ("/to", "required"),
+                ],
+            ),
+            (
+                r#"{"to":"x","amount":[1,"EUR"],"labels":{"a":1,"b":{}},"kind":7}"#,
+                vec![
+                    ("/amount", "wrong_type"),
+                    ("/labels/a", "wrong_type"),
+                    ("/labels/b", "wrong_type"),
+                    ("/kind", "wrong_type"),
+                ],
+            ),
+            ("[]", vec![("", "wrong_type")]),
+            ("7", vec![("", "wrong_type")]),
+        ] {
+            let expected: Vec<_> = expected
+                .into_iter()
+                .map(|(pointer, code)| (pointer.to_owned(), code.to_owned()))
+                .collect();
+            assert_eq!(every(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_answer_names_a_bounded_number_of_errors() {
+        let lines = vec![r#"{"share":"x"}"#; 500].join(",");
+        let text = format!(r#"{{"lines":[{lines}]}}"#);
+        assert_eq!(every(&text).len(), json_mend::ERRORS_MAX);
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod binder;
 mod client;
 mod cookie;
 mod json;
+mod json_mend;
 mod json_scan;
 mod json_strict;
 mod query;

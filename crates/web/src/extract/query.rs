@@ -30,12 +30,55 @@ impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for QueryParams<T> {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         parse(parts.uri.query().unwrap_or_default())
             .map(Self)
-            .map_err(|error| Problem::invalid(vec![error]))
+            .map_err(Problem::invalid)
     }
 }
 
-fn parse<T: DeserializeOwned>(query: &str) -> Result<T, FieldError> {
-    form_fields(&form_pairs(query, QUERY_BYTES_MAX)?)
+fn parse<T: DeserializeOwned>(query: &str) -> Result<T, Vec<FieldError>> {
+    let pairs = form_pairs(query, QUERY_BYTES_MAX).map_err(|error| vec![error])?;
+    form_fields(&pairs).map_err(|first| all_errors::<T>(&pairs, first))
+}
+
+/// Everything that is wrong, the first first: what is named is mended, and the rest read again.
+fn all_errors<T: DeserializeOwned>(pairs: &[(String, String)], first: FieldError) -> Vec<FieldError> {
+    let mut mended: Vec<(&str, Value<'_>)> = pairs
+        .iter()
+        .map(|(name, value)| (name.as_str(), Value(Some(value))))
+        .collect();
+    let mut found = Vec::new();
+    // A parameter is wrong once, and so is one that is missing.
+    for _ in 0..2 * QUERY_PARAMETERS_MAX {
+        let Err((refusal, current)) = read_fields::<T>(&mended) else {
+            break;
+        };
+        let place = mended.iter().position(|(name, _)| Some(*name) == current);
+        let again = match (&refusal, place) {
+            (Refusal::Missing(name), _) if mended.iter().all(|(known, _)| known != name) => {
+                mended.push((name, Value(None)));
+                true
+            }
+            (Refusal::Unknown, Some(place)) => {
+                mended.remove(place);
+                true
+            }
+            (Refusal::Type(_) | Refusal::Value(_), Some(place)) => match mended.get_mut(place) {
+                Some((_, value)) if value.0.is_some() => {
+                    *value = Value(None);
+                    true
+                }
+                _ => false,
+            },
+            _ => false,
+        };
+        let error = told(refusal, current);
+        if !found.contains(&error) {
+            found.push(error);
+        }
+        if !again {
+            break;
+        }
+    }
+    if found.is_empty() { vec![first] } else { found }
 }
 
 /// Names and values of a query or a form, each name once.
@@ -75,21 +118,33 @@ pub(crate) fn form_pairs(query: &str, bytes_max: usize) -> Result<Vec<(String, S
 
 /// Names and values as `T`.
 pub(crate) fn form_fields<T: DeserializeOwned>(pairs: &[(String, String)]) -> Result<T, FieldError> {
+    let pairs: Vec<_> = pairs
+        .iter()
+        .map(|(name, value)| (name.as_str(), Value(Some(value))))
+        .collect();
+    read_fields(&pairs).map_err(|(refusal, current)| told(refusal, current))
+}
+
+/// Names and values as `T`, or why not and at which name.
+fn read_fields<'a, T: DeserializeOwned>(
+    pairs: &[(&'a str, Value<'a>)],
+) -> Result<T, (Refusal, Option<&'a str>)> {
     let current = std::cell::Cell::new(None);
     let entries = pairs.iter().map(|(name, value)| {
-        current.set(Some(name.as_str()));
-        (name.as_str(), Value(value))
+        current.set(Some(*name));
+        (*name, *value)
     });
-    T::deserialize(de::value::MapDeserializer::new(entries)).map_err(|error: Refusal| match error {
+    T::deserialize(de::value::MapDeserializer::new(entries)).map_err(|error: Refusal| (error, current.get()))
+}
+
+fn told(refusal: Refusal, current: Option<&str>) -> FieldError {
+    let current = current.unwrap_or_default();
+    match refusal {
         Refusal::Missing(name) => FieldError::query(name, "required", "is missing"),
-        Refusal::Unknown => field(
-            current.get().unwrap_or_default(),
-            "unknown_field",
-            "is not known here",
-        ),
-        Refusal::Type(expected) => field(current.get().unwrap_or_default(), "wrong_type", expected),
-        Refusal::Value(expected) => field(current.get().unwrap_or_default(), "invalid_value", expected),
-    })
+        Refusal::Unknown => field(current, "unknown_field", "is not known here"),
+        Refusal::Type(expected) => field(current, "wrong_type", expected),
+        Refusal::Value(expected) => field(current, "invalid_value", expected),
+    }
 }
 
 fn field(name: &str, code: &str, detail: impl Into<String>) -> FieldError {
@@ -161,9 +216,9 @@ impl de::Error for Refusal {
     }
 }
 
-/// One value: text that numbers, booleans and enums are read from.
+/// One value: text that numbers, booleans and enums are read from; none gives whatever is asked for.
 #[derive(Clone, Copy)]
-struct Value<'a>(&'a str);
+struct Value<'a>(Option<&'a str>);
 
 impl<'a> IntoDeserializer<'a, Refusal> for Value<'a> {
     type Deserializer = Self;
@@ -177,7 +232,11 @@ macro_rules! numbers {
     ($($method:ident $visit:ident $type:ty, $what:literal;)*) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
             // `parse` also takes a leading plus sign; a number has one spelling here.
-            let number = if self.0.starts_with('+') { None } else { self.0.parse::<$type>().ok() };
+            let number = match self.0 {
+                Some(text) if text.starts_with('+') => None,
+                Some(text) => text.parse::<$type>().ok(),
+                None => Some(<$type>::default()),
+            };
             visitor.$visit(number.ok_or_else(|| Refusal::Type(concat!("must be ", $what).into()))?)
         }
     )*};
@@ -197,11 +256,14 @@ impl<'de> de::Deserializer<'de> for Value<'de> {
     }
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
-        visitor.visit_borrowed_str(self.0)
+        visitor.visit_borrowed_str(self.0.unwrap_or_default())
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
-        visitor.visit_some(self)
+        match self.0 {
+            Some(_) => visitor.visit_some(self),
+            None => visitor.visit_none(),
+        }
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
@@ -215,10 +277,11 @@ impl<'de> de::Deserializer<'de> for Value<'de> {
     fn deserialize_enum<V: Visitor<'de>>(
         self,
         _: &'static str,
-        _: &'static [&'static str],
+        variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Refusal> {
-        visitor.visit_enum(self.0.into_deserializer())
+        let given = self.0.or_else(|| variants.first().copied());
+        visitor.visit_enum(given.unwrap_or_default().into_deserializer())
     }
 
     forward_to_deserialize_any! {
@@ -294,23 +357,48 @@ mod tests {
             ("cursor=%zz", "?cursor", "invalid_utf8"),
             ("%ff=1", "?", "invalid_utf8"),
         ] {
-            let error = parse::<Page>(query).unwrap_err();
+            let [error]: [FieldError; 1] = parse::<Page>(query).unwrap_err().try_into().unwrap();
             assert_eq!(
                 (error.pointer.as_str(), error.code.as_str()),
                 (pointer, code),
                 "{query}"
             );
         }
-        let error = parse::<Moment>("").unwrap_err();
+        let [error]: [FieldError; 1] = parse::<Moment>("").unwrap_err().try_into().unwrap();
         assert_eq!((error.pointer.as_str(), error.code.as_str()), ("?at", "required"));
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_told_at_once() {
+        let errors = parse::<Page>("limit=x&page=1&kind=both&dry_run=perhaps&cursor=a&size=2").unwrap_err();
+        let told: Vec<_> = errors
+            .iter()
+            .map(|error| (error.pointer.as_str(), error.code.as_str()))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("?limit", "wrong_type"),
+                ("?page", "unknown_field"),
+                ("?kind", "invalid_value"),
+                ("?dry_run", "wrong_type"),
+                ("?size", "unknown_field"),
+            ]
+        );
+        let errors = parse::<Moment>("until=1").unwrap_err();
+        assert_eq!(
+            errors.len(),
+            1,
+            "what is not known is no mistake where a type does not say so"
+        );
     }
 
     #[test]
     fn queries_are_bounded() {
         let many: Vec<String> = (0..=QUERY_PARAMETERS_MAX).map(|i| format!("p{i}=1")).collect();
-        assert_eq!(parse::<Page>(&many.join("&")).unwrap_err().code, "too_many");
+        assert_eq!(parse::<Page>(&many.join("&")).unwrap_err()[0].code, "too_many");
         let long = format!("cursor={}", "x".repeat(QUERY_BYTES_MAX));
-        assert_eq!(parse::<Page>(&long).unwrap_err().code, "too_many");
+        assert_eq!(parse::<Page>(&long).unwrap_err()[0].code, "too_many");
     }
 
     #[test]

@@ -72,7 +72,7 @@ async fn create(
 fn to_result(result: Result<TransferDetails, strongroom_app::Error>, id: &RequestId) -> wire::BatchResult {
     match result {
         Ok(details) => wire::BatchResult {
-            status: "posted".to_owned(),
+            status: details.state.name().to_owned(),
             transfer: Some(to_wire(&details, false)),
             problem: None,
         },

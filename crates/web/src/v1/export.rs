@@ -23,11 +23,13 @@ use strongroom_domain::beneficiary::BENEFICIARIES_MAX;
 use tokio::sync::mpsc;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{accounts, api_keys, beneficiaries, external, history, me, passkeys};
+use super::{accounts, api_keys, beneficiaries, external, history, me, notices, passkeys};
 use crate::{Problem, extract::Auth, state::AppState};
 
 /// Things that are read at a time.
 const PAGE: u32 = 100;
+/// Behind the notices, before the accounts.
+const BETWEEN: &str = r#"],"accounts":["#;
 /// Parts that wait for a slow reader.
 const PARTS_MAX: usize = 4;
 const ATTACHMENT: HeaderValue = HeaderValue::from_static("attachment; filename=\"strongroom-export.json\"");
@@ -66,7 +68,7 @@ fn json(value: &impl Serialize) -> Result<String, Error> {
     serde_json::to_string(value).map_err(Error::internal)
 }
 
-/// Everything but the accounts, up to the bracket that they follow.
+/// Everything but notices and accounts, up to the bracket that the notices follow.
 async fn personal(state: &AppState, cx: &Cx) -> Result<String, Error> {
     let bank = &state.bank;
     let mut sessions = Vec::new();
@@ -111,11 +113,14 @@ async fn personal(state: &AppState, cx: &Cx) -> Result<String, Error> {
             .iter()
             .map(beneficiaries::to_wire)
             .collect(),
+        notice_preferences: notices::preferences_to_wire(&bank.notice_wishes(cx).await?).events,
+        notices: Vec::new(),
         accounts: Vec::new(),
     };
     let text = json(&export)?;
     let open = text
         .strip_suffix("]}")
+        .and_then(|text| text.strip_suffix(BETWEEN))
         .ok_or_else(|| Error::broken("an export of another shape"))?;
     Ok(open.to_owned())
 }
@@ -128,6 +133,8 @@ async fn send(parts: &Parts, text: String) -> Result<(), Error> {
 
 async fn write(state: &AppState, cx: Cx, head: String, parts: &Parts) -> Result<(), Error> {
     send(parts, head).await?;
+    write_notices(state, &cx, parts).await?;
+    send(parts, BETWEEN.to_owned()).await?;
     let (mut before, mut first) = (None, true);
     loop {
         let cx = state.bank.renew(&cx).await?;
@@ -146,6 +153,26 @@ async fn write(state: &AppState, cx: Cx, head: String, parts: &Parts) -> Result<
         }
     }
     send(parts, "]}".to_owned()).await
+}
+
+async fn write_notices(state: &AppState, cx: &Cx, parts: &Parts) -> Result<(), Error> {
+    let (mut before, mut comma) = (None, "");
+    loop {
+        let cx = state.bank.renew(cx).await?;
+        let (page, _) = state.bank.notices(&cx, false, before, PAGE).await?;
+        before = page.last().map(|notice| notice.row.id);
+        let whole = page.len() < PAGE as usize;
+        let mut text = String::new();
+        for notice in page {
+            text.push_str(comma);
+            text.push_str(&json(&notices::to_wire(notice))?);
+            comma = ",";
+        }
+        send(parts, text).await?;
+        if whole {
+            return Ok(());
+        }
+    }
 }
 
 async fn write_history(

@@ -60,10 +60,11 @@ fn parse(query: &HistoryQuery) -> Result<Parsed, Problem> {
     if let Some(kind) = &query.kind {
         filter.kind = TransactionKind::parse(kind);
         if filter.kind.is_none() {
+            let names = TransactionKind::ALL.map(|kind| format!("`{}`", kind.name()));
             check.refuse(
                 "?kind",
                 "invalid_value",
-                "must be `transfer`, `deposit`, `withdrawal` or `capture`",
+                &format!("must be one of {}", names.join(", ")),
             );
         }
     }
@@ -74,6 +75,18 @@ fn parse(query: &HistoryQuery) -> Result<Parsed, Problem> {
         if amount.is_some_and(|amount| amount < 0) {
             check.refuse(name, "out_of_range", "must be 0 or more");
         }
+    }
+    if let (Some(from), Some(to)) = (filter.from, filter.to)
+        && from > to
+    {
+        check.refuse("?from", "out_of_range", "must not lie after `to`");
+        check.refuse("?to", "out_of_range", "must not lie before `from`");
+    }
+    if let (Some(min), Some(max)) = (query.min_amount, query.max_amount)
+        && min > max
+    {
+        check.refuse("?min_amount", "out_of_range", "must not be above `max_amount`");
+        check.refuse("?max_amount", "out_of_range", "must not be below `min_amount`");
     }
     filter.text = query
         .q

@@ -63,11 +63,8 @@ async fn change(
 ) -> Result<Json<wire::Limits>, Problem> {
     let mut check = Check::default();
     let named = [&body.per_transfer, &body.daily, &body.monthly].map(Option::as_ref);
-    let first = named.into_iter().flatten().next();
-    let code = body.currency.as_deref();
-    let code = code.or_else(|| first.map(|money| money.currency.as_str()));
-    let currency = match code {
-        Some(code) => check.currency("/currency", code),
+    let currency = match code_of(body.currency.as_deref(), named) {
+        Some((pointer, code)) => check.currency(pointer, code),
         None => {
             check.refuse("/currency", "required", "name the currency, or an amount in it");
             None
@@ -106,17 +103,26 @@ async fn change_account(
     let account = account_id(&id)?;
     let mut check = Check::default();
     let named = [&body.per_transfer, &body.daily, &body.monthly].map(Option::as_ref);
-    let first = named.into_iter().flatten().next();
-    let code = body.currency.as_deref();
-    let code = code.or_else(|| first.map(|money| money.currency.as_str()));
-    let currency = match code {
-        Some(code) => check.currency("/currency", code).map(Some),
+    let currency = match code_of(body.currency.as_deref(), named) {
+        Some((pointer, code)) => check.currency(pointer, code).map(Some),
         None => Some(None),
     };
     let caps = caps(&mut check, named, currency.flatten());
     let (currency, caps) = check.done(currency.zip(caps))?;
     let limits = state.bank.limit_account(&cx, account, currency, caps).await?;
     Ok(Json(account_to_wire(&limits)))
+}
+
+/// In which currency limits are: where that is said, or that of the first of them. With its pointer.
+fn code_of<'a>(
+    said: Option<&'a str>,
+    [per_transfer, daily, monthly]: [Option<&'a Money>; 3],
+) -> Option<(&'static str, &'a str)> {
+    let of = |pointer, money: Option<&'a Money>| money.map(|money| (pointer, money.currency.as_str()));
+    said.map(|code| ("/currency", code))
+        .or_else(|| of("/per_transfer/currency", per_transfer))
+        .or_else(|| of("/daily/currency", daily))
+        .or_else(|| of("/monthly/currency", monthly))
 }
 
 /// Limits per movement, day and month; absent ones bound nothing. Every wrong one is named.

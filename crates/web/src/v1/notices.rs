@@ -132,7 +132,7 @@ async fn prefer(
     )))
 }
 
-fn preferences_to_wire(wishes: &[Wish]) -> wire::NoticePreferences {
+pub(super) fn preferences_to_wire(wishes: &[Wish]) -> wire::NoticePreferences {
     let events = wishes.iter().map(|wish| wire::NoticeWays {
         event: wish.event.name().to_owned(),
         app: wish.ways.app,
@@ -143,7 +143,7 @@ fn preferences_to_wire(wishes: &[Wish]) -> wire::NoticePreferences {
     }
 }
 
-fn to_wire(notice: Notice) -> wire::Notice {
+pub(super) fn to_wire(notice: Notice) -> wire::Notice {
     let Notice { row, event, says } = notice;
     let subject = |bytes: [u8; 16]| {
         Some(match event? {
@@ -152,7 +152,8 @@ fn to_wire(notice: Notice) -> wire::Notice {
             | NoticeEvent::PaymentReturned
             | NoticeEvent::ReviewStarted
             | NoticeEvent::ReviewReleased
-            | NoticeEvent::ReviewRejected => TransferId::from_bytes(bytes).to_string(),
+            | NoticeEvent::ReviewRejected
+            | NoticeEvent::ReviewExpired => TransferId::from_bytes(bytes).to_string(),
             NoticeEvent::PaymentSettled => PaymentId::from_bytes(bytes).to_string(),
             NoticeEvent::HoldPlaced => HoldId::from_bytes(bytes).to_string(),
             NoticeEvent::LimitsChanged => AccountId::from_bytes(bytes).to_string(),

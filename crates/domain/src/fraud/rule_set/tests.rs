@@ -50,8 +50,8 @@ fn a_draft_changes_what_it_says_and_nothing_else() {
     assert_eq!(
         next.to_text(),
         set.to_text().replace(
-            "velocity|1|enforce|step_up|50|program = 0 and out_10_minutes >= 15 and out_hour >= 15",
-            "velocity|2|shadow|refuse|7|program = 0 and out_10_minutes >= 15 and out_hour >= 20"
+            "velocity|1|enforce|step_up|50|program = 0 and out_10_minutes >= 15 and out_hour >= 15 and new_payees_day",
+            "velocity|2|shadow|refuse|7|program = 0 and out_10_minutes >= 15 and out_hour >= 20 and new_payees_day"
         )
     );
     let changes: Vec<_> = set.changes_to(&next);
@@ -150,6 +150,32 @@ fn an_earlier_set_comes_back_under_new_versions() {
             .version
     };
     assert_eq!((version(&first), version(&second), version(&third)), (1, 2, 3));
+}
+
+#[test]
+fn what_a_bank_set_of_a_rule_of_an_earlier_form_is_read_with_the_conditions_of_now() {
+    let now = RuleSet::default();
+    let old = "velocity|3|shadow|review|7|program = 0 and out_10_minutes >= 99 and out_hour >= 15\n";
+    let read = RuleSet::from_text(old).unwrap();
+    let of = |set: &RuleSet| {
+        set.rules()
+            .iter()
+            .find(|rule| rule.id == "velocity")
+            .unwrap()
+            .clone()
+    };
+    let (was, is) = (of(&now), of(&read));
+    assert_eq!(
+        (is.version, is.mode, is.verdict, is.score),
+        (4, RuleMode::Shadow, Verdict::Review, 7)
+    );
+    assert_eq!(is.when, was.when);
+    // Once it is kept in the form of now it is read as it is.
+    assert_eq!(RuleSet::from_text(&read.to_text()), Ok(read));
+    assert_eq!(
+        RuleSet::from_text("velocity|3|shadow|review|7|program = 0 and out_10_minutes >= 99\n"),
+        Err(UnreadableRules)
+    );
 }
 
 #[test]

@@ -160,7 +160,7 @@ fn decide_one(book: &mut Book, changes: &mut Changes, command: &Command, signer:
         return Answer::Stale;
     }
     let approved = command.step_up.filter(|_| !command.dry_run);
-    if approved.is_some_and(|claim| !is_approved(book, &claim)) {
+    if approved.is_some_and(|claim| !claim.no_factor && !is_approved(book, &claim)) {
         return Answer::StepUpNeeded;
     }
     let decision = match &command.verb {

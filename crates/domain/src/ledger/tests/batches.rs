@@ -116,6 +116,7 @@ fn one_approval_approves_the_whole_batch_once() {
         request: [9; 32],
         approval: Some(id),
         asked_at: bank.book.booked_at,
+        no_factor: false,
     };
     let pay = |minor| transfer(ALICE, alice, bob, minor);
     let asked = Order {

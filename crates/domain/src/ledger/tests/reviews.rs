@@ -312,11 +312,29 @@ fn a_step_up_is_no_outcome_and_the_approved_request_goes() {
             request: [5; 32],
             approval: Some(approval),
             asked_at: bank.desk.book.booked_at,
+            no_factor: false,
         }),
         ..sent
     };
     assert!(is_done(&bank.desk.one(&approved)));
     assert_eq!(bank.desk.balance(bank.to), 400);
+}
+
+#[test]
+fn whoever_has_no_factor_is_looked_at_instead() {
+    let mut bank = bank(Verdict::StepUp);
+    let sent = bank.send(400);
+    let unable = Command {
+        step_up: Some(StepUpClaim {
+            request: [5; 32],
+            approval: None,
+            asked_at: bank.desk.book.booked_at,
+            no_factor: true,
+        }),
+        ..sent
+    };
+    reviewed(&bank.desk.one(&unable));
+    assert_eq!(bank.desk.balance(bank.to), 0);
 }
 
 #[test]
@@ -335,6 +353,7 @@ fn an_approved_request_that_has_to_be_looked_at_is_looked_at() {
             request: [5; 32],
             approval: Some(approval),
             asked_at: now,
+            no_factor: false,
         }),
         ..bank.send(400)
     };

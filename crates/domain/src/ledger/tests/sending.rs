@@ -36,6 +36,7 @@ fn add(bank: &mut Desk, owner: UserId, account: Option<AccountId>) -> Beneficiar
         removed: false,
         paid: 0,
         last: None,
+        earlier: Vec::new(),
     };
     bank.book.sending.beneficiaries.insert(id, beneficiary);
     id
@@ -291,7 +292,7 @@ fn what_left_or_is_there_already_is_not_taken_back() {
 struct Paper {
     own: i64,
     paid: [i64; 3],
-    last: [Option<(i64, i64)>; 3],
+    lately: [Vec<(i64, i64)>; 3],
     open: Vec<(PaymentId, i64)>,
     waiting: i64,
     there: i64,
@@ -303,7 +304,7 @@ proptest! {
     /// way.
     #[test]
     fn payments_to_beneficiaries_agree_with_paper_whatever_comes_in_which_order(
-        steps in prop::collection::vec((0_usize..5, 1_i64..400, 0_i64..90), 1..80)
+        steps in prop::collection::vec((0_usize..5, prop_oneof![1_i64..400, 1_i64..4], 0_i64..90), 1..80)
     ) {
         let mut bank = Desk::new();
         let (from, to) = (bank.account(ALICE, 5_000), bank.account(BOB, 0));
@@ -313,7 +314,7 @@ proptest! {
         });
         let begun = bank.book.booked_at;
         let lists = [add(&mut bank, ALICE, None), add(&mut bank, ALICE, None), add(&mut bank, ALICE, Some(to))];
-        let mut paper = Paper { own: 5_000, paid: [0; 3], last: [None; 3], open: Vec::new(), waiting: 0, there: 0 };
+        let mut paper = Paper { own: 5_000, paid: [0; 3], lately: Default::default(), open: Vec::new(), waiting: 0, there: 0 };
         let mut clock = 0_i64;
         for (verb, minor, seconds) in steps {
             clock += seconds;
@@ -322,14 +323,15 @@ proptest! {
                 let payee = if verb == 2 { to } else { clearing() };
                 let command = send(ALICE, from, lists[verb], payee, minor);
                 let most = if clock < 1_200 { 1_000 } else if clock < 3_600 { 1_500 } else { i64::MAX };
-                let alike = paper.last[verb].is_some_and(|(last, at)| last == minor && clock < at + 120);
+                let mut lately = paper.lately[verb].iter();
+                let alike = lately.any(|(before, at)| *before == minor && clock < at + 120);
                 match bank.one(&command) {
                     Answer::Done(done) => {
                         prop_assert!(minor <= paper.own && paper.paid[verb] + minor <= most && !alike);
                         let payment = sent(&Answer::Done(done));
                         paper.own -= minor;
                         paper.paid[verb] += minor;
-                        paper.last[verb] = Some((minor, clock));
+                        paper.lately[verb].push((minor, clock));
                         if verb == 2 {
                             paper.there += minor;
                         } else {

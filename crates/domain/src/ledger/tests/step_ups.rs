@@ -18,6 +18,7 @@ fn claiming(mut command: Command, approval: Option<StepUpId>) -> Command {
         request: REQUEST,
         approval,
         asked_at: Timestamp::default(),
+        no_factor: false,
     });
     command
 }

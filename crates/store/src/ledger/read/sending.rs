@@ -38,6 +38,7 @@ struct BeneficiarySql {
     last_payment: Option<Uuid>,
     last_amount: Option<i64>,
     last_at: Option<i64>,
+    earlier: Vec<u8>,
     sealed: Option<Vec<u8>>,
 }
 
@@ -55,6 +56,7 @@ impl TryFrom<BeneficiarySql> for BeneficiaryView {
             removed_at: row.removed_at,
             paid: row.paid,
             last: last.map(|((id, amount), at)| (id.into_bytes(), amount, at)),
+            earlier: row.earlier,
         };
         Ok(Self {
             beneficiary: facts.try_into()?,
@@ -111,7 +113,7 @@ macro_rules! beneficiaries {
     ($rest:literal) => {
         concat!(
             "SELECT b.id, b.owner, b.account_id, b.currency, b.added_at, b.removed_at, b.paid, b.last_payment, \
-             b.last_amount, b.last_at, d.sealed FROM beneficiaries b \
+             b.last_amount, b.last_at, b.earlier, d.sealed FROM beneficiaries b \
              LEFT JOIN beneficiary_details d ON d.beneficiary_id = b.id WHERE ",
             $rest
         )

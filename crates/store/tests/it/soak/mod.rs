@@ -360,6 +360,7 @@ async fn begin(bank: &mut TestStore) -> (Names, Model) {
             removed: false,
             paid: 0,
             last: None,
+            earlier: Vec::new(),
         };
         names.lists.push(somebody.id);
         let tx = bank.store.write(Scope::System).await.unwrap();

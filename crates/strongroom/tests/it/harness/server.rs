@@ -63,12 +63,8 @@ impl Server {
     }
 
     async fn start_on(engine: Engine, database: Option<Database>, settings: &[(&str, &str)]) -> Self {
-        // Stories that are not about fraud pay as nobody would: rules only watch.
-        let watching = ("STRONGROOM_FRAUD__MODE", "shadow");
-        let fraud = settings.iter().all(|(name, _)| *name != watching.0);
         let settings = settings
             .iter()
-            .chain(fraud.then_some(&watching))
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect();
         let folder = tempfile::tempdir().unwrap();

@@ -1,0 +1,3 @@
+-- The payments to a beneficiary of a moment before the newest: one like any of them looks like a mistake.
+ALTER TABLE beneficiaries ADD COLUMN earlier bytea NOT NULL DEFAULT '' CHECK (length(earlier) % 32 = 0 AND length(earlier) <= 480);
+GRANT UPDATE (earlier) ON beneficiaries TO strongroom_ledger_writer;
