@@ -150,6 +150,9 @@ events! {
     ReadsOutOfPattern = "reads_out_of_pattern", Money, High,
         "An operator read about more people than the work brings along.";
     AttackRecognised = "attack_recognised", Attack, Medium, "A request looked like an attack.";
+    AddressBlocked = "address_blocked", Attack, Medium,
+        "An address behaved so much like a scanner that strangers from it are refused for a while.";
+    BlockLifted = "block_lifted", Administration, Low, "Somebody lifted the block of an address.";
     LogUnproven = "log_unproven", Integrity, Critical,
         "The audit log does not continue what was signed, or its head cannot be signed.";
     BooksUnproven = "books_unproven", Integrity, Critical, "The books or the audit log did not verify.";
