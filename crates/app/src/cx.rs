@@ -19,6 +19,8 @@ use crate::{api_keys::signatures::OpenNonce, authority::policy::InForce, error::
 
 /// The longest reason for a read, in characters.
 pub const REASON_CHARS_MAX: usize = 200;
+/// So much of what a client calls itself is kept.
+pub const AGENT_CHARS_MAX: usize = 200;
 
 /// What a principal holds: the input of every decision.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -98,6 +100,8 @@ pub struct Cx {
     pub(crate) network: Option<u32>,
     /// Where the request came from, where that is known.
     pub(crate) address: Option<IpAddr>,
+    /// What the client calls itself, cut; events are told with it.
+    agent: Option<std::sync::Arc<str>>,
     /// The policies that decide. `None` for the host and for jobs: an author's policies are about people and
     /// integrations, so that a wrong one can be taken back.
     pub(crate) in_force: Option<std::sync::Arc<InForce>>,
@@ -136,6 +140,7 @@ impl Cx {
             },
             network: None,
             address: None,
+            agent: None,
             in_force: None,
             bounds: None,
             nonce: None,
@@ -167,6 +172,27 @@ impl Cx {
         self.address = address;
         self.network = network;
         self
+    }
+
+    /// The same call by a client that calls itself so; only the first [`AGENT_CHARS_MAX`] characters are kept.
+    #[must_use]
+    pub fn by_agent(mut self, agent: &str) -> Self {
+        let end = agent.char_indices().nth(AGENT_CHARS_MAX).map(|(end, _)| end);
+        let kept = end.and_then(|end| agent.get(..end)).unwrap_or(agent);
+        self.agent = (!kept.is_empty()).then(|| kept.into());
+        self
+    }
+
+    /// The same call by the client of another one.
+    #[must_use]
+    pub(crate) fn by_agent_of(mut self, other: &Self) -> Self {
+        self.agent.clone_from(&other.agent);
+        self
+    }
+
+    /// What the client calls itself; empty where it does not say.
+    pub fn agent(&self) -> &str {
+        self.agent.as_deref().unwrap_or_default()
     }
 
     /// The same call by an integration whose key has these caveats.

@@ -10,7 +10,7 @@ use strongroom_store::{KeyCheckRow, Store, StoreError};
 
 pub use self::live::LiveRing;
 use self::rotation::with_rotations;
-use crate::error::Error;
+use crate::{bank::Bank, error::Error};
 
 /// Loads the keyring, or makes one for an empty database, and holds it against the database's check values.
 ///
@@ -72,6 +72,21 @@ pub async fn load_keyring(
         ring.verify_check_values(&stored).map_err(Error::internal)?;
     }
     Ok(ring)
+}
+
+impl Bank {
+    /// Whether this node has every key that the database was written with.
+    ///
+    /// # Errors
+    /// When a key is missing or another one, and when the database does not answer.
+    pub async fn check_keys(&self) -> Result<(), Error> {
+        let stored = self.store().key_checks().await?;
+        let stored: Vec<KeyCheck> = stored.into_iter().map(check_of).collect::<Result<_, _>>()?;
+        self.ring()
+            .verify_check_values(&stored)
+            .map(drop)
+            .map_err(Error::internal)
+    }
 }
 
 fn check_of(row: KeyCheckRow) -> Result<KeyCheck, Error> {

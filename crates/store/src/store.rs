@@ -186,6 +186,28 @@ impl Store {
         Ok(())
     }
 
+    /// Whether the schema is the one that this program was made for, neither older nor newer.
+    ///
+    /// # Errors
+    /// [`StoreError::Setup`] when it is not, [`StoreError::Unavailable`] when the database does not answer.
+    pub async fn check_schema(&self) -> Result<(), StoreError> {
+        check_migrated(self.pool()).await
+    }
+
+    /// The time that the database has; none where it has the clock of this process.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when it does not answer.
+    pub async fn database_time(&self) -> Result<Option<Timestamp>, StoreError> {
+        if self.is_embedded() {
+            return Ok(None);
+        }
+        let sql = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
+        let row = one(self.pool(), sql, vec![]).await?;
+        let micros = row.map(|row| row.try_get_by_index(0)).transpose()?;
+        Ok(micros.map(Timestamp::from_micros))
+    }
+
     /// What the bank is, once it was founded.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 //!
 //! `serve` composes the rest: see [`serve::compose`].
 
+mod checks;
 mod cli;
 mod compose;
 mod config;
@@ -9,6 +10,7 @@ mod control;
 mod data_dir;
 mod demo;
 mod egress;
+mod front;
 mod logging;
 mod metrics;
 mod otlp;

@@ -14,14 +14,13 @@ use rustls::server::ClientHello;
 use strongroom_app::{
     Bank,
     mail::{MailDirectory, MailSink},
-    security::incidents::Incident,
 };
-use strongroom_guard::{Detector, TrustedProxies};
+use strongroom_guard::TrustedProxies;
 use strongroom_web::{
     SiteSettings,
     detection::Detection,
     health::{Check, Readiness},
-    layers::{Front, FrontSettings, Hosts, Hsts, Origins, Scope},
+    layers::{Front, Hosts, Scope},
     limits::Limits,
     pages,
     server::{Ended, ProofOf, Server, ServerSettings, Stop, Stopped, stop_signal},
@@ -36,23 +35,24 @@ use tokio::{
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::{
+    checks,
     cli::Outcome,
     compose,
-    config::{self, Config, ConfigError, ConfigErrors, Environment, Origin, PublicUrl, Sources, Tls},
+    config::{self, Config, ConfigError, ConfigErrors, Environment, Origin, PublicUrl, Sources},
     control::Control,
     data_dir::DataDir,
-    demo, logging,
+    demo,
+    front::{self, PLAIN_AT_ONCE},
+    logging,
     metrics::Metrics,
     otlp::Traces,
-    process, shared, siem,
+    process, siem,
     smtp::Smtp,
     tls::{Acme, Certificates, Directory},
 };
 
 /// How often certificates are looked at.
 const CERTIFICATE_CHECK: Duration = Duration::from_secs(2);
-/// Connections and requests at once on a listener of plain HTTP.
-const PLAIN_AT_ONCE: usize = 128;
 
 /// Which verb runs the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,13 +121,6 @@ async fn compose(parts: Parts<'_>) -> Result<Composed, Box<dyn std::error::Error
     siem::start(config, &spools, &public_url.host, &bank)?;
     let jobs = tokio::spawn(Arc::clone(&bank).run_jobs());
     let control = Control::listen(data.path(), Arc::clone(&bank))?;
-    let database = {
-        let bank = Arc::clone(&bank);
-        Check::new("database", move || {
-            let bank = Arc::clone(&bank);
-            async move { bank.store().ping().await.map_err(|error| error.to_string()) }
-        })
-    };
     let mut notes = Vec::new();
     if purpose == Purpose::Demo {
         let logins = demo::prepare(&bank, data.path()).await?;
@@ -154,13 +147,14 @@ async fn compose(parts: Parts<'_>) -> Result<Composed, Box<dyn std::error::Error
         let bank = Arc::clone(&bank);
         Box::pin(async move { bank.writer().close().await })
     };
+    let limits = front::limits(config, &bank)?;
     Ok(Composed {
         bank: Arc::clone(&bank),
-        limits: limits(config, &bank)?,
-        detection: detection(config, &bank)?,
-        watch: watch(config, &bank)?,
+        checks: checks::all(&bank, &limits, config.redis.is_some()),
+        limits,
+        detection: front::detection(config, &bank)?,
+        watch: front::watch(config, &bank)?,
         routes: v1::routes().merge(pages::routes()).with_state(AppState { bank }),
-        checks: vec![database],
         finish: vec![("command line", administration), ("ledger", ledger)],
         notes,
     })
@@ -172,14 +166,18 @@ fn mail_sink(
     data: &DataDir,
     public_url: &PublicUrl,
 ) -> Result<Arc<dyn MailSink>, Box<dyn std::error::Error + Send + Sync>> {
-    // An address is no domain of mail.
-    let named = public_url.host.parse::<std::net::IpAddr>().is_err();
-    let own = format!("no-reply@{}", if named { &public_url.host } else { "localhost" });
+    let own = format!("no-reply@{}", mail_domain(public_url));
     let from = config.mail.from.as_deref().unwrap_or(&own);
     Ok(match &config.mail.smtp {
         Some(smtp) => Arc::new(Smtp::open(smtp, from, &public_url.host)?),
         None => Arc::new(MailDirectory::open(data.directory("outbox")?, from)?),
     })
+}
+
+/// The domain of the bank's own mailboxes. An address is none.
+pub(crate) fn mail_domain(public_url: &PublicUrl) -> &str {
+    let named = public_url.host.parse::<std::net::IpAddr>().is_err();
+    if named { &public_url.host } else { "localhost" }
 }
 
 /// The business routes without a bank behind them, for the OpenAPI document.
@@ -270,14 +268,17 @@ async fn serve(config: &Config, data: &DataDir, metrics: &Metrics, purpose: Purp
         composed.routes,
         readiness.clone(),
         SiteSettings {
-            front: front_settings(config, composed.limits, composed.detection, composed.watch),
+            front: front::front_settings(config, composed.limits, composed.detection, composed.watch),
             public_url: public_url.to_string(),
+            security_txt: front::security_txt(config, &public_url),
             docs: server.docs,
         },
     );
     let (stop, stopped) = stop_signal();
     let settings = ServerSettings {
         connections_max: server.connections_max,
+        connections_per_address_max: server.connections_per_address_max,
+        trusted_proxies: TrustedProxies::new(server.trusted_proxies.clone()),
         header_time_max: server.header_time_max,
         shutdown_time_max: server.shutdown_time_max,
         ..ServerSettings::default()
@@ -315,7 +316,7 @@ async fn serve(config: &Config, data: &DataDir, metrics: &Metrics, purpose: Purp
 
     if let Some(listener) = redirect_listener {
         let url = public_url.to_string();
-        let site = strongroom_web::redirect_site(url.trim_end_matches('/'), plain_settings());
+        let site = strongroom_web::redirect_site(url.trim_end_matches('/'), front::plain_settings());
         tokio::spawn(plain_server(listener, site, stopped.clone()));
     }
     let public = Server::new(
@@ -365,35 +366,6 @@ fn public_scope(config: &Config) -> Scope {
     }
 }
 
-/// The limits of the configuration; marked devices are known by the bank's keys.
-fn limits(config: &Config, bank: &Arc<Bank>) -> Result<Limits, Box<dyn std::error::Error + Send + Sync>> {
-    if !config.limits.enabled {
-        return Ok(Limits::off());
-    }
-    let shared = shared::counters(config, bank)?;
-    let bank = Arc::clone(bank);
-    let quota = |class| config.limits.quota(class).cloned();
-    let limits = Limits::new(quota, shared, move |mark| bank.device_limit_key(mark));
-    Ok(limits.map_err(|class| {
-        let message = format!("has no quota for {}", class.name());
-        ConfigErrors(vec![ConfigError::new("limits", Origin::Default, message)])
-    })?)
-}
-
-/// Who is refused because of what they did: known to all nodes where they share something, to this one otherwise.
-fn watch(config: &Config, bank: &Arc<Bank>) -> Result<Watch, Box<dyn std::error::Error + Send + Sync>> {
-    let set = Arc::clone(bank);
-    let watch = Watch::new(
-        config.blocks.mode,
-        config.blocks.allow.clone(),
-        TrustedProxies::new(config.server.trusted_proxies.clone()),
-        shared::blocks(config, bank)?,
-        move |address| set.network_block(address),
-    );
-    shared::share_blocks(watch.clone());
-    Ok(watch)
-}
-
 /// The names that a listener answers to. On one machine, outside production, its addresses are names as well.
 fn hosts_of(config: &Config, listen: SocketAddr, url: &PublicUrl) -> Hosts {
     let mut names = vec![url.host.clone()];
@@ -401,49 +373,6 @@ fn hosts_of(config: &Config, listen: SocketAddr, url: &PublicUrl) -> Hosts {
         names.extend(["localhost", "127.0.0.1", "::1"].map(str::to_owned));
     }
     Hosts::only(names)
-}
-
-/// What looks for attacks; what it finds is noted by the bank.
-fn detection(config: &Config, bank: &Arc<Bank>) -> Result<Detection, ConfigErrors> {
-    let detector = Detector::new(config.detection.paranoia).map_err(|error| {
-        let message = format!("has a rule that cannot be read: {error}");
-        ConfigErrors(vec![ConfigError::new(
-            "detection.paranoia",
-            Origin::Default,
-            message,
-        )])
-    })?;
-    let bank = Arc::clone(bank);
-    Ok(Detection::new(detector, config.detection.blocks, move |seen| {
-        let incident = Incident {
-            request_id: seen.request_id,
-            route: seen.route,
-            principal: seen.principal,
-            attack: seen.attack.to_owned(),
-            score: seen.score,
-            rules: seen.rules.into_iter().map(str::to_owned).collect(),
-            refused: seen.refused,
-        };
-        bank.note_incident(seen.client, incident).map(|id| id.to_string())
-    }))
-}
-
-fn front_settings(config: &Config, limits: Limits, detection: Detection, watch: Watch) -> FrontSettings {
-    FrontSettings {
-        request_time_max: config.server.request_time_max,
-        concurrency_max: config.server.concurrency_max,
-        // Behind a named proxy that speaks TLS for us the public URL says so.
-        hsts: match config.server.tls != Tls::Off || config.server.public_url.https {
-            false => Hsts::Off,
-            true if config.server.hsts_preload => Hsts::Preload,
-            true => Hsts::On,
-        },
-        origins: Origins::new(config.server.cors_origins.clone()),
-        trusted_proxies: TrustedProxies::new(config.server.trusted_proxies.clone()),
-        limits,
-        detection,
-        watch,
-    }
 }
 
 /// The two signals that end a server politely.
@@ -494,22 +423,8 @@ async fn bind_metrics(config: &Config) -> Result<Option<TcpListener>, io::Error>
 }
 
 async fn metrics_server(listener: TcpListener, metrics: Metrics, stopped: Stopped) {
-    let front = strongroom_web::metrics_site(move || metrics.render(), plain_settings());
+    let front = strongroom_web::metrics_site(move || metrics.render(), front::plain_settings());
     plain_server(listener, front, stopped).await;
-}
-
-/// The bounds of what is served in plain HTTP: figures and redirects.
-fn plain_settings() -> FrontSettings {
-    FrontSettings {
-        request_time_max: Duration::from_secs(10),
-        concurrency_max: PLAIN_AT_ONCE,
-        hsts: Hsts::Off,
-        origins: Origins::default(),
-        trusted_proxies: TrustedProxies::default(),
-        limits: Limits::off(),
-        watch: Watch::off(),
-        detection: Detection::off(),
-    }
 }
 
 async fn plain_server(listener: TcpListener, front: Front, stopped: Stopped) {

@@ -17,6 +17,7 @@ pub mod pages;
 mod problem;
 mod redirect;
 mod refusal;
+mod security_txt;
 pub mod server;
 mod site;
 pub mod state;
@@ -27,6 +28,7 @@ mod views;
 pub(crate) use problem::ShownAsPage;
 pub use problem::{Problem, RETRY_AFTER_DEFAULT, error_reference, status_of};
 pub use redirect::redirect_site;
+pub use security_txt::SecurityTxt;
 pub use site::{Site, SiteSettings, document, metrics_site, site};
 
 /// The largest body of an ordinary route, in bytes.

@@ -9,6 +9,7 @@ use crate::{
     health::{self, Readiness},
     layers::{Front, FrontSettings},
     openapi,
+    security_txt::{self, SecurityTxt},
 };
 
 /// What the caller decides about a site.
@@ -18,6 +19,8 @@ pub struct SiteSettings {
     pub front: FrontSettings,
     /// What clients call this server.
     pub public_url: String,
+    /// Whom to tell about a weakness.
+    pub security_txt: SecurityTxt,
     /// Whether `/docs` and `/openapi.json` are served.
     pub docs: bool,
 }
@@ -32,7 +35,7 @@ pub struct Site {
 
 /// The public site: `routes` with their full paths, health, and the documents where they are switched on.
 pub fn site(routes: OpenApiRouter, readiness: Readiness, settings: SiteSettings) -> Site {
-    let (router, document) = all_routes(routes, readiness).split_for_parts();
+    let (router, document) = all_routes(routes, readiness, settings.security_txt).split_for_parts();
     let document = openapi::finish(document, &settings.public_url);
     let router = if settings.docs {
         router.merge(docs::routes(&document))
@@ -63,11 +66,15 @@ pub fn metrics_site(
 
 /// The OpenAPI document of [`site`] alone.
 pub fn document(routes: OpenApiRouter, readiness: Readiness, public_url: &str) -> utoipa::openapi::OpenApi {
-    openapi::finish(all_routes(routes, readiness).into_openapi(), public_url)
+    openapi::finish(
+        all_routes(routes, readiness, SecurityTxt::default()).into_openapi(),
+        public_url,
+    )
 }
 
-fn all_routes(routes: OpenApiRouter, readiness: Readiness) -> OpenApiRouter {
+fn all_routes(routes: OpenApiRouter, readiness: Readiness, security_txt: SecurityTxt) -> OpenApiRouter {
     OpenApiRouter::with_openapi(openapi::base())
         .merge(health::routes(readiness))
+        .merge(security_txt::routes(security_txt))
         .merge(routes)
 }

@@ -1,14 +1,24 @@
 //! Suspicion at the front: strangers who behave like scanners wait, and then are refused for a while.
 //!
 //! Only requests of nobody in particular are looked at, and only those are refused: whoever shows a session that is
-//! valid is served from a blocked address as from any other. Requests that a page of another site makes a browser send
+//! valid is served from a blocked address as from any other. What only looks like a credential buys nothing: before
+//! anything is done for the request it is verified, by the authenticator that stands before every route that wants
+//! somebody, or here ([`Watch::stands`]) for a route that is open to everybody. Requests that a page of another site makes a browser send
 //! add nothing, so that no page can get its visitors blocked; a scanner that claims to be such a page still meets the
 //! limits. Proxies that this server trusts are never looked at: their address would be everybody's.
 
-use std::{cmp::Reverse, collections::HashSet, fmt, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    cmp::Reverse,
+    collections::HashSet,
+    fmt,
+    net::IpAddr,
+    pin::Pin,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
-use axum::response::Response;
-use http::{HeaderMap, StatusCode, header};
+use axum::{extract::Request, response::Response};
+use http::{HeaderMap, StatusCode, header, request::Parts};
 use strongroom_api::codes;
 use strongroom_guard::{
     Block, Common, Network, Observation, Reputation, SharedBlocks, Shed, TrustedProxies, Verdict,
@@ -16,8 +26,9 @@ use strongroom_guard::{
 
 use crate::{
     Problem,
-    layers::Record,
-    limits::{Traffic, shows_credential},
+    extract::{Cookie, read_cookie},
+    layers::{Record, SIGNED},
+    limits::Traffic,
 };
 
 /// How many requests are made to wait at once; the rest is refused.
@@ -67,6 +78,17 @@ pub enum Mode {
 /// How long people of the bank refuse strangers from an address.
 type SetBlock = dyn Fn(IpAddr) -> Option<Duration> + Send + Sync;
 
+/// Who is told that an address is blocked, and whether that is enforced.
+type TellBlock = dyn Fn(IpAddr, bool) + Send + Sync;
+
+/// Whether the head of a request shows a session that is valid.
+type KnowsSession = dyn Fn(Parts) -> Pin<Box<dyn Future<Output = bool> + Send>> + Send + Sync;
+
+/// Routes that verify the token of a session that is in their body.
+const WITH_TOKEN: [&str; 2] = ["/api/v1/auth/refresh", "/api/v1/auth/logout"];
+/// What is open to strangers and is done within a session, too.
+const WITHIN_SESSION: [&str; 1] = ["/api/v1/auth/password/change"];
+
 /// The memory of suspicion. Clones are one.
 #[derive(Clone)]
 pub struct Watch(Option<Arc<Inner>>);
@@ -79,6 +101,8 @@ struct Inner {
     allowed: Vec<Network>,
     proxies: TrustedProxies,
     sleepers: Shed,
+    knows_session: OnceLock<Box<KnowsSession>>,
+    told: OnceLock<Box<TellBlock>>,
 }
 
 impl fmt::Debug for Watch {
@@ -110,7 +134,28 @@ impl Watch {
             allowed,
             proxies,
             sleepers: Shed::new(SLEEPERS_MAX),
+            knows_session: OnceLock::new(),
+            told: OnceLock::new(),
         })))
+    }
+
+    /// Asks this whether a request shows a session that is valid. Until then, and without, none does.
+    pub fn know_sessions<F>(&self, knows: impl Fn(Parts) -> F + Send + Sync + 'static)
+    where
+        F: Future<Output = bool> + Send + 'static,
+    {
+        if let Some(inner) = &self.0 {
+            let _ = inner
+                .knows_session
+                .set(Box::new(move |head| Box::pin(knows(head))));
+        }
+    }
+
+    /// Tells this of every block that begins here, and whether it is enforced.
+    pub fn tell_of_blocks(&self, told: impl Fn(IpAddr, bool) + Send + Sync + 'static) {
+        if let Some(inner) = &self.0 {
+            let _ = inner.told.set(Box::new(told));
+        }
     }
 
     /// Tells other nodes of blocks and takes over theirs until the task is dropped; ends at once where nothing is had
@@ -122,7 +167,8 @@ impl Watch {
         }
     }
 
-    /// Before anything is done for a request: a suspect waits or is refused. Who shows a credential may try it once.
+    /// Before anything is done for a request: a suspect waits or is refused. Who shows what may be a credential owes the
+    /// wait, or is refused, until it is verified.
     pub(crate) async fn admit(
         &self,
         record: &Record,
@@ -139,7 +185,7 @@ impl Watch {
         if let Some(left) = (inner.set)(record.client()) {
             metrics::counter!(SUSPECTED, "verdict" => "network", "enforced" => "true").increment(1);
             record.block(left);
-            return if shows_credential(headers) {
+            return if may_be_somebody(headers, path) {
                 Ok(())
             } else {
                 Err(refused(left))
@@ -162,19 +208,54 @@ impl Watch {
             Verdict::Blocked(left) => {
                 metrics::counter!(SUSPECTED, "verdict" => "block", "enforced" => "true").increment(1);
                 record.block(left);
-                if shows_credential(headers) {
+                if may_be_somebody(headers, path) {
                     Ok(())
                 } else {
                     Err(refused(left))
                 }
             }
-            Verdict::Slow(_) if shows_credential(headers) => Ok(()),
             Verdict::Slow(delay) => {
-                metrics::counter!(SUSPECTED, "verdict" => "slow", "enforced" => "true").increment(1);
-                let _sleeper = inner.sleepers.enter().map_err(|_| refused(delay))?;
-                tokio::time::sleep(delay).await;
-                Ok(())
+                record.owe(delay);
+                if may_be_somebody(headers, path) {
+                    Ok(())
+                } else {
+                    inner.pay(record).await
+                }
             }
+        }
+    }
+
+    /// Before a route does anything for a suspect who showed what may be a credential. Routes that want somebody find out
+    /// first whether it is one; at the others it is found out here, or was no reason to be let through.
+    pub(crate) async fn stands(
+        &self,
+        record: &Record,
+        traffic: Traffic,
+        request: Head,
+    ) -> Result<(), Problem> {
+        let Some(inner) = &self.0 else { return Ok(()) };
+        if matches!(traffic, Traffic::Principal | Traffic::Upload) || WITH_TOKEN.contains(&request.path()) {
+            return Ok(());
+        }
+        let within = traffic == Traffic::Session || WITHIN_SESSION.contains(&request.path());
+        if within
+            && let Some(knows) = inner.knows_session.get()
+            && knows(request.0).await
+        {
+            record.vouch();
+            return Ok(());
+        }
+        match record.blocked() {
+            Some(left) => Err(refused(left)),
+            None => inner.pay(record).await,
+        }
+    }
+
+    /// After the answer to a request that nobody was established in: the wait that is still owed.
+    pub(crate) async fn settle(&self, record: &Record) -> Result<(), Problem> {
+        match &self.0 {
+            Some(inner) if !record.is_somebodys() => inner.pay(record).await,
+            _ => Ok(()),
         }
     }
 
@@ -194,7 +275,7 @@ impl Watch {
         else {
             return Ok(());
         };
-        if record.principal().is_some() {
+        if record.is_somebodys() {
             return Ok(());
         }
         if let Some(left) = record.blocked() {
@@ -232,12 +313,9 @@ impl Watch {
             if let Some(shared) = &inner.shared {
                 shared.changed();
             }
-            tracing::warn!(
-                target: "strongroom_web",
-                request_id = %record.id(),
-                enforced = inner.mode == Mode::Enforce,
-                "an address is blocked for a while"
-            );
+            if let Some(told) = inner.told.get() {
+                told(record.client(), inner.mode == Mode::Enforce);
+            }
         }
         Ok(())
     }
@@ -278,6 +356,34 @@ impl Watch {
     }
 }
 
+/// The head of a request on its way to a route.
+pub(crate) struct Head(Parts);
+
+impl Head {
+    /// Of this request, which goes on without it.
+    pub(crate) fn of(request: &Request) -> Self {
+        let (mut head, ()) = http::Request::new(()).into_parts();
+        head.method = request.method().clone();
+        head.uri = request.uri().clone();
+        head.headers = request.headers().clone();
+        head.extensions = request.extensions().clone();
+        Self(head)
+    }
+
+    fn path(&self) -> &str {
+        self.0.uri.path()
+    }
+}
+
+/// Whether somebody says who they are in a way of ours: a credential, the cookie of a session, or a token in the body.
+fn may_be_somebody(headers: &HeaderMap, path: &str) -> bool {
+    headers.contains_key(header::AUTHORIZATION)
+        || headers.contains_key("x-api-key")
+        || SIGNED.iter().any(|name| headers.contains_key(name))
+        || read_cookie(headers, Cookie::Session).is_some()
+        || WITH_TOKEN.contains(&path)
+}
+
 /// What the headers of a request say about its sender; kept until the answer is known.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seen {
@@ -299,6 +405,15 @@ impl Seen {
 }
 
 impl Inner {
+    /// Waits for as long as is owed, once; a refusal where too many wait already.
+    async fn pay(&self, record: &Record) -> Result<(), Problem> {
+        let Some(delay) = record.pay() else { return Ok(()) };
+        metrics::counter!(SUSPECTED, "verdict" => "slow", "enforced" => "true").increment(1);
+        let _sleeper = self.sleepers.enter().map_err(|_| refused(delay))?;
+        tokio::time::sleep(delay).await;
+        Ok(())
+    }
+
     /// What this node holds against an address, or another one.
     fn verdict(&self, address: IpAddr) -> Verdict {
         let own = self.reputation.verdict(address, self.reputation.now());
@@ -330,91 +445,4 @@ pub(crate) fn refused(left: Duration) -> Problem {
 }
 
 #[cfg(test)]
-mod tests {
-    use axum::{Router, body::Body, routing::get};
-    use http::Request;
-
-    use super::*;
-    use crate::{
-        detection::Detection,
-        layers::{Front, FrontSettings, Hsts, Origins},
-        limits::Limits,
-    };
-
-    const PROXY: &str = "10.0.0.1";
-
-    fn front() -> Front {
-        let proxies = || TrustedProxies::new(vec![PROXY.parse().unwrap()]);
-        Front::new(
-            Router::new().route("/", get(|| async {})),
-            FrontSettings {
-                request_time_max: Duration::from_secs(5),
-                concurrency_max: 64,
-                hsts: Hsts::Off,
-                origins: Origins::default(),
-                trusted_proxies: proxies(),
-                limits: Limits::off(),
-                watch: Watch::new(Mode::Enforce, Vec::new(), proxies(), None, |_| None),
-                detection: Detection::off(),
-            },
-        )
-    }
-
-    /// Behaves like a scanner; how it is answered in the end.
-    async fn scan(front: &Front, forwarded: Option<&str>, site: &str) -> StatusCode {
-        let mut last = StatusCode::OK;
-        for number in 0..80 {
-            let mut request = Request::get(format!("/{}", number % 40)).header("host", "x");
-            if let Some(address) = forwarded {
-                request = request.header("x-forwarded-for", address);
-            }
-            let request = request
-                .header("sec-fetch-site", site)
-                .body(Body::empty())
-                .unwrap();
-            last = front.serve(request, PROXY.parse().unwrap()).await.status();
-        }
-        last
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn nobody_is_blocked_through_a_proxy_that_is_trusted() {
-        let front = front();
-        assert_eq!(
-            scan(&front, Some("192.0.2.1"), "none").await,
-            StatusCode::TOO_MANY_REQUESTS
-        );
-        assert_eq!(
-            scan(&front, Some("192.0.2.2"), "cross-site").await,
-            StatusCode::NOT_FOUND
-        );
-        // Without a client's address the proxy's own is all that is known.
-        assert_eq!(scan(&front, None, "none").await, StatusCode::NOT_FOUND);
-        assert_eq!(scan(&front, Some("garbage"), "none").await, StatusCode::NOT_FOUND);
-    }
-
-    #[test]
-    fn honeypots_are_found_whatever_the_case_and_no_path_of_ours_is_one() {
-        for path in [
-            "/.env",
-            "/.ENV.bak",
-            "/wp-login.php",
-            "/Wp-admin/",
-            "/cgi-bin/x",
-            "/.git/config",
-        ] {
-            assert!(is_honeypot(path), "{path}");
-        }
-        for path in [
-            "/",
-            "/api/v1/accounts",
-            "/docs",
-            "/.well-known/security.txt",
-            "/livez",
-            "/wp",
-            "",
-        ] {
-            assert!(!is_honeypot(path), "{path}");
-        }
-    }
-}
+mod tests;

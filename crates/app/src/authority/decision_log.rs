@@ -143,6 +143,10 @@ impl DecisionLog {
             security.note(&Line {
                 outcome: "refused",
                 reason: action.name(),
+                object: match resource {
+                    Resource::OwnedBy(owner) => Some(owner.to_string()),
+                    Resource::Bank => None,
+                },
                 ..line_of(cx, SecurityEventKind::AccessDenied, &address)
             });
         }

@@ -383,7 +383,7 @@ impl Bank {
     /// # Errors
     /// `token_invalid` when the session or the key is gone.
     pub async fn renew(&self, cx: &Cx) -> Result<Cx, Error> {
-        let renewed = self.enter_anew(cx).await?;
+        let renewed = self.enter_anew(cx).await?.by_agent_of(cx);
         match cx.beside {
             // Where somebody belongs may have changed as well.
             Some((owner, _)) => Ok(self.beside(&renewed, owner).await?.into_owned()),

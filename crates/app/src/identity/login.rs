@@ -319,6 +319,7 @@ impl Bank {
         let epoch = self.caught_up().await?;
         Ok(Cx::new(caller, rights, assurance, cx.request, cx.now(), epoch)
             .at_address(cx.address, cx.network)
+            .by_agent_of(cx)
             .under(self.policies.current()))
     }
 

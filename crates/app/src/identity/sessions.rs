@@ -143,8 +143,8 @@ impl Bank {
         .await
     }
 
-    /// Logs out: ends the session that a refresh token belongs to. A token that belongs to none is no error, so
-    /// that nothing can be learned from the answer.
+    /// Logs out: ends the session that a refresh token belongs to, and says whether there was one. A token that belongs
+    /// to none is no error, so that nothing can be learned from the answer.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -153,23 +153,24 @@ impl Bank {
         cx: &Cx,
         client: &Client,
         token: SecretString,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         let (cx, client) = (cx.clone(), client.clone());
         self.detached(move |bank| async move {
             let Some(token) = RefreshToken::parse(token.expose_secret()) else {
-                return Ok(());
+                return Ok(false);
             };
             let tx = bank.store.write(Scope::System).await?;
             let Some(row) = tx.refresh_token(&token.hash()).await? else {
-                return Ok(());
+                return Ok(false);
             };
             let Some(session) = tx.lock_session(row.session).await?.filter(|row| !row.ended) else {
-                return Ok(());
+                return Ok(false);
             };
             require_holder(&tx, &cx, &client, &session).await?;
             let me = bank.cx_of_session(&cx, &session).await?;
             let permit = authorize(&me, Action::SessionEnd, Resource::OwnedBy(session.person))?;
-            bank.end_locked(tx, &me, &permit, session.id, "logout").await
+            bank.end_locked(tx, &me, &permit, session.id, "logout").await?;
+            Ok(true)
         })
         .await
     }

@@ -15,6 +15,7 @@ use crate::{
     bank::Bank,
     cx::Cx,
     error::Error,
+    security::{catalogue::SecurityEventKind, stream::Line},
 };
 
 /// The purpose of names of addresses where nodes share blocks.
@@ -45,6 +46,15 @@ impl Bank {
         Some(opened.expose().to_vec())
     }
 
+    /// Notes that strangers from this address (IPv6: its /64) are refused for a while, or would be (`enforced`).
+    pub fn note_address_blocked(&self, address: IpAddr, enforced: bool) {
+        self.security.note(&Line {
+            outcome: if enforced { "refused" } else { "noted" },
+            address: &address.to_string(),
+            ..Line::of(SecurityEventKind::AddressBlocked, self.clock.now())
+        });
+    }
+
     /// Lets the caller read which addresses are blocked.
     ///
     /// # Errors
@@ -69,7 +79,10 @@ impl Bank {
                 details: Details::none(),
             };
             bank.recorder.append(&mut tx, &cx, &permit, entry).await?;
-            Ok(tx.commit().await?)
+            tx.commit().await?;
+            let lifted = (address.to_string(), bank.source_of_address(&address.to_string()));
+            bank.note(&cx, SecurityEventKind::BlockLifted, Some(lifted));
+            Ok(())
         })
         .await
     }

@@ -152,6 +152,9 @@ events! {
     ReviewExpired = "review_expired", Money, Medium,
         "A payment that rules stopped waited until its time was over: nobody looked at it.";
     AttackRecognised = "attack_recognised", Attack, Medium, "A request looked like an attack.";
+    AddressBlocked = "address_blocked", Attack, Medium,
+        "An address behaved so much like a scanner that strangers from it are refused for a while.";
+    BlockLifted = "block_lifted", Administration, Low, "Somebody lifted the block of an address.";
     LogUnproven = "log_unproven", Integrity, Critical,
         "The audit log does not continue what was signed, or its head cannot be signed.";
     BooksUnproven = "books_unproven", Integrity, Critical, "The books or the audit log did not verify.";

@@ -71,8 +71,9 @@ impl Incidents {
 }
 
 impl Bank {
-    /// Notes a request that looked like an attack; its number, where it is one of few.
-    pub fn note_incident(&self, address: IpAddr, incident: Incident) -> Option<SecurityEventId> {
+    /// Notes a request that looked like an attack, by a client that calls itself `agent`; its number, where it is one of
+    /// few.
+    pub fn note_incident(&self, address: IpAddr, agent: &str, incident: Incident) -> Option<SecurityEventId> {
         let (at, kind) = (self.clock.now(), SecurityEventKind::AttackRecognised);
         let address = address.to_string();
         let network = network_of(&address);
@@ -96,6 +97,7 @@ impl Bank {
             reason: &attack,
             request,
             address: &address,
+            agent,
             principal,
             incident: id,
             ..Line::of(kind, at)

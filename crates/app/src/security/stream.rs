@@ -17,7 +17,7 @@ use tokio::sync::{Notify, OnceCell};
 
 use crate::{
     bank::Bank,
-    cx::Cx,
+    cx::{AGENT_CHARS_MAX, Cx},
     error::{Error, Kind},
     identity::{email::Email, personal::Client},
     security::{
@@ -29,8 +29,6 @@ use crate::{
     },
 };
 
-/// So much of what a client calls itself is kept.
-const AGENT_CHARS_MAX: usize = 200;
 /// The purpose of names in counters that nodes share.
 const LIMIT_INDEX: &str = "limits";
 
@@ -182,11 +180,12 @@ pub(crate) fn principal_name(principal: &Principal) -> Option<String> {
 }
 
 /// The line of something that a principal did or was refused.
-pub(crate) fn line_of<'a>(cx: &Cx, kind: SecurityEventKind, address: &'a str) -> Line<'a> {
+pub(crate) fn line_of<'a>(cx: &'a Cx, kind: SecurityEventKind, address: &'a str) -> Line<'a> {
     Line {
         outcome: "done",
         request: Some(cx.request),
         address,
+        agent: cx.agent(),
         principal: principal_name(&cx.caller.principal),
         session: cx.caller.session.map(|id| id.to_string()),
         ..Line::of(kind, cx.now())

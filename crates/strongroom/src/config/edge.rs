@@ -39,7 +39,29 @@ pub(crate) struct BlocksConfig {
     pub allow: Vec<Network>,
 }
 
+/// Whom to tell about a weakness.
+#[derive(Clone, Debug)]
+pub(crate) struct SecurityTxtConfig {
+    /// `https:` and `mailto:` addresses, the preferred one first; empty for the usual mailbox.
+    pub contacts: Vec<String>,
+    /// Where it is told how reports are dealt with.
+    pub policy: Option<String>,
+}
+
 impl Reader<'_> {
+    pub(super) fn security_txt(&self) -> SecurityTxtConfig {
+        let mailbox = self.text("security_txt.contact");
+        let mailbox = mailbox.map(|mailbox| format!("mailto:{mailbox}"));
+        SecurityTxtConfig {
+            contacts: self
+                .text("security_txt.contact_url")
+                .into_iter()
+                .chain(mailbox)
+                .collect(),
+            policy: self.text("security_txt.policy_url"),
+        }
+    }
+
     pub(super) fn limits(&self) -> LimitsConfig {
         let setting = |class: Class| {
             let key = TABLE.iter().map(|setting| setting.key);

@@ -35,7 +35,7 @@ use strongroom_crypto::WitnessKey;
 use strongroom_domain::limits::{CapsRule, LimitRules};
 use strongroom_guard::{Network, Quota};
 
-use edge::{BlocksConfig, DetectionConfig, LimitsConfig};
+use edge::{BlocksConfig, DetectionConfig, LimitsConfig, SecurityTxtConfig};
 use gather::{Gathered, Resolved};
 use value::Value;
 
@@ -131,6 +131,8 @@ pub(crate) struct ServerConfig {
     pub shutdown_time_max: Duration,
     /// Open connections.
     pub connections_max: usize,
+    /// Those of one address.
+    pub connections_per_address_max: usize,
     /// Requests at once.
     pub concurrency_max: usize,
 }
@@ -262,6 +264,8 @@ pub(crate) struct Config {
     pub blocks: BlocksConfig,
     /// What looks for attacks.
     pub detection: DetectionConfig,
+    /// Whom to tell about a weakness.
+    pub security_txt: SecurityTxtConfig,
     /// Where security events go.
     pub siem: Option<SiemConfig>,
     /// Where traces go, and security events as logs.
@@ -455,6 +459,7 @@ impl<'a> Reader<'a> {
             fraud: self.fraud(),
             rail: self.rail(),
             detection: self.detection(),
+            security_txt: self.security_txt(),
             siem: self.siem(),
             otlp: self.otlp(),
             alert_webhook: self
@@ -526,6 +531,7 @@ impl<'a> Reader<'a> {
             header_time_max: self.seconds("server.header_seconds_max"),
             shutdown_time_max: self.seconds("server.shutdown_seconds_max"),
             connections_max: self.count("server.connections_max"),
+            connections_per_address_max: self.count("server.connections_per_address_max"),
             concurrency_max: self.count("server.concurrency_max"),
         }
     }

@@ -79,6 +79,15 @@ impl Rules<'_> {
         if !server.public_url.https && server.tls != Tls::Off {
             self.refuse("server.public_url", "must be https unless server.tls = off");
         }
+        let per_address = "server.connections_per_address_max";
+        let is_set = self
+            .gathered
+            .values
+            .get(per_address)
+            .is_some_and(|resolved| resolved.origin != Origin::Default);
+        if is_set && server.connections_per_address_max > server.connections_max {
+            self.refuse(per_address, "must not be above server.connections_max");
+        }
         if let Some(admin) = &config.admin {
             if admin.public_url.is_none() {
                 self.refuse("admin.public_url", "is needed with admin.listen");

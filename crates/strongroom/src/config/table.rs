@@ -94,12 +94,22 @@ settings! {
         "How long requests in flight may take to finish once the server stops.";
     "server.connections_max": count(1, 1_000_000, "connections"), Some("4096"),
         "How many connections are open at once.";
+    "server.connections_per_address_max": count(1, 1_000_000, "connections"), Some("256"),
+        "How many of them are open at once from one address (IPv6: one /64). Not counted for `server.trusted_proxies`.";
     "server.concurrency_max": count(1, 1_000_000, "requests"), Some("1024"),
         "How many requests are served at once; the rest is answered `overloaded`.";
 
     "server.redirect_listen": Kind::Listen, None,
         "Where plain HTTP is answered with a redirect to `server.public_url`, and with nothing else. Unset: nowhere. \
          Programs and requests with credentials are refused there.";
+
+    "security_txt.contact": Kind::Mailbox, None,
+        "Whom to write to about a weakness, as `/.well-known/security.txt` says it (RFC 9116). Unset: `security@` and the \
+         host of `server.public_url` (RFC 2142).";
+    "security_txt.contact_url": Kind::Address, None,
+        "A page for the same, named first where it is set.";
+    "security_txt.policy_url": Kind::Address, None,
+        "Where it is told how reports are dealt with.";
 
     "tls.certificate_file": Kind::Path, None,
         "With `server.tls = files`: the certificate chain in PEM, the server's own first. With `acme`: that of the operators' \

@@ -8,7 +8,10 @@ use std::{error::Error, io, sync::Arc, time::Duration};
 
 use strongroom_app::{
     Bank,
-    security::export::{EventSpool, ExportedEvent},
+    security::{
+        catalogue::Severity,
+        export::{EventSpool, ExportedEvent},
+    },
 };
 
 use self::{spool::Spool, syslog::Collector};
@@ -48,8 +51,8 @@ impl Way {
 pub(crate) struct Spools(Vec<(Way, Arc<Spool>)>);
 
 impl EventSpool for Spools {
-    fn put(&self, sealed: &[u8]) {
-        self.0.iter().for_each(|(_, spool)| spool.put(sealed));
+    fn put(&self, sealed: &[u8], severity: Severity) {
+        self.0.iter().for_each(|(_, spool)| spool.put(sealed, severity));
     }
 }
 

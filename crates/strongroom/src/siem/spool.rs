@@ -13,11 +13,13 @@ use std::{
     time::Duration,
 };
 
-use strongroom_app::security::export::EventSpool;
+use strongroom_app::security::{catalogue::Severity, export::EventSpool};
 use tokio::sync::Notify;
 
 /// Bytes that wait at most: about 150,000 events.
 const WAITING_BYTES_MAX: u64 = 64 << 20;
+/// So many of them are for what somebody should act on: a flood of the rest leaves it room.
+const RESERVED_BYTES: u64 = 8 << 20;
 /// Bytes of a file; the next one is begun behind them.
 const FILE_BYTES_MAX: u64 = 4 << 20;
 /// The largest record, in bytes.
@@ -211,12 +213,18 @@ impl Spool {
         Ok(())
     }
 
-    fn try_put(&self, record: &[u8]) -> io::Result<()> {
+    fn try_put(&self, record: &[u8], severity: Severity) -> io::Result<()> {
         let length = u32::try_from(record.len()).map_err(io::Error::other)?;
         let bytes = [length.to_be_bytes().as_slice(), record].concat();
         let size = u64::try_from(bytes.len()).map_err(io::Error::other)?;
         let mut state = self.state();
-        if record.len() > RECORD_BYTES_MAX || state.waiting + size > WAITING_BYTES_MAX {
+        let is_crowded = state.waiting + size > WAITING_BYTES_MAX - RESERVED_BYTES;
+        let has_room = if severity >= Severity::High {
+            state.waiting + size <= WAITING_BYTES_MAX
+        } else {
+            !is_crowded
+        };
+        if record.len() > RECORD_BYTES_MAX || !has_room {
             return Err(io::ErrorKind::StorageFull.into());
         }
         if state.written >= FILE_BYTES_MAX {
@@ -229,14 +237,15 @@ impl Spool {
         }
         state.written += size;
         state.waiting += size;
-        state.is_full = false;
+        // While only the reserve is left it is full for the rest, who has heard so.
+        state.is_full &= is_crowded;
         Ok(())
     }
 }
 
 impl EventSpool for Spool {
-    fn put(&self, sealed: &[u8]) {
-        match self.try_put(sealed) {
+    fn put(&self, sealed: &[u8], severity: Severity) {
+        match self.try_put(sealed, severity) {
             Ok(()) => self.waits.notify_one(),
             Err(_) => {
                 metrics::counter!("strongroom_siem_events_lost_total", "collector" => self.name).increment(1);
@@ -333,13 +342,13 @@ mod tests {
     fn what_is_not_whole_ends_its_file_and_hides_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
         let spool = open(folder.path());
-        spool.put(b"one");
+        spool.put(b"one", Severity::Low);
         let torn = folder.path().join(file_name(1));
         let mut file = OpenOptions::new().append(true).open(&torn).unwrap();
         file.write_all(&[0, 0, 0, 9, 1]).unwrap();
         drop(spool);
         let spool = open(folder.path());
-        spool.put(b"two");
+        spool.put(b"two", Severity::Low);
         assert_eq!(all(&spool, 1), [b"one", b"two"]);
         assert!(!torn.exists(), "what arrived is deleted");
         let files = numbers(folder.path()).unwrap();
@@ -357,18 +366,49 @@ mod tests {
         .unwrap();
         let record = vec![7; RECORD_BYTES_MAX];
         for _ in 0..1_100 {
-            spool.put(&record);
+            spool.put(&record, Severity::Low);
         }
         assert!(spool.waiting_bytes() <= WAITING_BYTES_MAX);
         assert_eq!(told.load(Ordering::Relaxed), 1);
         let kept = all(&spool, 1 << 20).len();
-        assert!((1_000..1_100).contains(&kept), "{kept}");
+        assert!((850..900).contains(&kept), "{kept}");
         assert!(
             spool.waiting_bytes() <= FILE_BYTES_MAX + 70_000,
             "{}",
             spool.waiting_bytes()
         );
-        spool.put(b"again");
+        spool.put(b"again", Severity::Low);
         assert_eq!(all(&spool, 1), [b"again"]);
+    }
+
+    #[test]
+    fn a_flood_of_harmless_events_leaves_room_for_the_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let told = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&told);
+        let spool = Spool::open(folder.path().to_owned(), "siem", move || {
+            count.fetch_add(1, Ordering::Relaxed);
+        })
+        .unwrap();
+        let flood = vec![7; RECORD_BYTES_MAX];
+        for number in 0..1_000_u32 {
+            spool.put(&flood, Severity::Medium);
+            if number % 10 == 9 {
+                spool.put(&number.to_be_bytes(), Severity::High);
+            }
+        }
+        assert_eq!(
+            told.load(Ordering::Relaxed),
+            1,
+            "what finds room does not end the flood"
+        );
+        // The reserve has a bound as well.
+        for _ in 0..200 {
+            spool.put(&flood, Severity::Critical);
+        }
+        assert!(spool.waiting_bytes() <= WAITING_BYTES_MAX);
+        let found = all(&spool, 1 << 20);
+        let high = found.iter().filter(|record| record.len() == 4).count();
+        assert_eq!(high, 100, "none of the others is lost");
     }
 }

@@ -153,7 +153,8 @@ async fn an_operator_made_without_approval_while_no_server_runs_is_told_when_one
 }
 
 async fn events_are_lines_that_say_who_where_what_and_no_secret(mut server: Server) {
-    let alice = server.customer("alice").await;
+    let (alice, bob) = (server.customer("alice").await, server.customer("bob").await);
+    let (savings, bobs_id) = (bob.account("Savings").await, bob.id().await);
     server.stop().await;
     server.set("STRONGROOM_LOG__FORMAT", "json");
     // Whoever wants little of the log still hears of these.
@@ -174,6 +175,8 @@ async fn events_are_lines_that_say_who_where_what_and_no_secret(mut server: Serv
     let session = me.text("session_id");
     let me = client.with_token(&me.text("access_token"));
     let desk = me.get(ALERTS).await.refused(403, "forbidden");
+    let path = format!("/api/v1/accounts/{}", savings["id"].as_str().unwrap());
+    let foreign = me.get(&path).await.expect(404);
     let garbage = client.with_token("x.y.z").get("/api/v1/me").await.expect(401);
     server.stop().await;
 
@@ -205,6 +208,9 @@ async fn events_are_lines_that_say_who_where_what_and_no_secret(mut server: Serv
     let denied = find("access_denied", &id(&desk));
     assert_eq!(denied["reason"], "desk.enter");
     assert_eq!(denied["session_id"], session.as_str());
+    assert_eq!(denied["user_agent"], "strongroom-tests");
+    let foreign = find("access_denied", &id(&foreign));
+    assert_eq!(foreign["object"], bobs_id.as_str(), "whose thing it was");
     find("token_refused", &id(&garbage));
     assert!(lines.iter().all(|line| line["event"] != "forged"));
     let lines = lines.iter().map(Value::to_string).collect::<Vec<_>>().join("\n");

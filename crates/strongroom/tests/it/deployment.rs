@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use crate::harness::{
-    BUSY, Client, Engine, Server, load::Town, mail_server::logged, nginx::Nginx, redis::Redis,
+    Answer, BUSY, Client, Engine, Server, load::Town, mail_server::logged, nginx::Nginx, redis::Redis,
 };
 
 /// Clients that send at the same time.
@@ -99,6 +99,45 @@ fn the_deployed_configuration_is_taken() {
     assert!(!taken && said.contains("keys.passphrase"), "{said}");
 }
 
+/// The unit is written without mistakes and closes what it says; where systemd's own judge is not installed, that is not
+/// looked at.
+#[test]
+fn the_unit_is_sound_and_closed() {
+    let unit = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../deploy/systemd/strongroom.service"
+    );
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("strongroom.service");
+    let judge = |arguments: &[&str], path: &std::path::Path| {
+        let mut command = std::process::Command::new("systemd-analyze");
+        let output = command.args(arguments).arg(path).output().ok()?;
+        Some((output.status.success(), format!("{output:?}")))
+    };
+    // The programs that it names are not on this machine; `true` is.
+    let text = std::fs::read_to_string(unit).unwrap();
+    let text = text.replace("/usr/bin/strongroom ", "/usr/bin/true ");
+    std::fs::write(&path, &text).unwrap();
+    let Some((sound, said)) = judge(&["verify"], &path) else {
+        eprintln!("systemd-analyze is not installed: the unit is not looked at");
+        return;
+    };
+    assert!(sound, "{said}");
+    let closed = ["security", "--offline=true", "--threshold=13"];
+    let (is_closed, said) = judge(&closed, &path).unwrap();
+    assert!(is_closed, "more than 1.3: {said}");
+    // The judge finds what is open, and what is misspelt.
+    std::fs::write(
+        &path,
+        text.replace("PrivateUsers=yes\n", "")
+            .replace("ProtectSystem=strict\n", ""),
+    )
+    .unwrap();
+    assert!(!judge(&closed, &path).unwrap().0);
+    std::fs::write(&path, text.replace("ExecStart=", "ExecBegin=")).unwrap();
+    assert!(!judge(&["verify"], &path).unwrap().0);
+}
+
 mod postgres {
     use super::*;
 
@@ -171,6 +210,58 @@ mod postgres {
         // Readiness is for those inside; names are those of the file.
         assert_eq!(nginx.client_from("127.0.0.5").get("/readyz").await.status, 404);
         assert_eq!(nginx.client_from("127.0.0.5").get("/livez").await.status, 200);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn what_nginx_answers_by_itself_looks_like_an_answer_of_the_bank() {
+        let Some([mut first, mut second]) = nodes(None, &[]).await else {
+            return;
+        };
+        let Some(nginx) = Nginx::start([&first, &second]) else {
+            return;
+        };
+        let client = nginx.client_from("127.0.0.2");
+        let served = client.get("/livez").await.expect(200);
+        let values = |answer: &Answer, name: &str| answer.headers.get_all(name).iter().count();
+        for name in [
+            "strict-transport-security",
+            "cache-control",
+            "x-content-type-options",
+        ] {
+            assert_eq!(
+                values(&served, name),
+                1,
+                "{name} of a node stays as it is: {served:?}"
+            );
+        }
+        let checked = |answer: Answer, status: u16, code: &str| {
+            let answer = answer.refused(status, code);
+            for name in [
+                "strict-transport-security",
+                "cache-control",
+                "x-content-type-options",
+            ] {
+                assert_eq!(values(&answer, name), 1, "{name}: {answer:?}");
+            }
+            assert_eq!(answer.header("content-type"), Some("application/problem+json"));
+        };
+        checked(client.get("/readyz").await, 404, "not_found");
+        let large = client
+            .request(Method::POST, ACCOUNTS)
+            .body(vec![b'x'; 11 * 1024 * 1024]);
+        checked(client.send(large).await, 413, "body_too_large");
+        first.kill();
+        second.kill();
+        checked(client.get(ACCOUNTS).await, 502, "unavailable");
+
+        let plain = nginx.plain_browser();
+        for name in ["localhost", "evil.example"] {
+            let request = plain.request(Method::GET, "/accounts?a=b").header("Host", name);
+            let led = plain.send(request).await.expect(308);
+            assert_eq!(led.header("location"), "https://localhost/accounts?a=b");
+        }
+        let sent = plain.request(Method::POST, ACCOUNTS).body("{}");
+        plain.send(sent).await.expect(403);
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

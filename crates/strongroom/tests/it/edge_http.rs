@@ -1,14 +1,65 @@
 //! What a browser, a rebound domain and another site's page meet.
 
 use reqwest::Method;
+use strongroom_domain::time::Timestamp;
 
-use crate::harness::{Answer, Server, stories};
+use crate::harness::{Answer, Server, signed::now, stories};
 
 const APP: &str = "https://app.example";
 
 stories! {
     with &[("STRONGROOM_SERVER__CORS_ORIGINS", APP)];
     foreign_names_are_not_answered_to_and_foreign_pages_read_nothing,
+}
+
+mod disclosure {
+    use super::*;
+
+    stories! {
+        with &[
+            ("STRONGROOM_SECURITY_TXT__CONTACT", "reports@bank.example"),
+            ("STRONGROOM_SECURITY_TXT__CONTACT_URL", "https://bank.example/report"),
+            ("STRONGROOM_LIMITS__DOCUMENT", "3/1m"),
+            ("STRONGROOM_LIMITS__ANONYMOUS", "1/1h"),
+        ];
+        whoever_finds_a_weakness_is_told_whom_to_tell,
+    }
+
+    async fn whoever_finds_a_weakness_is_told_whom_to_tell(server: Server) {
+        let client = server.client();
+        let path = "/.well-known/security.txt";
+        let answer = client.get(path).await.expect(200);
+        assert_eq!(answer.header("content-type"), Some("text/plain; charset=utf-8"));
+        let text = String::from_utf8(answer.bytes).unwrap();
+        let fields: Vec<(&str, &str)> = text
+            .split_terminator("\r\n")
+            .map(|line| line.split_once(": ").unwrap())
+            .collect();
+        let values = |name: &str| -> Vec<String> {
+            let named = fields.iter().filter(|(known, _)| *known == name);
+            named.map(|(_, value)| (*value).to_owned()).collect()
+        };
+        let contacts = ["https://bank.example/report", "mailto:reports@bank.example"];
+        assert_eq!(values("Contact"), contacts);
+        let canonical = values("Canonical").concat();
+        assert!(
+            canonical.starts_with("https://localhost") && canonical.ends_with(path),
+            "{canonical}"
+        );
+        let expires = values("Expires");
+        assert_eq!(expires.len(), 1, "{text}");
+        let expires = &expires[0];
+        let days = Timestamp::parse(expires).unwrap().seconds() / 86_400 - now() / 86_400;
+        assert!((179..=180).contains(&days), "{expires}");
+        // Counted with documents, so that it is there for whoever used up what strangers may ask.
+        client.get("/nothing").await.refused(404, "not_found");
+        client.get("/nothing").await.refused(429, "rate_limited");
+        client.get(path).await.expect(200);
+        client.get(path).await.expect(200);
+        client.get(path).await.refused(429, "rate_limited");
+        let sent = client.request(Method::POST, path);
+        assert_ne!(client.send(sent).await.status, 200);
+    }
 }
 
 async fn with_header(server: &Server, path: &str, name: &str, value: &str) -> Answer {

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::harness::{
@@ -79,8 +79,15 @@ async fn without_redis_nobody_guesses_and_everybody_else_goes_on(engine: Engine)
         return;
     };
     let (alice, admin) = (server.customer("alice").await, server.operator("admin").await);
+    let health = async || server.client().get("/readyz").await;
+    health().await.expect(200);
     redis.kill();
     logged(&server, ALONE).await;
+    let failing = health().await.expect(503);
+    let checks = failing.body["checks"].as_array().unwrap();
+    let failed = checks.iter().filter(|check| check["ok"] == false);
+    let failed: Vec<&Value> = failed.map(|check| &check["name"]).collect();
+    assert_eq!(failed, ["redis"], "{failing:?}");
     let right = json!({"email": alice.email, "password": alice.password});
     let refused = server
         .client()
@@ -106,6 +113,10 @@ async fn without_redis_nobody_guesses_and_everybody_else_goes_on(engine: Engine)
     }
     redis.resume("right");
     login_once_possible(&server, &alice).await;
+    until("a server that is ready again", async || {
+        health().await.status == 200
+    })
+    .await;
     // It is known here what was used up meanwhile.
     let body = json!({"full_name": "Alice"});
     alice.client.patch("/api/v1/me", body).await.expect(429);
@@ -165,7 +176,7 @@ async fn a_redis_that_is_not_the_named_one_is_not_counted_in(engine: Engine) {
         redis.resume(certificate);
         server.kill();
         std::fs::write(server.folder().join("log"), "").unwrap();
-        server.resume().await;
+        server.begin().await;
         logged(&server, ALONE).await;
         guess(&server.client()).await.refused(503, "unavailable");
         alice.client.get("/api/v1/me").await.expect(200);
@@ -176,7 +187,7 @@ async fn a_redis_that_is_not_the_named_one_is_not_counted_in(engine: Engine) {
     redis.count_for_login(&mut server, "another-canary-9914");
     server.kill();
     std::fs::write(server.folder().join("log"), "").unwrap();
-    server.resume().await;
+    server.begin().await;
     logged(&server, ALONE).await;
     guess(&server.client()).await.refused(503, "unavailable");
     let log = server.logged();

@@ -62,6 +62,51 @@ mod postgres {
     use super::*;
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_node_is_not_ready_with_another_schema_or_without_a_key() {
+        let Some(server) = Server::start_with(Engine::Postgres, BUSY).await else {
+            return;
+        };
+        let client = server.client();
+        let names = |answer: &Answer, ok: bool| -> Vec<String> {
+            let checks = answer.body["checks"].as_array().unwrap();
+            let those = checks.iter().filter(|check| check["ok"] == ok);
+            those
+                .map(|check| check["name"].as_str().unwrap().to_owned())
+                .collect()
+        };
+        let ready = client.get("/readyz").await.expect(200);
+        assert_eq!(names(&ready, true), ["database", "schema", "keys", "clock"]);
+        let mut inside = server.database().unwrap().connect().await;
+        for (spoil, mend, fails) in [
+            (
+                "INSERT INTO seaql_migrations (version, applied_at) VALUES ('m9999_canary', 0)",
+                "DELETE FROM seaql_migrations WHERE version = 'm9999_canary'",
+                "schema",
+            ),
+            (
+                "INSERT INTO key_checks SELECT 4000000, purpose, value FROM key_checks LIMIT 1",
+                "DELETE FROM key_checks WHERE kid = 4000000",
+                "keys",
+            ),
+        ] {
+            inside
+                .execute("SET session_replication_role = replica")
+                .await
+                .unwrap();
+            inside.execute(spoil).await.unwrap();
+            await_readiness(&client, 503).await;
+            let failing = client.get("/readyz").await.expect(503);
+            assert_eq!(names(&failing, false), [fails]);
+            assert!(!String::from_utf8_lossy(&failing.bytes).contains("canary"));
+            // It is no reason to refuse anybody.
+            client.get("/livez").await.expect(200);
+            client.get("/.well-known/jwks.json").await.expect(200);
+            inside.execute(mend).await.unwrap();
+            await_readiness(&client, 200).await;
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn connections_that_are_cut_under_load_cost_no_money_and_no_restart() {
         let Some(server) = Server::start_with(Engine::Postgres, BUSY).await else {
             return;

@@ -20,6 +20,7 @@ use strongroom_domain::{
     principal::{Origin, Principal},
 };
 
+use super::{Cookie, read_cookie};
 use crate::{
     Problem,
     layers::{ClientCertificate, Proved, Record, RequestId, SIGNED, Scope, SentBody, fields},
@@ -130,17 +131,17 @@ async fn established(parts: &Parts, bank: &Bank, request: id::RequestId) -> Resu
             .map(|ClientCertificate(thumbprint)| *thumbprint),
     };
     let outcome = bank.authenticate(credential, arrival).await;
+    let agent = Record::of(&parts.extensions).map_or("", Record::agent);
     if outcome.is_err() {
         let address = Record::of(&parts.extensions).map(|record| record.client().to_string());
-        let agent = parts.headers.get(header::USER_AGENT);
         let whence = Whence {
             request: Some(request),
             address: &address.unwrap_or_default(),
-            agent: agent.and_then(|agent| agent.to_str().ok()).unwrap_or_default(),
+            agent,
         };
         bank.note_failure(kind, &whence, None, &outcome);
     }
-    let cx = outcome?;
+    let cx = outcome?.by_agent(agent);
     let scope = parts.extensions.get::<Scope>().copied().unwrap_or_default();
     let operator = cx.rights.roles.iter().any(|role| role.is_operator());
     if cx.caller.session.is_some() && !scope.lets_in(operator) {
@@ -150,6 +151,28 @@ async fn established(parts: &Parts, bank: &Bank, request: id::RequestId) -> Resu
         ));
     }
     Ok(cx)
+}
+
+/// Whether the head of a request shows a person's session that is valid, on whatever listener. It uses up nothing.
+pub async fn shows_session(bank: &Bank, head: &Parts) -> bool {
+    let arrival = Arrival {
+        request: id::RequestId::from_bytes(
+            Record::of(&head.extensions)
+                .map_or_else(RequestId::next, Record::id)
+                .bytes(),
+        ),
+        origin: Origin::Api,
+        address: Record::of(&head.extensions).map(Record::client),
+        certificate: None,
+    };
+    let shown = match read_cookie(&head.headers, Cookie::Session) {
+        Some(cookie) => Credential::Browser(cookie),
+        None => match credential(head, &[]) {
+            Ok(shown @ (Credential::Bearer(_) | Credential::Bound(..))) => shown,
+            _ => return false,
+        },
+    };
+    bank.authenticate(shown, arrival).await.is_ok()
 }
 
 /// Whether the route is one of those where operators work: all of them are closed to everybody else, whatever the

@@ -44,7 +44,8 @@ where
             id::RequestId::from_bytes(request.bytes()),
             bank.clock().now(),
             Origin::Api,
-        );
+        )
+        .by_agent(text(&parts.headers, &header::USER_AGENT).unwrap_or_default());
         let client = Client {
             address: record.map_or_else(String::new, |record| record.client().to_string()),
             user_agent: text(&parts.headers, &header::USER_AGENT)

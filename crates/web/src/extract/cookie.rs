@@ -30,6 +30,15 @@ pub(crate) enum Keep {
 }
 
 impl Cookie {
+    /// All of them.
+    const ALL: [Self; 5] = [
+        Self::Session,
+        Self::Device,
+        Self::Login,
+        Self::External,
+        Self::Form,
+    ];
+
     const fn name(self) -> &'static str {
         match self {
             Self::Session => "__Host-sid",
@@ -79,6 +88,18 @@ pub(crate) fn read_cookie(headers: &HeaderMap, cookie: Cookie) -> Option<&str> {
     }
 }
 
+/// The values of cookies that are not ours.
+pub(crate) fn foreign_cookies(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(';'))
+        .map(|pair| pair.trim().split_once('=').unwrap_or((pair, pair)))
+        .filter(|(name, _)| Cookie::ALL.iter().all(|own| own.name() != *name))
+        .map(|(_, value)| value)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,13 +130,7 @@ mod tests {
 
     #[test]
     fn no_script_and_no_other_site_gets_a_cookie() {
-        for cookie in [
-            Cookie::Session,
-            Cookie::Device,
-            Cookie::Login,
-            Cookie::External,
-            Cookie::Form,
-        ] {
+        for cookie in Cookie::ALL {
             let set = cookie.set("x", Keep::Window).unwrap();
             let set = set.to_str().unwrap();
             assert!(set.starts_with("__Host-"), "{set}");

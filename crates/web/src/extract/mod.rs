@@ -11,11 +11,11 @@ mod json_scan;
 mod json_strict;
 mod query;
 
-pub use auth::{Auth, MoneyAuth};
+pub use auth::{Auth, MoneyAuth, shows_session};
 pub(crate) use binder::FactorBinder;
 pub(crate) use client::device_mark;
 pub use client::{Anonymous, DEVICE_TOKEN};
-pub(crate) use cookie::{Cookie, Keep, read_cookie};
+pub(crate) use cookie::{Cookie, Keep, foreign_cookies, read_cookie};
 pub(crate) use json::read as read_body;
 pub use json::{JSON_DEPTH_MAX, JsonBody, OptionalJsonBody, parse_json};
 pub(crate) use json_scan::each_string;

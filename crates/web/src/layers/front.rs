@@ -180,6 +180,9 @@ impl Front {
         let line = Line::begin(&record, &inner.unmatched, &method);
         let _in_flight = InFlight::enter(&inner.in_flight);
 
+        if let Some(agent) = request.headers().get(header::USER_AGENT) {
+            record.set_agent(agent.clone());
+        }
         request.extensions_mut().insert(record.clone());
         request.extensions_mut().insert(inner.scope);
         DefaultBodyLimit::max(BODY_BYTES_MAX).apply(&mut request);
@@ -200,6 +203,9 @@ impl Front {
         if response.status() != StatusCode::SERVICE_UNAVAILABLE
             && let Err(problem) = inner.settings.limits.stranger(&record, None).await
         {
+            response = problem.into_response();
+        }
+        if let Err(problem) = inner.settings.watch.settle(&record).await {
             response = problem.into_response();
         }
         if let Err(problem) = inner.settings.watch.observe(&record, &seen, &path, &response) {
@@ -228,6 +234,7 @@ impl Inner {
             Err(_) if matches!(request.uri().path(), "/livez" | "/readyz") => None,
             Err(overloaded) => {
                 metrics::counter!(SHED).increment(1);
+                self.settings.limits.show(record);
                 return Problem::new(&codes::OVERLOADED, "The server has all hands full.")
                     .with_retry_after(overloaded.retry_after)
                     .into_response();

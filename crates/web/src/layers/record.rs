@@ -42,6 +42,9 @@ struct Inner {
     recognised: Mutex<Option<Recognised>>,
     refused_as_attack: OnceLock<()>,
     blocked: OnceLock<Duration>,
+    owed: Mutex<Option<Duration>>,
+    vouched: OnceLock<()>,
+    agent: OnceLock<HeaderValue>,
     charges: Mutex<[Option<Charge>; CHARGES_MAX]>,
     body_bytes_max: AtomicUsize,
     route: OnceLock<Arc<RouteStats>>,
@@ -68,6 +71,9 @@ impl Record {
             recognised: Mutex::default(),
             refused_as_attack: OnceLock::new(),
             blocked: OnceLock::new(),
+            owed: Mutex::default(),
+            vouched: OnceLock::new(),
+            agent: OnceLock::new(),
             charges: Mutex::default(),
             body_bytes_max: AtomicUsize::new(BODY_BYTES_MAX),
             route: OnceLock::new(),
@@ -189,6 +195,43 @@ impl Record {
     /// How long the address is still blocked.
     pub(crate) fn blocked(&self) -> Option<Duration> {
         self.0.blocked.get().copied()
+    }
+
+    /// Remembers that the request waits for so long before anything is done for a stranger.
+    pub(crate) fn owe(&self, delay: Duration) {
+        *self.0.owed.lock().unwrap_or_else(PoisonError::into_inner) = Some(delay);
+    }
+
+    /// How long it has to wait still; whoever asks lets it wait.
+    pub(crate) fn pay(&self) -> Option<Duration> {
+        self.0.owed.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Whether the address of the request is under suspicion.
+    pub(crate) fn is_suspect(&self) -> bool {
+        let owed = self.0.owed.lock().unwrap_or_else(PoisonError::into_inner);
+        owed.is_some() || self.blocked().is_some()
+    }
+
+    /// Remembers what the client calls itself.
+    pub(crate) fn set_agent(&self, agent: HeaderValue) {
+        let _ = self.0.agent.set(agent);
+    }
+
+    /// What the client calls itself; empty where it does not say, or not in ASCII.
+    pub(crate) fn agent(&self) -> &str {
+        let agent = self.0.agent.get().and_then(|agent| agent.to_str().ok());
+        agent.unwrap_or_default()
+    }
+
+    /// Remembers that a session was proved, whoever's it is.
+    pub(crate) fn vouch(&self) {
+        let _ = self.0.vouched.set(());
+    }
+
+    /// Whether somebody was established in the request: a principal, or a session.
+    pub(crate) fn is_somebodys(&self) -> bool {
+        self.principal().is_some() || self.0.vouched.get().is_some()
     }
 
     /// What the matched route is to the limits.

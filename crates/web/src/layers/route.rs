@@ -21,7 +21,7 @@ use super::Record;
 use crate::{
     Problem,
     limits::{Guess, Traffic},
-    suspicion::refused,
+    suspicion::Head,
 };
 
 /// The latency histogram, in seconds, by route template, method and class of status.
@@ -125,7 +125,8 @@ where
 {
     type Response = Response;
     type Error = S::Error;
-    /// Most requests cost no box: a refusal is there at once, and only guesses wait, and those who ask other nodes.
+    /// Most requests cost no box: a refusal is there at once, and only guesses wait, suspects, and those who ask other
+    /// nodes.
     type Future = Either<S::Future, Either<Ready<Result<Response, S::Error>>, Boxed<Response, S::Error>>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
@@ -139,13 +140,7 @@ where
         };
         record.set_route(&self.stats);
         let traffic = self.stats.traffic().unwrap_or(Traffic::Anonymous);
-        if let Some(left) = record
-            .blocked()
-            .filter(|_| !matches!(traffic, Traffic::Principal | Traffic::Upload))
-        {
-            return Either::Right(Either::Left(ready(Ok(refused(left).into_response()))));
-        }
-        if record.limits().is_shared() {
+        if record.is_suspect() || record.limits().is_shared() {
             let (record, inner) = (record.clone(), self.ready());
             return Either::Right(Either::Right(Box::pin(arriving(record, traffic, inner, request))));
         }
@@ -176,7 +171,7 @@ impl<S: Clone> RouteService<S> {
     }
 }
 
-/// Asks the limits first, which ask other nodes.
+/// Finds out first who a suspect is, and asks the limits, which ask other nodes.
 async fn arriving<S>(
     record: Record,
     traffic: Traffic,
@@ -186,6 +181,12 @@ async fn arriving<S>(
 where
     S: Service<Request, Response = Response>,
 {
+    if record.is_suspect() {
+        let head = Head::of(&request);
+        if let Err(problem) = record.watch().stands(&record, traffic, head).await {
+            return Ok(problem.into_response());
+        }
+    }
     match record.limits().arrive(&record, traffic, request.headers()).await {
         Ok(None) => inner.call(request).await,
         Ok(Some(guess)) => guessing(guess, inner, request).await,

@@ -120,6 +120,12 @@ impl Limits {
         self.0.as_ref().is_some_and(|inner| inner.shared.is_some())
     }
 
+    /// Whether nothing keeps this node from counting as it should: it counts alone, or together with others.
+    pub fn is_whole(&self) -> bool {
+        let shared = self.0.as_ref().and_then(|inner| inner.shared.as_ref());
+        shared.is_none_or(|shared| shared.is_together())
+    }
+
     /// The first stage, at a route that was found. `Ok(Some(_))` where the answer decides what is counted. Ready at
     /// once unless [`Self::is_shared`].
     pub(crate) async fn arrive(
@@ -210,6 +216,16 @@ impl Limits {
         inner
             .count(record, Class::Anonymous, inner.subject(record, headers))
             .await
+    }
+}
+
+impl Limits {
+    /// Says how the address stands without counting: for a request that nobody looked at.
+    pub(crate) fn show(&self, record: &Record) {
+        let Some(inner) = &self.0 else { return };
+        let class = Class::Anonymous;
+        let standing = inner.limiter(class).standing(Subject::Address(record.client()));
+        record.count(Charge { class, standing });
     }
 }
 

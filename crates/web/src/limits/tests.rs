@@ -35,20 +35,21 @@ fn small(class: Class) -> Option<Quota> {
 }
 
 fn front(router: Router) -> Front {
+    Front::new(router, settings())
+}
+
+fn settings() -> FrontSettings {
     let mark = |text: &str| text.strip_prefix("mark-").map(|number| [number.len() as u8; 16]);
-    Front::new(
-        router,
-        FrontSettings {
-            request_time_max: Duration::from_secs(30),
-            concurrency_max: 1024,
-            hsts: Hsts::On,
-            origins: Origins::default(),
-            trusted_proxies: TrustedProxies::new(vec!["10.0.0.0/8".parse().unwrap()]),
-            limits: Limits::new(small, None, mark).unwrap(),
-            watch: Watch::off(),
-            detection: Detection::off(),
-        },
-    )
+    FrontSettings {
+        request_time_max: Duration::from_secs(30),
+        concurrency_max: 1024,
+        hsts: Hsts::On,
+        origins: Origins::default(),
+        trusted_proxies: TrustedProxies::new(vec!["10.0.0.0/8".parse().unwrap()]),
+        limits: Limits::new(small, None, mark).unwrap(),
+        watch: Watch::off(),
+        detection: Detection::off(),
+    }
 }
 
 async fn ask(front: &Front, from: &str, request: http::request::Builder) -> Response {
@@ -67,6 +68,31 @@ async fn statuses(front: &Front, times: usize, request: impl Fn() -> http::reque
 
 fn header<'a>(response: &'a Response, name: &str) -> &'a str {
     response.headers()[name].to_str().unwrap()
+}
+
+#[tokio::test]
+async fn whoever_meets_a_full_server_is_told_the_limits_and_not_counted() {
+    let limits = settings().limits;
+    let full = |places| {
+        let settings = FrontSettings {
+            concurrency_max: places,
+            limits: limits.clone(),
+            ..settings()
+        };
+        Front::new(Router::new().route("/", get(|| async {})), settings)
+    };
+    let (full, idle) = (full(0), full(8));
+    for _ in 0..20 {
+        let refused = ask(&full, HERE, Request::get("/")).await;
+        assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(header(&refused, "ratelimit").contains("r=6"), "{refused:?}");
+        assert!(
+            header(&refused, "ratelimit-policy").contains("q=6"),
+            "{refused:?}"
+        );
+    }
+    let answer = ask(&idle, HERE, Request::get("/none")).await;
+    assert!(header(&answer, "ratelimit").contains("r=5"), "{answer:?}");
 }
 
 #[tokio::test]

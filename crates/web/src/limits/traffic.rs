@@ -57,6 +57,7 @@ pub(crate) const OPEN: &[(Method, &str, Traffic)] = &[
     (Method::GET, "/api/v1/auth/session", Traffic::Session),
     (Method::POST, "/api/v1/log/cosignatures", Traffic::Session),
     (Method::GET, "/.well-known/jwks.json", Traffic::Document),
+    (Method::GET, "/.well-known/security.txt", Traffic::Document),
     (Method::GET, "/livez", Traffic::Health),
     (Method::GET, "/readyz", Traffic::Health),
 ];

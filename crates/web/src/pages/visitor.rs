@@ -115,7 +115,7 @@ impl Visitor {
             None,
             &outcome,
         );
-        let cx = outcome?;
+        let cx = outcome?.by_agent(&self.client.user_agent);
         if let (Some(record), Some(me)) = (&self.record, cx.caller.principal.owner()) {
             record.set_principal(me.to_string());
         }

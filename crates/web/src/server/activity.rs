@@ -22,8 +22,25 @@ use tokio::{
     time::Instant,
 };
 
+use super::addresses::OfAddress;
+
 /// A place among the connections; given back when its last holder is gone.
-pub(super) type Place = Arc<OwnedSemaphorePermit>;
+pub(super) type Place = Arc<Held>;
+
+/// What a connection holds: a place among all, and one among those of its address.
+pub(super) struct Held {
+    _of_all: OwnedSemaphorePermit,
+    _of_address: OfAddress,
+}
+
+impl Held {
+    pub(super) const fn new(of_all: OwnedSemaphorePermit, of_address: OfAddress) -> Self {
+        Self {
+            _of_all: of_all,
+            _of_address: of_address,
+        }
+    }
+}
 
 /// The record of one connection. Clones share it.
 #[derive(Clone)]
@@ -273,9 +290,13 @@ async fn linger<T: Lingering>(mut stream: T, place: Place) {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
+    use strongroom_guard::TrustedProxies;
     use tokio::sync::Semaphore;
 
     use super::*;
+    use crate::server::addresses::Addresses;
 
     const BOUND: Duration = Duration::from_secs(10);
 
@@ -308,12 +329,21 @@ mod tests {
         );
     }
 
+    async fn held(places: &Arc<Semaphore>) -> Place {
+        let addresses = Addresses::new(1, TrustedProxies::default());
+        let of_address = addresses.enter(Ipv4Addr::LOCALHOST.into()).unwrap();
+        Arc::new(Held::new(
+            Arc::clone(places).acquire_owned().await.unwrap(),
+            of_address,
+        ))
+    }
+
     #[tokio::test(start_paused = true)]
     async fn written_bytes_count_and_read_bytes_do_not() {
         let (near, mut far) = tokio::io::duplex(1024);
         let activity = Activity::new();
-        let place = Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap();
-        let mut watched = Watched::new(near, activity.clone(), Arc::new(place), u64::MAX);
+        let place = held(&Arc::new(Semaphore::new(1))).await;
+        let mut watched = Watched::new(near, activity.clone(), place, u64::MAX);
         let begun = Instant::now();
         tokio::time::sleep(Duration::from_secs(8)).await;
         far.write_all(b"x").await.unwrap();
@@ -335,7 +365,7 @@ mod tests {
     #[tokio::test]
     async fn a_client_that_is_still_sending_can_finish_and_the_place_stays_taken_meanwhile() {
         let places = Arc::new(Semaphore::new(1));
-        let place = Arc::new(Arc::clone(&places).acquire_owned().await.unwrap());
+        let place = held(&places).await;
         let (near, mut far) = tokio::io::duplex(1024);
         let mut watched = Watched::new(near, Activity::new(), place, u64::MAX);
         watched.write_all(b"413").await.unwrap();

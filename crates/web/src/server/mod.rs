@@ -6,6 +6,7 @@
 //! a client should see a refusal, not a hang.
 
 mod activity;
+mod addresses;
 mod connection;
 
 use std::{
@@ -16,6 +17,7 @@ use std::{
 };
 
 use metrics::{Counter, Gauge};
+use strongroom_guard::TrustedProxies;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
@@ -25,6 +27,10 @@ use tokio_rustls::{
     rustls::{ServerConfig, server::ClientHello},
 };
 
+use self::{
+    activity::{Held, Place},
+    addresses::Addresses,
+};
 use crate::layers::Front;
 
 /// How long an accepted connection waits for a place before it is closed.
@@ -37,6 +43,10 @@ const ACCEPT_REST: Duration = Duration::from_millis(50);
 pub struct ServerSettings {
     /// How many connections are open at once.
     pub connections_max: usize,
+    /// How many of them are open at once from one address (IPv6: from one /64).
+    pub connections_per_address_max: usize,
+    /// Whose connections are those of many, and not bounded by address.
+    pub trusted_proxies: TrustedProxies,
     /// How long a TLS handshake may take.
     pub handshake_time_max: Duration,
     /// How long a connection may take to bring the head of its next request, idle time included.
@@ -54,6 +64,8 @@ impl Default for ServerSettings {
     fn default() -> Self {
         Self {
             connections_max: 4096,
+            connections_per_address_max: 256,
+            trusted_proxies: TrustedProxies::default(),
             handshake_time_max: Duration::from_secs(10),
             header_time_max: Duration::from_secs(30),
             shutdown_time_max: Duration::from_secs(30),
@@ -178,6 +190,10 @@ impl Server {
             settings,
         } = self;
         let places = Arc::new(Semaphore::new(settings.connections_max));
+        let addresses = Addresses::new(
+            settings.connections_per_address_max,
+            settings.trusted_proxies.clone(),
+        );
         let (cut, cut_heard) = stop_signal();
         let serving = Arc::new(connection::Serving {
             front,
@@ -196,10 +212,16 @@ impl Server {
             };
             match accepted {
                 Ok((stream, peer)) => {
+                    // Whoever has too many waits for nothing, and keeps nobody else waiting.
+                    let Some(of_address) = addresses.enter(peer.ip()) else {
+                        FIGURES.refused.increment(1);
+                        continue;
+                    };
                     let Some(place) = place(&places).await else {
                         FIGURES.refused.increment(1);
                         continue;
                     };
+                    let place = Arc::new(Held::new(place, of_address));
                     tokio::spawn(serve(Arc::clone(&serving), stream, peer, place));
                 }
                 // A connection that died in the queue; the next one is fine.
@@ -233,16 +255,11 @@ async fn place(places: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
         .ok()
 }
 
-async fn serve(
-    serving: Arc<connection::Serving>,
-    stream: TcpStream,
-    peer: SocketAddr,
-    place: OwnedSemaphorePermit,
-) {
+async fn serve(serving: Arc<connection::Serving>, stream: TcpStream, peer: SocketAddr, place: Place) {
     FIGURES.connections.increment(1.0);
     // Answers are small and complete: waiting for more to send only adds latency.
     let _ = stream.set_nodelay(true);
-    if serving.connection(stream, peer.ip(), Arc::new(place)).await == connection::Outcome::HandshakeFailed {
+    if serving.connection(stream, peer.ip(), place).await == connection::Outcome::HandshakeFailed {
         FIGURES.handshakes_failed.increment(1);
     }
     FIGURES.connections.decrement(1.0);

@@ -20,6 +20,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     Problem,
     extract::{Anonymous, Auth, DEVICE_TOKEN, JsonBody},
+    layers::Record,
     state::AppState,
     v1::check::Check,
     views::Json,
@@ -178,6 +179,7 @@ async fn login_mfa(
     responses((status = 200, description = "The next token set.", body = wire::TokenSet)))]
 async fn refresh(
     State(state): State<AppState>,
+    record: Record,
     Anonymous(cx, client): Anonymous,
     JsonBody(body): JsonBody<wire::Refresh>,
 ) -> Result<Response, Problem> {
@@ -185,6 +187,8 @@ async fn refresh(
         .bank
         .refresh(&cx, &client, secret(&body.refresh_token))
         .await?;
+    // Also behind an address that is blocked: the tokens that were shown are used up.
+    record.vouch();
     Ok(tokens(set))
 }
 
@@ -193,13 +197,17 @@ async fn refresh(
     responses((status = 204, description = "Out, or there was nothing to end.")))]
 async fn logout(
     State(state): State<AppState>,
+    record: Record,
     Anonymous(cx, client): Anonymous,
     JsonBody(body): JsonBody<wire::Refresh>,
 ) -> Result<Response, Problem> {
-    state
+    let ended = state
         .bank
         .logout(&cx, &client, secret(&body.refresh_token))
         .await?;
+    if ended {
+        record.vouch();
+    }
     let clear = [(
         CLEAR_SITE_DATA,
         HeaderValue::from_static("\"cache\", \"storage\""),

@@ -230,6 +230,48 @@ async fn requests_that_two_readers_could_read_differently_are_refused() {
 }
 
 #[tokio::test]
+async fn one_address_does_not_hold_all_connections() {
+    let server = Running::with(Options {
+        server: ServerSettings {
+            connections_max: 5,
+            connections_per_address_max: 3,
+            ..ServerSettings::default()
+        },
+        ..Options::default()
+    })
+    .await;
+    let from = async |address: [u8; 4]| {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind((address, 0).into()).unwrap();
+        socket.connect(server.address).await.unwrap()
+    };
+    let ask = async |stream: &mut tokio::net::TcpStream| {
+        let head = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n";
+        stream.write_all(head).await.is_ok() && stream.read_exact(&mut [0; 12]).await.is_ok()
+    };
+    let greedy = [127, 0, 0, 2];
+    let mut open = Vec::new();
+    for _ in 0..3 {
+        let mut stream = from(greedy).await;
+        assert!(ask(&mut stream).await);
+        open.push(stream);
+    }
+    assert!(!ask(&mut from(greedy).await).await);
+    let mut other = from([127, 0, 0, 3]).await;
+    assert!(ask(&mut other).await, "somebody else is served");
+    open.pop();
+    // The server notices the closed connection a moment later.
+    let again = async {
+        while !ask(&mut from(greedy).await).await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, again)
+        .await
+        .expect("a place that comes free is given again");
+}
+
+#[tokio::test]
 async fn one_connection_too_many_is_closed_and_a_place_that_comes_free_is_taken() {
     let server = Running::with(Options {
         server: ServerSettings {

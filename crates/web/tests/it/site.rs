@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 use strongroom_guard::TrustedProxies;
 use strongroom_web::{
-    SiteSettings,
+    SecurityTxt, SiteSettings,
     detection::Detection,
     health::{Check, Readiness},
     layers::{FrontSettings, Hsts, Origins},
@@ -42,6 +42,7 @@ async fn running(docs: bool) -> Running {
     let settings = SiteSettings {
         front: settings(),
         public_url: "https://bank.example".into(),
+        security_txt: SecurityTxt::default(),
         docs,
     };
     Running::serving(

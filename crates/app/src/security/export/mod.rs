@@ -124,8 +124,8 @@ impl ExportFormat {
 
 /// Where events wait for a collector. It answers at once and keeps what it took although the process is killed.
 pub trait EventSpool: Send + Sync {
-    /// Keeps an event, sealed.
-    fn put(&self, sealed: &[u8]);
+    /// Keeps an event, sealed. Where room is short the bad ones have it.
+    fn put(&self, sealed: &[u8], severity: Severity);
 }
 
 struct Exporter {
@@ -195,7 +195,8 @@ impl Exporter {
             return;
         };
         let sealed = self.ring.now().seal(place(&id), &text);
-        self.spool.put(&[id.as_bytes().as_slice(), &sealed].concat());
+        let sealed = [id.as_bytes().as_slice(), &sealed].concat();
+        self.spool.put(&sealed, event.severity());
     }
 }
 

@@ -172,6 +172,11 @@ impl SharedCounters {
         }
     }
 
+    /// Whether this node counts together with others at the moment.
+    pub fn is_together(&self) -> bool {
+        self.connection().is_some()
+    }
+
     fn connection(&self) -> Option<MultiplexedConnection> {
         self.connection
             .read()

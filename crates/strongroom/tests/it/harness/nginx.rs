@@ -9,6 +9,7 @@ use std::{
 
 use super::{
     Client, Server,
+    browser::Browser,
     programs::{free_port, make_certificates, program},
 };
 
@@ -25,6 +26,7 @@ const START_SECONDS: u64 = 30;
 pub(crate) struct Nginx {
     folder: tempfile::TempDir,
     port: u16,
+    plain: u16,
     child: Child,
     looks: bool,
 }
@@ -51,7 +53,7 @@ impl Nginx {
         let file = |name: &str| folder.path().join(name).display().to_string();
         let authorities: String = nodes.iter().map(|node| node.authority()).collect();
         std::fs::write(file("nodes-ca.pem"), authorities).unwrap();
-        let port = free_port();
+        let (port, plain) = (free_port(), free_port());
         let address = |node: &Server| node.url().replace("https://localhost:", "127.0.0.1:");
         let mut site = deployed("strongroom.conf");
         for (what, instead) in [
@@ -60,6 +62,10 @@ impl Nginx {
             (
                 "listen 443 ssl http2",
                 format!("listen 127.0.0.1:{port} ssl http2"),
+            ),
+            (
+                "listen 80 default_server",
+                format!("listen 127.0.0.1:{plain} default_server"),
             ),
             ("bank.example", "localhost".to_owned()),
             ("/var/log/nginx/strongroom.log", file("access")),
@@ -115,6 +121,7 @@ impl Nginx {
         let mut nginx = Self {
             folder,
             port,
+            plain,
             child,
             looks,
         };
@@ -136,6 +143,11 @@ impl Nginx {
         let authority = std::fs::read_to_string(self.file("believed.pem")).unwrap();
         let url = format!("https://localhost:{}", self.port);
         Client::from_address(&url, &authority, Some(address.parse().unwrap()))
+    }
+
+    /// Somebody who comes without TLS and is led nowhere.
+    pub(crate) fn plain_browser(&self) -> Browser {
+        Browser::elsewhere(&format!("http://localhost:{}", self.plain))
     }
 
     /// Whether the Core Rule Set looks at requests.

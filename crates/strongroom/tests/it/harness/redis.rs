@@ -1,4 +1,4 @@
-//! A Redis of one story: TLS alone, a login that may do little, nothing kept on disk.
+//! A Redis of one story, with the file of `deploy/redis`: only addresses, places and the password are changed.
 
 use std::{
     net::TcpStream,
@@ -51,18 +51,32 @@ impl Redis {
     /// Runs with one of the certificates.
     pub(crate) fn resume(&mut self, certificate: &str) {
         assert!(self.child.is_none(), "it runs already");
-        let settings = format!(
-            "bind 127.0.0.1\nport 0\ntls-port {}\ntls-auth-clients no\ntls-ca-cert-file {}\n\
-             tls-cert-file {}\ntls-key-file {}\nsave \"\"\nappendonly no\ndir {}\n\
-             user default off\nuser keeper on >{KEEPER} ~* +@all\n\
-             user bank on >{PASSWORD} ~strongroom:* resetchannels -@all +eval +evalsha +script|load +ping \
-             +get +set +del +time\n",
-            self.port,
-            self.file("believed.pem"),
-            self.file(&format!("{certificate}.pem")),
-            self.file(&format!("{certificate}.key")),
-            self.folder.path().display(),
-        );
+        let mut settings = include_str!("../../../../../deploy/redis/redis.conf").to_owned();
+        // The logins that the file describes, with a password that is known here, and one that may look at everything.
+        let described = |start: &str| {
+            let line = settings.lines().find_map(|line| line.strip_prefix(start));
+            let line = line.unwrap_or_else(|| panic!("deploy/redis says no more {start}"));
+            format!("{}{line}\n", start.trim_start_matches(['#', ' ']))
+        };
+        let bank = described("#   user bank ").replace("#SHA256-OF-THE-PASSWORD", &format!(">{PASSWORD}"));
+        assert!(bank.contains(PASSWORD), "{bank}");
+        let logins = described("#   user default ") + &bank + &format!("user keeper on >{KEEPER} ~* +@all\n");
+        std::fs::write(self.file("users.acl"), logins).unwrap();
+        for (what, instead) in [
+            ("bind 10.0.0.21", "bind 127.0.0.1".to_owned()),
+            ("tls-port 6379", format!("tls-port {}", self.port)),
+            (
+                "/etc/redis/certificate.pem",
+                self.file(&format!("{certificate}.pem")),
+            ),
+            ("/etc/redis/key.pem", self.file(&format!("{certificate}.key"))),
+            ("/etc/redis/ca.pem", self.file("believed.pem")),
+            ("/etc/redis/users.acl", self.file("users.acl")),
+        ] {
+            assert!(settings.contains(what), "deploy/redis says {what} no more");
+            settings = settings.replace(what, &instead);
+        }
+        settings.push_str(&format!("dir {}\n", self.folder.path().display()));
         std::fs::write(self.file("redis.conf"), settings).unwrap();
         let child = Command::new(&self.program)
             .arg(self.file("redis.conf"))

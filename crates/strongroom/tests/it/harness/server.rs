@@ -11,7 +11,7 @@ use std::{
 use sqlx::{AssertSqlSafe, Connection, Executor, SqliteConnection, sqlite::SqliteConnectOptions};
 use strongroom_domain::id::SessionId;
 
-use super::{Client, Engine, place::Database};
+use super::{Client, Engine, place::Database, until};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_strongroom");
 /// Longest start, also on a machine that does much else.
@@ -139,8 +139,10 @@ impl Server {
     /// Starts again on the same data and, so that clients and their tokens stay good, on the same port.
     pub(crate) async fn resume(&mut self) {
         self.begin().await;
-        let ready = self.client().get("/readyz").await;
-        assert_eq!(ready.status, 200, "{ready:?}");
+        until("a server that is ready", async || {
+            self.client().get("/readyz").await.status == 200
+        })
+        .await;
     }
 
     /// The same where nobody can connect yet.

@@ -134,7 +134,9 @@ pub(crate) async fn ask(operation: &str, scene: &Scene<'_>) -> Option<Ask> {
     let index = Cast::index(scene.object);
     let reason = json!({"reason": "asked for by the matrix"});
     Some(match operation {
-        "GET /livez" | "GET /readyz" | "GET /.well-known/jwks.json" => Ask::to(path),
+        "GET /livez" | "GET /readyz" | "GET /.well-known/jwks.json" | "GET /.well-known/security.txt" => {
+            Ask::to(path)
+        }
         "GET /api/v1/accounts"
         | "GET /api/v1/admin/accounts"
         | "GET /api/v1/admin/users"
