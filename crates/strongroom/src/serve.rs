@@ -38,7 +38,7 @@ use crate::{
     checks,
     cli::Outcome,
     compose,
-    config::{self, Config, ConfigError, ConfigErrors, Environment, Origin, PublicUrl, Sources},
+    config::{self, Config, ConfigError, ConfigErrors, Environment, Origin, PublicUrl, Sources, Tls},
     control::Control,
     data_dir::DataDir,
     demo,

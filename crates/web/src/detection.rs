@@ -267,7 +267,7 @@ mod tests {
         sync::atomic::{AtomicU32, Ordering},
     };
 
-    use axum::{Router, body::Body};
+    use axum::{Router, body::Body, routing::get};
     use http::Request;
     use serde_json::Value;
     use strongroom_guard::{Paranoia, TrustedProxies};
@@ -293,7 +293,7 @@ mod tests {
             None
         });
         let front = Front::new(
-            Router::new(),
+            Router::new().route("/y", get(|| async {})),
             FrontSettings {
                 request_time_max: Duration::from_secs(5),
                 concurrency_max: 8,

@@ -15,13 +15,18 @@ stories! {
 mod disclosure {
     use super::*;
 
+    const NAMED: &[(&str, &str)] = &[
+        ("STRONGROOM_SECURITY_TXT__CONTACT", "reports@bank.example"),
+        (
+            "STRONGROOM_SECURITY_TXT__CONTACT_URL",
+            "https://bank.example/report",
+        ),
+        ("STRONGROOM_LIMITS__DOCUMENT", "3/1m"),
+        ("STRONGROOM_LIMITS__ANONYMOUS", "1/1h"),
+    ];
+
     stories! {
-        with &[
-            ("STRONGROOM_SECURITY_TXT__CONTACT", "reports@bank.example"),
-            ("STRONGROOM_SECURITY_TXT__CONTACT_URL", "https://bank.example/report"),
-            ("STRONGROOM_LIMITS__DOCUMENT", "3/1m"),
-            ("STRONGROOM_LIMITS__ANONYMOUS", "1/1h"),
-        ];
+        with NAMED;
         whoever_finds_a_weakness_is_told_whom_to_tell,
     }
 
