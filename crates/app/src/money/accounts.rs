@@ -1,6 +1,6 @@
 //! Accounts: open, list, read, rename, freeze, close.
 
-use std::{borrow::Cow, sync::Arc};
+use std::sync::Arc;
 
 use strongroom_crypto::random;
 use strongroom_domain::{
@@ -362,7 +362,8 @@ impl Bank {
         action: Action,
     ) -> Result<UserId, Error> {
         let owner = self.owner_of(id).await?;
-        let (beside, resource) = self.beside_owner(cx, owner).await?;
+        let resource = owner.map_or(Resource::Bank, Resource::OwnedBy);
+        let beside = self.beside_owner(cx, resource).await?;
         told(cx, authorize_first(&beside, action, resource))?;
         owner.ok_or_else(Error::account_not_found)
     }
@@ -375,19 +376,9 @@ impl Bank {
         owner: Option<UserId>,
         about: About,
     ) -> Result<(), Error> {
-        let (beside, resource) = self.beside_owner(cx, owner).await?;
+        let resource = owner.map_or(Resource::Bank, Resource::OwnedBy);
+        let beside = self.beside_owner(cx, resource).await?;
         told(cx, authorize_about(&beside, action, resource, about).map(drop))
-    }
-
-    async fn beside_owner<'a>(
-        &self,
-        cx: &'a Cx,
-        owner: Option<UserId>,
-    ) -> Result<(Cow<'a, Cx>, Resource), Error> {
-        Ok(match owner {
-            Some(owner) => (self.beside(cx, owner).await?, Resource::OwnedBy(owner)),
-            None => (Cow::Borrowed(cx), Resource::Bank),
-        })
     }
 
     pub(crate) async fn owner_of(&self, id: AccountId) -> Result<Option<UserId>, Error> {

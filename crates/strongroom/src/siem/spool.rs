@@ -318,7 +318,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let spool = open(folder.path());
         for number in 0..10_u8 {
-            spool.put(&[number; 3]);
+            spool.put(&[number; 3], Severity::Low);
         }
         let first = spool.read(9).unwrap();
         assert_eq!(first.records, [[0; 3], [1; 3], [2; 3]]);
@@ -330,11 +330,11 @@ mod tests {
         spool.delivered(first.upto).unwrap();
         drop(spool);
         let spool = open(folder.path());
-        spool.put(&[10; 3]);
+        spool.put(&[10; 3], Severity::Low);
         let rest: Vec<u8> = all(&spool, 5).iter().map(|record| record[0]).collect();
         assert_eq!(rest, (3..=10).collect::<Vec<_>>());
         assert!(all(&spool, 5).is_empty());
-        spool.put(&[11; 3]);
+        spool.put(&[11; 3], Severity::Low);
         assert_eq!(all(&open(folder.path()), 100), [[11; 3]]);
     }
 
