@@ -105,9 +105,7 @@ impl Bank {
     }
 
     async fn place(&self, cx: &Cx, input: PlaceHold) -> Result<Once<HoldDetails>, Error> {
-        let owner = self
-            .paying_account(cx, input.account, Action::HoldPlace)
-            .await?;
+        let owner = self.paying_account(cx, input.account, Action::HoldPlace).await?;
         let fields = hold_fields(&input);
         let idempotency = self.key_for(cx, input.idempotency_key.as_deref(), &fields, false)?;
         let latest = cx.now().plus_seconds(HOLD_SECONDS_MAX);

@@ -116,9 +116,7 @@ impl Bank {
     /// `duplicate_suspected` with the earlier payment, every refusal of the books, `idempotency_key_reused`.
     pub async fn create_payment(&self, cx: &Cx, input: CreatePayment) -> Result<Once<PaymentDetails>, Error> {
         require_signature(cx)?;
-        let owner = self
-            .paying_account(cx, input.from, Action::PaymentCreate)
-            .await?;
+        let owner = self.paying_account(cx, input.from, Action::PaymentCreate).await?;
         let fields = payment_fields(&input);
         let idempotency = self.key_for(cx, input.idempotency_key.as_deref(), &fields, false)?;
         let step_up = self

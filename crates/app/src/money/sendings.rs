@@ -112,9 +112,7 @@ impl Bank {
         input: PayBeneficiary,
     ) -> Result<Once<SendingDetails>, Error> {
         require_signature(cx)?;
-        let owner = self
-            .paying_account(cx, input.from, Action::PaymentCreate)
-            .await?;
+        let owner = self.paying_account(cx, input.from, Action::PaymentCreate).await?;
         let fields = sending_fields(&input);
         let idempotency = self.key_for(cx, input.idempotency_key.as_deref(), &fields, false)?;
         let step_up = self
