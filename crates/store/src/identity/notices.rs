@@ -163,7 +163,8 @@ struct NumberSql {
 
 const COLUMNS: &str = "SELECT id, person, event, about, subject, amount, currency, at, read_at FROM notices";
 
-/// Everything is found by its key; what was refused is nobody's news.
+/// Everything is found by its key; what was refused is nobody's news, nor is that the bank was debited for a payment that came
+/// back before.
 const NOTICED: &str = "SELECT r.at, r.action, r.object_kind, r.object_id, t.kind, \
     coalesce(t.amount, h.amount, p.amount) AS amount, coalesce(t.currency, h.currency, p.currency) AS currency, \
     coalesce(f.owner, a.owner, s.owner, p.payer) AS from_owner, o.owner AS to_owner, \
@@ -174,7 +175,7 @@ const NOTICED: &str = "SELECT r.at, r.action, r.object_kind, r.object_id, t.kind
     LEFT JOIN accounts a ON a.id = r.object_id AND r.object_kind = 'account' \
     LEFT JOIN holds h ON h.id = r.object_id AND r.object_kind IN ('hold', 'review') \
     LEFT JOIN accounts s ON s.id = h.account_id \
-    LEFT JOIN outgoing_payments p ON p.id = r.object_id AND r.object_kind = 'payment' \
+    LEFT JOIN outgoing_payments p ON p.id = r.object_id AND r.object_kind = 'payment' AND p.state = 1 \
     WHERE l.leaf >= $1 AND l.leaf < $2 AND r.outcome = 'ok' ORDER BY l.leaf";
 
 impl From<NoticedSql> for Noticed {
