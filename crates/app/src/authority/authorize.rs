@@ -116,8 +116,8 @@ pub fn authorize_about(cx: &Cx, action: Action, resource: Resource, about: About
     })
 }
 
-/// Refuses early what is decided again with all of its facts before it is done: a refusal is noted here, what is allowed
-/// there, so that one act is one decision. It gives no permit.
+/// Refuses early what is decided again with all of its facts before it is done: a refusal is noted here, what is
+/// allowed there, so that one act is one decision. It gives no permit.
 ///
 /// # Errors
 /// As [`authorize`].

@@ -71,8 +71,8 @@ impl Incidents {
 }
 
 impl Bank {
-    /// Notes a request that looked like an attack, by a client that calls itself `agent`; its number, where it is one of
-    /// few.
+    /// Notes a request that looked like an attack, by a client that calls itself `agent`; its number, where it is one
+    /// of few.
     pub fn note_incident(&self, address: IpAddr, agent: &str, incident: Incident) -> Option<SecurityEventId> {
         let (at, kind) = (self.clock.now(), SecurityEventKind::AttackRecognised);
         let address = address.to_string();

@@ -191,8 +191,8 @@ impl Rule {
     }
 }
 
-/// Conditions that came with the bank once, by the rule's id: what a bank set of them is read, and their numbers are those of
-/// the rule of now.
+/// Conditions that came with the bank once, by the rule's id: what a bank set of them is read, and their numbers are
+/// those of the rule of now.
 const FORMER: &[(&str, &str)] = &[
     (
         "velocity",

@@ -99,8 +99,8 @@ fn the_deployed_configuration_is_taken() {
     assert!(!taken && said.contains("keys.passphrase"), "{said}");
 }
 
-/// The unit is written without mistakes and closes what it says; where systemd's own judge is not installed, that is not
-/// looked at.
+/// The unit is written without mistakes and closes what it says; where systemd's own judge is not installed, that is
+/// not looked at.
 #[test]
 fn the_unit_is_sound_and_closed() {
     let unit = concat!(

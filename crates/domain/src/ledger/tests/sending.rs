@@ -314,7 +314,9 @@ proptest! {
         });
         let begun = bank.book.booked_at;
         let lists = [add(&mut bank, ALICE, None), add(&mut bank, ALICE, None), add(&mut bank, ALICE, Some(to))];
-        let mut paper = Paper { own: 5_000, paid: [0; 3], lately: Default::default(), open: Vec::new(), waiting: 0, there: 0 };
+        let mut paper = Paper {
+            own: 5_000, paid: [0; 3], lately: Default::default(), open: Vec::new(), waiting: 0, there: 0,
+        };
         let mut clock = 0_i64;
         for (verb, minor, seconds) in steps {
             clock += seconds;
