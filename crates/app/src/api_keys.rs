@@ -16,7 +16,7 @@ use std::sync::Arc;
 use strongroom_crypto::{ApiKey, Place, SecretString};
 use strongroom_domain::{
     action::Action,
-    audit::{Details, Object},
+    audit::{Details, Object, facts_digest},
     id::{ApiKeyId, UserId},
     ledger::KeyBounds,
     principal::Role,
@@ -24,6 +24,7 @@ use strongroom_domain::{
 };
 use strongroom_store::{
     Revoked, Scope, WriteTx,
+    audit::api_key_facts,
     identity::{ApiKeyRow, KeySigning, NewApiKey},
 };
 
@@ -31,7 +32,10 @@ pub use crate::api_keys::input::{AddApiKey, Caveats, KeyOwner, RotateApiKey, SCO
 use crate::{
     api_keys::{input::check_key, networks::Networks},
     audit::record::Entry,
-    authority::authorize::{Permit, Resource, authorize},
+    authority::{
+        authorize::{Permit, Resource, authorize},
+        policies::hex,
+    },
     bank::Bank,
     cx::Cx,
     error::{Error, Kind},
@@ -188,7 +192,15 @@ impl Bank {
             }
         }
         tx.insert_api_key(&new).await?;
-        let details = format!(r#"{{"owner":"{owner}","scopes":"{}"}}"#, new.scopes);
+        let role = technical
+            .as_ref()
+            .map_or_else(String::new, |(role, _)| format!(r#""role":"{}","#, role.name()));
+        let details = format!(
+            r#"{{"expires_at":{},"facts":"{}","owner":"{owner}",{role}"scopes":"{}"}}"#,
+            end_json(new.expires_at),
+            facts_of_key(&api_key_facts(&new)),
+            new.scopes
+        );
         self.finish_key(&mut tx, cx, permit, id, owner, &details).await?;
         tx.commit().await?;
         self.identity.mail_waits.notify_one();
@@ -372,7 +384,15 @@ impl Bank {
             ));
         }
         tx.insert_api_key(&new).await?;
-        let details = format!(r#"{{"replaces":"{}"}}"#, old.id);
+        let until = cx.now().plus_seconds(input.overlap_secs);
+        let details = format!(
+            r#"{{"expires_at":{},"facts":"{}","owner":"{}","replaces":"{}","until":{}}}"#,
+            end_json(new.expires_at),
+            facts_of_key(&api_key_facts(&new)),
+            old.owner,
+            old.id,
+            old.expires_at.map_or(until, |end| end.min(until)).micros()
+        );
         self.finish_key(&mut tx, cx, permit, id, old.owner, &details)
             .await?;
         // Its end has moved: whoever remembers the old one reads it again.
@@ -430,6 +450,15 @@ impl Bank {
         tx.revoke(Revoked::ApiKey(key)).await?;
         Ok(tx.commit().await?)
     }
+}
+
+/// Digest of what never changes of a key, as its record binds it and verification computes it of the row.
+pub(crate) fn facts_of_key(facts: &[Option<String>]) -> String {
+    hex(&facts_digest("api_key", facts))
+}
+
+fn end_json(end: Option<Timestamp>) -> String {
+    end.map_or_else(|| "null".to_owned(), |end| end.micros().to_string())
 }
 
 /// Keys of one's own are a customer's: operators act in person.
