@@ -294,7 +294,7 @@ pub(crate) async fn stopped_bank(place: &Place) -> People3 {
     authority(&bank).await;
     let people = history(&bank, place).await;
     published(&bank, records(place).await).await;
-    stop(Arc::into_inner(bank).unwrap()).await;
+    bank.writer().close().await;
     people
 }
 
