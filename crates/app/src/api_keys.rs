@@ -17,14 +17,15 @@ use std::sync::Arc;
 use strongroom_crypto::{ApiKey, DataKey, Place, SecretString};
 use strongroom_domain::{
     action::Action,
-    audit::{Details, Object},
-    id::{ApiKeyId, UserId},
+    audit::{Details, Object, facts_digest},
+    id::{ApiKeyId, ApprovalId, UserId},
     ledger::KeyBounds,
     principal::Role,
     time::Timestamp,
 };
 use strongroom_store::{
     NewUser, Revoked, Scope, WriteTx,
+    audit::api_key_facts,
     identity::{ApiKeyRow, KeySigning, NewApiKey},
 };
 
@@ -32,7 +33,10 @@ pub use crate::api_keys::input::{AddApiKey, Caveats, KeyOwner, RotateApiKey, SCO
 use crate::{
     api_keys::{input::check_key, networks::Networks},
     audit::record::Entry,
-    authority::authorize::{Permit, Resource, authorize},
+    authority::{
+        authorize::{Permit, Resource, authorize},
+        policies::hex,
+    },
     bank::Bank,
     cx::Cx,
     error::{Error, Kind},
@@ -171,11 +175,7 @@ impl Bank {
             _ => Scope::Operator,
         };
         let mut tx = self.store.write(scope).await?;
-        let details = format!(
-            r#"{{"owner":"{}","scopes":"{}"}}"#,
-            prepared.new.owner, prepared.new.scopes
-        );
-        self.insert_key(&mut tx, cx, permit, &prepared, &details).await?;
+        self.insert_key(&mut tx, cx, permit, &prepared, None).await?;
         tx.commit().await?;
         self.identity.mail_waits.notify_one();
         Ok(prepared.added())
@@ -225,14 +225,14 @@ impl Bank {
         })
     }
 
-    /// Writes a key, and the technical user it is for.
+    /// Writes a key, and the technical user it is for; its record tells what the key is bound to.
     async fn insert_key(
         &self,
         tx: &mut WriteTx,
         cx: &Cx,
         permit: &Permit,
         prepared: &PreparedKey,
-        details: &str,
+        approval: Option<ApprovalId>,
     ) -> Result<(), Error> {
         let new = &prepared.new;
         if let Some((role, person)) = &prepared.technical {
@@ -245,7 +245,19 @@ impl Bank {
             }
         }
         tx.insert_api_key(new).await?;
-        self.finish_key(tx, cx, permit, new.id, new.owner, details).await
+        let asked = approval.map_or_else(String::new, |approval| format!(r#""approval":"{approval}","#));
+        let role = prepared
+            .technical
+            .as_ref()
+            .map_or_else(String::new, |(role, _)| format!(r#""role":"{}","#, role.name()));
+        let details = format!(
+            r#"{{{asked}"expires_at":{},"facts":"{}","owner":"{}",{role}"scopes":"{}"}}"#,
+            end_json(new.expires_at),
+            facts_of_key(&api_key_facts(new)),
+            new.owner,
+            new.scopes
+        );
+        self.finish_key(tx, cx, permit, new.id, new.owner, &details).await
     }
 
     /// A key, what is stored of it, and how its requests are signed.
@@ -423,7 +435,15 @@ impl Bank {
             ));
         }
         tx.insert_api_key(&new).await?;
-        let details = format!(r#"{{"replaces":"{}"}}"#, old.id);
+        let until = cx.now().plus_seconds(input.overlap_secs);
+        let details = format!(
+            r#"{{"expires_at":{},"facts":"{}","owner":"{}","replaces":"{}","until":{}}}"#,
+            end_json(new.expires_at),
+            facts_of_key(&api_key_facts(&new)),
+            old.owner,
+            old.id,
+            old.expires_at.map_or(until, |end| end.min(until)).micros()
+        );
         self.finish_key(&mut tx, cx, permit, id, old.owner, &details)
             .await?;
         // Its end has moved: whoever remembers the old one reads it again.
@@ -481,6 +501,15 @@ impl Bank {
         tx.revoke(Revoked::ApiKey(key)).await?;
         Ok(tx.commit().await?)
     }
+}
+
+/// Digest of what never changes of a key, as its record binds it and verification computes it of the row.
+pub(crate) fn facts_of_key(facts: &[Option<String>]) -> String {
+    hex(&facts_digest("api_key", facts))
+}
+
+fn end_json(end: Option<Timestamp>) -> String {
+    end.map_or_else(|| "null".to_owned(), |end| end.micros().to_string())
 }
 
 /// Keys of one's own are a customer's: operators act in person.

@@ -10,6 +10,7 @@ mod rows;
 mod sealer;
 mod since;
 mod snapshot;
+mod standing;
 mod strays;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,6 +20,9 @@ pub use rows::{Leaf, Stored, StoredAccount};
 pub use sealer::Sealer;
 pub(crate) use sealer::load_head;
 pub use snapshot::{LogPosition, LogSnapshot};
+pub use standing::{
+    API_KEY_FIXED, Standing, StandingPage, StandingRow, api_key_facts, key_of_number, number_of,
+};
 pub use strays::{Stray, Strays};
 use strongroom_domain::audit::CompactRange;
 use tokio::sync::watch;

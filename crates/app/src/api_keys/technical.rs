@@ -263,12 +263,7 @@ impl Bank {
         approval: ApprovalId,
     ) -> Result<(), Error> {
         let permit = authorize(cx, Action::ApiKeyCreate, Resource::Bank)?;
-        let details = format!(
-            r#"{{"approval":"{approval}","owner":"{}","scopes":"{}"}}"#,
-            prepared.owner(),
-            prepared.new.scopes
-        );
-        self.insert_key(tx, cx, &permit, prepared, &details).await
+        self.insert_key(tx, cx, &permit, prepared, Some(approval)).await
     }
 
     /// Keys of technical users that were not taken away, newest first, below an id.

@@ -3,15 +3,17 @@
 //! Nothing stored is believed. Every record is checked against its HMAC and its leaf, the leaves against the inner
 //! nodes and the root, the root against every checkpoint at hand, every transaction and its entries against the digest
 //! in its record; balances, sequences, pointers, freezes and floors are rebuilt from nothing and compared with the
-//! accounts. Then every table is searched for rows that nothing in the log leads to.
+//! accounts, and the tables of authority and rules with the newest records about their rows. Then every table is searched
+//! for rows that nothing in the log leads to.
 //!
 //! The same code runs on a stopped database and on a living bank: it reads short snapshots, one per page, and catches
-//! up with what was committed in between before it compares an account. Memory is bounded: pages, and one small value
-//! per account of a slice.
+//! up with what was committed in between before it compares an account or a row. Memory is bounded: pages, and one
+//! small value per account and per row of a slice.
 
 mod books;
 mod decisions;
 mod log;
+mod standing;
 mod tail;
 
 use strongroom_domain::audit::{
@@ -22,11 +24,14 @@ use strongroom_domain::audit::{
 };
 use strongroom_store::{
     Store,
-    audit::{LogSnapshot, Stray},
+    audit::{LogSnapshot, Standing, Stray},
 };
 
 use crate::{
-    audit::{log::SignedCheckpoint, verify::log::LogChecks},
+    audit::{
+        log::SignedCheckpoint,
+        verify::{log::LogChecks, standing::Standings},
+    },
     error::Error,
     keys::LiveRing,
 };
@@ -35,11 +40,16 @@ use crate::{
 const PAGE_LEAVES: u32 = 2_000;
 /// Accounts compared at a time.
 const PAGE_ACCOUNTS: u32 = 2_000;
+/// Keys of a table of authority or rules compared at a time.
+const PAGE_STANDING: u32 = 2_000;
+/// Policies whose texts are compared at a time: a text has up to 128 KiB.
+const PAGE_TEXTS: u32 = 8;
 /// Payments read at a time.
 const PAGE_PAYMENTS: u32 = 10_000;
 /// Rows searched at a time for such that nothing leads to.
 const WINDOW_ROWS: u32 = 20_000;
-/// Most accounts held in memory (about 300 bytes each); a larger bank is rebuilt in several passes.
+/// Most accounts held in memory, and as many rows of the tables of authority and rules (about 300 bytes each); a larger
+/// bank is rebuilt in several passes.
 pub const ACCOUNTS_IN_MEMORY_MAX: u64 = 1_000_000;
 
 /// What to verify, and against what.
@@ -49,7 +59,7 @@ pub struct VerifyOptions {
     pub since: Option<SignedCheckpoint>,
     /// Checkpoints kept outside of the database; the log must continue each.
     pub checkpoints: Vec<SignedCheckpoint>,
-    /// Most accounts held in memory at a time; [`ACCOUNTS_IN_MEMORY_MAX`] when absent.
+    /// Most accounts held in memory at a time, and as many rows of authority and rules; [`ACCOUNTS_IN_MEMORY_MAX`] when absent.
     pub accounts_in_memory_max: Option<u64>,
 }
 
@@ -96,9 +106,14 @@ pub async fn verify(
     mut progress: impl FnMut(u64) + Send,
 ) -> Result<Report, Error> {
     let snapshot = store.log_snapshot().await?;
+    let mut standing = 0_u64;
+    for table in Standing::ALL {
+        standing = standing.saturating_add(snapshot.count_standing(*table).await?);
+    }
     let slices = snapshot
         .count_accounts()
         .await?
+        .max(standing)
         .div_ceil(
             options
                 .accounts_in_memory_max
@@ -150,7 +165,11 @@ impl<'a> Run<'a> {
     /// Reads the whole log once, rebuilding a slice of the accounts; the first pass checks the log itself as well.
     async fn pass(&mut self, slice: Slice, progress: &mut (impl FnMut(u64) + Send)) -> Result<(), Error> {
         let mut replay = Replay::new(slice);
-        self.log.begin(slice.index == 0, CompactRange::default());
+        self.log.begin(
+            slice.index == 0,
+            CompactRange::default(),
+            Standings::new(slice, true),
+        );
         loop {
             let snapshot = self.store.log_snapshot().await?;
             let more = self.log.page(&snapshot, &mut replay, &mut self.findings).await?;
@@ -159,6 +178,7 @@ impl<'a> Run<'a> {
                 break;
             }
         }
+        self.compare_standing(&mut replay).await?;
         self.compare_accounts(&mut replay).await?;
         if slice.index == 0 {
             let snapshot = self.store.log_snapshot().await?;
@@ -219,7 +239,7 @@ impl<'a> Run<'a> {
                 self.findings.add("checkpoint", row, Problem::CheckpointBeside);
             }
         }
-        self.log.begin(true, range);
+        self.log.begin(true, range, Standings::new(Slice::ALL, false));
         Ok(true)
     }
 

@@ -28,7 +28,7 @@ use strongroom_store::{
     identity::{ApprovalDecision, ApprovalRow, UserState},
 };
 
-pub(crate) use self::filed::{Carried, Filed, NewRequest};
+pub(crate) use self::filed::{Carried, Filed, NewRequest, fingerprint_of_rule};
 pub use self::rule::Rule;
 use self::{
     deed::Deed,

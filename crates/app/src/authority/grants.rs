@@ -292,11 +292,15 @@ impl Bank {
             object: Object::User(wanted.user),
             outcome: "ok",
             details: Details::json(&format!(
-                r#"{{"approval":"{approval}",{}"grant":"{}","role":"{}"}}"#,
+                r#"{{"approval":"{approval}",{}"expires_at":{},"grant":"{}","role":"{}"}}"#,
                 wanted
                     .department
                     .map(|department| format!(r#""department":"{department}","#))
                     .unwrap_or_default(),
+                // In microseconds since 1970, and said where there is none too: verification compares the row with it.
+                wanted
+                    .expires_at
+                    .map_or_else(|| "null".to_owned(), |end| end.micros().to_string()),
                 grant.id,
                 wanted.role.name()
             )),

@@ -103,6 +103,24 @@ fn is_name(text: &str) -> bool {
     (1..=NAME_BYTES_MAX).contains(&text.len()) && text.bytes().all(known)
 }
 
+/// Digest of a revision: of its text and its cases.
+pub(crate) fn revision_digest(text: &str, tests: &str) -> [u8; 32] {
+    fingerprint(&format!("{text}\0{tests}"))
+}
+
+/// Whether every text is the one of its digest.
+///
+/// # Errors
+/// Where one was changed beside the program: then it decides nothing.
+pub(crate) fn check_texts(members: &[RevisionRow]) -> Result<(), Error> {
+    let is_kept = |member: &RevisionRow| revision_digest(&member.text, &member.tests) == member.digest;
+    if members.iter().all(is_kept) {
+        Ok(())
+    } else {
+        Err(Error::broken("a policy whose text is not the one of its digest"))
+    }
+}
+
 pub(crate) fn cases_of(revision: &RevisionRow) -> Result<Vec<Case>, Error> {
     serde_json::from_str(&revision.tests).map_err(Error::internal)
 }
@@ -143,6 +161,7 @@ impl Bank {
         let version = version_of(&set)?;
         if version > self.policies.current().version {
             // What this program cannot read decides nothing: everybody is refused until the host takes it back.
+            check_texts(&set.members)?;
             let policies = Policies::of(&labelled(&set.members)).map_err(Error::internal)?;
             self.policies.put(version, policies);
         }
@@ -225,7 +244,7 @@ impl Bank {
         })?;
         let tests = serde_json::to_string(&draft.cases).map_err(Error::internal)?;
         let new = NewRevision {
-            digest: fingerprint(&format!("{}\0{tests}", draft.text)),
+            digest: revision_digest(&draft.text, &tests),
             text: draft.text.clone(),
             tests,
             maker: cx.caller.principal.owner(),
@@ -258,8 +277,12 @@ impl Bank {
             object: Object::Other("policy", *id.as_bytes()),
             outcome: "ok",
             details: Details::json(&format!(
-                r#"{{"digest":"{}","revision":{number}}}"#,
-                hex(&new.digest)
+                r#"{{"digest":"{}",{}"revision":{number}}}"#,
+                hex(&new.digest),
+                match policy {
+                    None => format!(r#""name":"{}","#, draft.name),
+                    Some(_) => String::new(),
+                }
             )),
         };
         self.recorder.append(&mut tx, cx, &permit, entry).await?;

@@ -14,7 +14,7 @@ use crate::{
     audit::record::Entry,
     authority::{
         authorize::{Resource, authorize},
-        policies::{cases_of, failing, hex, labelled, refused},
+        policies::{cases_of, check_texts, failing, hex, labelled, refused},
         policy::{InForce, Policies, broken_rail, built_in_digest},
     },
     bank::Bank,
@@ -48,7 +48,7 @@ struct ChangeRequest {
     changed: usize,
 }
 
-const ACTIVATE: &str = "activate";
+pub(crate) const ACTIVATE: &str = "activate";
 const DEACTIVATE: &str = "deactivate";
 
 /// A set of policies that was found good.
@@ -174,6 +174,7 @@ impl Bank {
         if activates {
             set.members.push(found);
         }
+        check_texts(&set.members)?;
         set.members.sort_by_key(|member| member.policy);
         let members = set
             .members

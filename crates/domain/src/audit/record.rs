@@ -177,6 +177,18 @@ impl Details {
         Some((TransactionId::from_bytes(*of), ApprovalId::from_bytes(*approval)))
     }
 
+    /// The approval that a movement was done by, where the record is about that.
+    pub fn approval(&self) -> Option<ApprovalId> {
+        if let Some((_, approval)) = self.reversal() {
+            return Some(approval);
+        }
+        let (&Self::APPROVED, rest) = self.split_first()? else {
+            return None;
+        };
+        let (_, approval) = rest.split_at_checked(32)?;
+        Some(ApprovalId::from_bytes(*approval.first_chunk()?))
+    }
+
     /// The hold as it was left, where the record is about one.
     pub fn hold_state(&self) -> Option<Hold> {
         match self.split_first() {
@@ -309,6 +321,23 @@ pub fn number_digest(account: AccountId, number: &str) -> [u8; 32] {
         .chain_update(number)
         .finalize()
         .into()
+}
+
+/// Digest of a list of values as a record binds it: whether each is there, its length, and its bytes, so that no two
+/// lists have one digest. `what` keeps lists of different kinds apart.
+pub fn facts_digest(what: &str, facts: &[Option<String>]) -> [u8; 32] {
+    let mut digest = Sha256::new()
+        .chain_update(b"strongroom/facts/v1")
+        .chain_update(what)
+        .chain_update([0]);
+    for fact in facts {
+        let length = fact
+            .as_ref()
+            .map_or(u64::MAX, |text| u64::try_from(text.len()).unwrap_or(u64::MAX));
+        digest.update(length.to_be_bytes());
+        digest.update(fact.as_deref().unwrap_or_default());
+    }
+    digest.finalize().into()
 }
 
 /// One audit record, before it is signed.

@@ -275,6 +275,11 @@ impl RuleSet {
         digest_of(&self.to_text())
     }
 
+    /// As [`Self::digest`], of the text of a set, whether or not this program can read it.
+    pub fn digest_of(text: &str) -> [u8; 32] {
+        digest_of(text)
+    }
+
     /// Reads what was kept with its digest.
     ///
     /// # Errors

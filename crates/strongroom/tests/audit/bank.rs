@@ -5,7 +5,12 @@ use std::{sync::Arc, time::Duration};
 use futures::future::join_all;
 use strongroom_app::{
     Bank, Clock, Cx, Error, Rights, SystemClock,
-    identity::people::People,
+    api_keys::{AddApiKey, Caveats, KeyOwner},
+    authority::policies::Draft,
+    identity::{
+        operators::{AddOperator, OperatorAdded},
+        people::People,
+    },
     money::{
         accounts::OpenAccount,
         counter::{Cash, MoveCash},
@@ -16,7 +21,11 @@ use strongroom_app::{
 use strongroom_crypto::random;
 use strongroom_domain::{
     account::{CustomerKind, FreezeScope},
-    id::{AccountId, MerchantId, RequestId, TransactionId, UserId},
+    action::Action,
+    audit::{Details, Object, Record, SignedRecord},
+    id::{AccountId, GrantId, MerchantId, RequestId, TransactionId, UserId},
+    ledger::Budget,
+    limits::Caps,
     money::{Amount, Currency},
     principal::{Assurance, Caller, Origin, Principal, Role},
 };
@@ -28,12 +37,12 @@ pub(crate) const EUR: Currency = Currency::EUR;
 /// Longest wait for something that takes well under a second.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Somebody with a data key; a call says in which role.
+/// Somebody with a data key and the role of a customer, with the record of it; a call says in which role.
 pub(crate) async fn person(bank: &Bank, place: &Place) -> UserId {
     let id = UserId::from_bytes(random::uuid_v7(SystemClock.now().micros()));
     let people = People::new(bank.store().clone(), place.ring.clone());
     let (_, wrapped_key) = people.new_key(id);
-    let tx = bank.store().write(Scope::System).await.unwrap();
+    let mut tx = bank.store().write(Scope::System).await.unwrap();
     tx.insert_user(&NewUser {
         id,
         email_index: None,
@@ -44,8 +53,71 @@ pub(crate) async fn person(bank: &Bank, place: &Place) -> UserId {
     })
     .await
     .unwrap();
+    let grant = GrantId::from_bytes(random::uuid_v7(SystemClock.now().micros()));
+    tx.insert_grant(grant, id, Role::Customer, SystemClock.now())
+        .await
+        .unwrap();
+    let slot = tx.next_record().await.unwrap();
+    let record = Record {
+        id: slot.id,
+        at: SystemClock.now().max(slot.not_before),
+        request: RequestId::from_bytes(random::bytes()),
+        caller: Caller {
+            principal: Principal::Job,
+            session: None,
+            origin: Origin::Job,
+        },
+        action: Action::UserCreate.name(),
+        object: Object::User(id),
+        outcome: "ok",
+        policy: 1,
+        details: Details::json(r#"{"role":"customer"}"#),
+    };
+    let mac = place.ring.audit_mac();
+    let code = mac.sign(&record.canonical());
+    let signed = SignedRecord::new(record, i64::from(mac.kid()), code);
+    tx.append_record(&signed).await.unwrap();
     tx.commit().await.unwrap();
     id
+}
+
+/// Operators, an integration with its technical user, a policy in draft, a request that waits and limits that somebody set:
+/// rows of the tables of authority and rules.
+async fn authority(bank: &Arc<Bank>) {
+    let cli = bank.cx_cli(0).await.unwrap();
+    let operator = |email: &str, role| AddOperator {
+        email: email.to_owned(),
+        full_name: "An Operator".to_owned(),
+        role,
+        break_glass: false,
+    };
+    let first = bank
+        .add_operator(&cli, operator("admin@bank.example", Role::Admin))
+        .await;
+    assert!(matches!(first.unwrap(), OperatorAdded::Ready { .. }));
+    let asked = bank
+        .add_operator(&cli, operator("teller@bank.example", Role::Teller))
+        .await;
+    assert!(matches!(asked.unwrap(), OperatorAdded::Requested { .. }));
+    let mut key = AddApiKey::new(KeyOwner::Technical(Role::Teller), "Counter", &["accounts:read"]);
+    key.expires_at = Some(SystemClock.now().plus_seconds(90 * 86_400));
+    key.caveats = Caveats {
+        max_amount: Some((Amount::new(10_000).unwrap(), EUR)),
+        payees: Some(vec![AccountId::from_bytes([7; 16])]),
+        budget: Some(Budget {
+            amount: Amount::new(50_000).unwrap(),
+            currency: EUR,
+            window_secs: 86_400,
+        }),
+    };
+    bank.add_api_key(&cli, key).await.unwrap();
+    let draft = Draft {
+        name: "support-reads".to_owned(),
+        text: r#"forbid (principal in Role::"support", action == Action::"key.manage", resource);"#
+            .to_owned(),
+        cases: Vec::new(),
+    };
+    bank.write_policy(&cli, None, draft).await.unwrap();
 }
 
 /// A call by somebody with a role.
@@ -140,6 +212,12 @@ pub(crate) async fn history(bank: &Bank, place: &Place) -> People3 {
     let (from, to) = (open_account(bank, alice).await, open_account(bank, bob).await);
     let people = People3 { alice, bob, from, to };
     deposit(bank, teller, from, 1_000_000).await;
+    let caps = Caps {
+        per_transfer: Some(90_000_000),
+        ..Caps::NONE
+    };
+    let customer = cx(bank, alice, Role::Customer).await;
+    bank.set_limits(&customer, EUR, caps).await.unwrap();
     pay_and_refund(bank, &people).await;
     book(bank, &people, 280).await;
     let broke = transfer(bank, bob, to, from, 900_000_000).await;
@@ -212,10 +290,11 @@ pub(crate) async fn records(place: &Place) -> u64 {
 
 /// A stopped bank with a history, and its newest checkpoint, which covers all of it.
 pub(crate) async fn stopped_bank(place: &Place) -> People3 {
-    let bank = place.open().await.unwrap();
+    let bank = Arc::new(place.open().await.unwrap());
+    authority(&bank).await;
     let people = history(&bank, place).await;
     published(&bank, records(place).await).await;
-    stop(bank).await;
+    bank.writer().close().await;
     people
 }
 

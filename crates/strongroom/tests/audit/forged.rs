@@ -3,7 +3,8 @@
 //! checkpoint that lies elsewhere tells.
 
 use strongroom_domain::{
-    audit::{CompactRange, Details, SignedRecord},
+    audit::{CompactRange, Details, SignedRecord, number_digest},
+    id::{AccountId, GrantId},
     transaction::entries_digest,
 };
 use strongroom_store::{Store, audit::Stored};
@@ -143,7 +144,162 @@ const FORGERIES: &[Forgery] = &[
         },
         code: "checkpoint_beside",
     },
+    Forgery {
+        does: "close an account and let it be overdrawn",
+        books: &["UPDATE account_states SET closed = {true}, floor = -500 WHERE freezes <> 0"],
+        log: |records| {
+            let last = records.last_mut().unwrap();
+            let (freezes, ..) = last.details.account_state().unwrap();
+            last.details = Details::account(freezes, true, Some(-500));
+        },
+        code: "checkpoint_beside",
+    },
+    Forgery {
+        does: "give an account another number",
+        books: &[
+            "UPDATE accounts SET number = 'DE02100100100006820101' WHERE id = \
+             (SELECT account_id FROM account_states WHERE freezes <> 0)",
+        ],
+        log: |records| {
+            let account = records.last().unwrap().object_id;
+            let opening = |record: &&mut SignedRecord| {
+                record.object_id == account && record.details.opened_as().is_some()
+            };
+            let record = records.iter_mut().find(opening).unwrap();
+            let digest = number_digest(AccountId::from_bytes(account), "DE02100100100006820101");
+            let mut bytes = record.details.as_bytes().to_vec();
+            let at = bytes.len() - digest.len();
+            bytes[at..].copy_from_slice(&digest);
+            record.details = Details::from_bytes(bytes);
+        },
+        code: "checkpoint_beside",
+    },
+    Forgery {
+        does: "give everybody another role",
+        books: &["UPDATE grants SET role = 'compliance' WHERE role = 'customer'"],
+        log: |records| {
+            for record in records {
+                if record.details.json_text() == Some(r#"{"role":"customer"}"#) {
+                    record.details = Details::json(r#"{"role":"compliance"}"#);
+                }
+            }
+        },
+        code: "checkpoint_beside",
+    },
+    Forgery {
+        does: "make an administrator, with a record of it",
+        books: &[
+            "INSERT INTO grants (id, person, role, granted_at) SELECT id, id, 'admin', 1 FROM users \
+                  WHERE id = (SELECT person FROM grants WHERE role = 'customer' ORDER BY person LIMIT 1)",
+        ],
+        log: |records| {
+            let is_customer =
+                |record: &&SignedRecord| record.details.json_text() == Some(r#"{"role":"customer"}"#);
+            let customer = records
+                .iter()
+                .filter(is_customer)
+                .min_by_key(|record| record.object_id);
+            let mut record = customer.unwrap().clone();
+            record.id += 900_000;
+            record.action = "grant.create".to_owned();
+            let grant = GrantId::from_bytes(record.object_id);
+            record.details = Details::json(&format!(
+                r#"{{"expires_at":null,"grant":"{grant}","role":"admin"}}"#
+            ));
+            records.insert(30, record);
+        },
+        code: "checkpoint_beside",
+    },
+    Forgery {
+        does: "lock somebody out, with a record in the place of another",
+        books: &[
+            "UPDATE users SET state = 'disabled' WHERE id = (SELECT owner FROM accounts WHERE id = \
+                  (SELECT account_id FROM account_states WHERE freezes <> 0))",
+        ],
+        log: |records| {
+            let account = records.last().unwrap().object_id;
+            let opening =
+                |record: &&SignedRecord| record.object_id == account && record.details.opened_as().is_some();
+            let owner = records
+                .iter()
+                .find(opening)
+                .unwrap()
+                .details
+                .opened_as()
+                .unwrap()
+                .owner;
+            let place = refused(records);
+            let record = &mut records[place];
+            record.action = "user.lock".to_owned();
+            record.object_kind = "user".to_owned();
+            record.object_id = owner;
+            record.outcome = "ok".to_owned();
+            record.details = Details::json(r#"{"change":"disable","state":"disabled"}"#);
+        },
+        code: "checkpoint_beside",
+    },
+    Forgery {
+        does: "let a key live for ever",
+        books: &["UPDATE api_keys SET expires_at = NULL"],
+        log: |records| {
+            edit_json(records, "api_key", |json| {
+                json["expires_at"] = serde_json::Value::Null
+            });
+        },
+        code: "checkpoint_beside",
+    },
+    Forgery {
+        does: "rename a policy",
+        books: &["UPDATE policies SET name = 'another'"],
+        log: |records| edit_json(records, "policy", |json| json["name"] = "another".into()),
+        code: "checkpoint_beside",
+    },
+    Forgery {
+        does: "forget a request for two people",
+        books: &["DELETE FROM approvals"],
+        log: |records| {
+            let place = records.iter().position(|record| record.object_kind == "approval");
+            drop(records.remove(place.unwrap()));
+        },
+        code: "checkpoint_short",
+    },
+    Forgery {
+        does: "reject what nobody rejected",
+        books: &["UPDATE approvals SET state = 'rejected', checker = {nine}"],
+        log: |records| {
+            let asked = records.iter().find(|record| record.object_kind == "approval");
+            let asked = asked.unwrap().object_id;
+            let place = refused(records);
+            let record = &mut records[place];
+            record.principal_id = [9; 16];
+            record.object_kind = "approval".to_owned();
+            record.object_id = asked;
+            record.outcome = "ok".to_owned();
+            record.details = Details::json(r#"{"state":"rejected"}"#);
+        },
+        code: "checkpoint_beside",
+    },
+    Forgery {
+        does: "forget what a customer allows oneself",
+        books: &["DELETE FROM customer_limits"],
+        log: |records| {
+            let place = records.iter().position(|record| record.action == "limits.change");
+            drop(records.remove(place.unwrap()));
+        },
+        code: "checkpoint_short",
+    },
 ];
+
+/// Edits what the first record about a kind of object says.
+fn edit_json(records: &mut [SignedRecord], kind: &str, edit: impl FnOnce(&mut serde_json::Value)) {
+    let record = records
+        .iter_mut()
+        .find(|record| record.object_kind == kind)
+        .unwrap();
+    let mut json = serde_json::from_str(record.details.json_text().unwrap()).unwrap();
+    edit(&mut json);
+    record.details = Details::json(&json.to_string());
+}
 
 /// The records as the books now say that they should be, in the order of the log.
 async fn records_of(place: &Place) -> Vec<SignedRecord> {
@@ -244,7 +400,9 @@ async fn every_forgery_fits_inside_and_is_caught_by_the_outside_checkpoint(kind:
         for sql in forgery.books {
             let sql = sql
                 .replace("{t}", &newest.to_string())
-                .replace("{m}", &middle.to_string());
+                .replace("{m}", &middle.to_string())
+                .replace("{nine}", &owner.id(&[9; 16]))
+                .replace("{true}", if kind == Kind::Postgres { "true" } else { "1" });
             assert!(owner.run(&sql).await > 0, "{}: {sql}", forgery.does);
         }
         owner.close().await;

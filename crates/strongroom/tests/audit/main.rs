@@ -14,6 +14,7 @@ mod since;
 mod start;
 mod stolen_keys;
 mod tamper;
+mod tamper_standing;
 
 /// Each story below, once per engine.
 macro_rules! on_both_engines {

@@ -10,6 +10,7 @@ use crate::harness::{Server, people::new_key, stories};
 stories! {
     a_receipt_is_verified_without_the_server,
     the_log_and_the_books_verify_beside_the_server_after_a_kill_and_after_a_stop,
+    an_administrator_whom_the_owner_of_the_database_made_is_named,
     operators_see_the_books_and_the_log,
 }
 
@@ -129,6 +130,48 @@ async fn the_log_and_the_books_verify_beside_the_server_after_a_kill_and_after_a
     let stranger = "localhost/log+8fcb6a37+AVGfyVJXhXzaQQNiLuEQNBNMHCS5iAlCAiiXf7mx/Y9h";
     let (done, _, error) = server.cli(&["audit", "verify", "--checkpoint", &kept, "--key", stranger]);
     assert!(!done, "{error}");
+}
+
+async fn an_administrator_whom_the_owner_of_the_database_made_is_named(mut server: Server) {
+    let auditor = server.operator("auditor").await;
+    server.customer("mallory").await;
+    let kept = server.folder().join("kept.checkpoint");
+    let (done, note, error) = server.cli(&["audit", "checkpoint"]);
+    assert!(done, "{error}");
+    std::fs::write(&kept, note).unwrap();
+    let kept = kept.to_str().unwrap().to_owned();
+    let verified = |server: &Server| {
+        let (clean, said, error) = server.cli(&["audit", "verify", "--checkpoint", &kept]);
+        (clean, format!("{said}{error}"))
+    };
+    let (clean, said) = verified(&server);
+    assert!(clean, "{said}");
+    let check = "/api/v1/admin/ledger/check";
+    let before = auditor.client.get(check).await.expect(200);
+    assert_eq!(before.body["result"]["findings"], serde_json::json!([]));
+
+    let made = "INSERT INTO grants (id, person, role, granted_at) \
+                SELECT person, person, 'admin', granted_at FROM grants WHERE role = 'customer'";
+    assert_eq!(server.change_while_down(&[made.to_owned()]).await, [1]);
+
+    let (clean, said) = verified(&server);
+    assert!(
+        !clean && said.contains("grants user_") && said.contains(" admin: "),
+        "{said}"
+    );
+    let after = auditor.client.get(check).await.expect(200);
+    let findings = &after.body["result"]["findings"];
+    assert_eq!(findings.as_array().map(Vec::len), Some(1), "{after:?}");
+    assert_eq!(
+        (&findings[0]["table"], &findings[0]["code"]),
+        (&"grants".into(), &"row_unrecorded".into())
+    );
+
+    // Taken back, nothing is left to find.
+    let taken = "DELETE FROM grants WHERE role = 'admin' AND id = person";
+    assert_eq!(server.change_while_down(&[taken.to_owned()]).await, [1]);
+    let (clean, said) = verified(&server);
+    assert!(clean, "{said}");
 }
 
 async fn operators_see_the_books_and_the_log(server: Server) {

@@ -6,7 +6,7 @@ use strongroom_crypto::AuditMac;
 use strongroom_domain::{
     audit::{
         CompactRange, Hash, SignedRecord, StoredNode,
-        replay::{Findings, Problem, Replay, check_transaction},
+        replay::{Findings, Problem, Replay, Slice, check_transaction},
     },
     transaction::Entry,
 };
@@ -15,7 +15,7 @@ use strongroom_store::audit::{Leaf, LogSnapshot, Stored};
 use crate::{
     audit::{
         log::SignedCheckpoint,
-        verify::{PAGE_LEAVES, decisions::Batch},
+        verify::{PAGE_LEAVES, decisions::Batch, standing::Standings},
     },
     error::{Error, Kind},
     keys::LiveRing,
@@ -42,6 +42,8 @@ pub(super) struct LogChecks {
     batches: Vec<Batch>,
     /// Records that were folded before their leaf was there.
     early: HashSet<i64>,
+    /// What they say of the tables of authority and rules.
+    pub(super) standing: Standings,
     pub(super) records: u64,
     pub(super) transactions: u64,
     pub(super) entries: u64,
@@ -63,6 +65,7 @@ impl LogChecks {
             ahead,
             batches: Vec::new(),
             early: HashSet::new(),
+            standing: Standings::new(Slice::ALL, true),
             records: 0,
             transactions: 0,
             entries: 0,
@@ -73,8 +76,9 @@ impl LogChecks {
     }
 
     /// Starts a pass at the end of `range`.
-    pub(super) fn begin(&mut self, checks: bool, range: CompactRange) {
+    pub(super) fn begin(&mut self, checks: bool, range: CompactRange, standing: Standings) {
         self.next = range.size();
+        self.standing = standing;
         if checks {
             self.range = range;
         }
@@ -251,6 +255,7 @@ impl LogChecks {
             self.batches.extend(Batch::of(record));
         }
         replay.record(record);
+        self.standing.record(record);
         if record.details.transaction_digest().is_some() {
             self.transaction(leaf, record, replay, findings);
         }

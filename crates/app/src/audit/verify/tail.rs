@@ -3,7 +3,7 @@
 //! The accounts that were touched since begin where they stood at the checkpoint. That is not believed either: the
 //! entry in which an account stood there is checked against its transaction, that against its record, and the record is
 //! proved to lie under the checkpoint's root. What was not touched since is not looked at; a full verification does
-//! that.
+//! that. Of the tables of authority and rules the rows that a later record tells of are compared, in what it tells.
 
 use std::collections::HashSet;
 
@@ -51,6 +51,7 @@ impl Run<'_> {
             let stored = snapshot.stored_account(id).await?;
             self.compare(&stored, &mut replay);
         }
+        self.compare_standing_touched(&snapshot).await?;
         self.log.finish(&snapshot, &mut self.findings).await?;
         drop(snapshot);
         replay.finish(&mut self.findings);

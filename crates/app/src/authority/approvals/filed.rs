@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use serde_json::{Map, Value, json};
 use strongroom_crypto::data_key;
 use strongroom_domain::{
     action::Action,
-    audit::{Details, Object},
+    audit::{Details, Object, facts_digest},
     id::ApprovalId,
     ledger::{Answer, Command, Consent, Done, Idempotency, KeyBounds, Refusal, Verb},
 };
@@ -17,7 +18,10 @@ use strongroom_store::{
 use super::{Checked, Decision, Rule, place, rule::bound};
 use crate::{
     audit::record::Entry,
-    authority::authorize::{Permit, Resource, authorize},
+    authority::{
+        authorize::{Permit, Resource, authorize},
+        policies::hex,
+    },
     bank::{Bank, STALE_ATTEMPTS_MAX},
     cx::Cx,
     error::Error,
@@ -146,7 +150,7 @@ impl Bank {
         let entry = Entry {
             object: Object::Other("approval", *id.as_bytes()),
             outcome: "ok",
-            details: new.details,
+            details: told(new.details, &approval)?,
         };
         self.recorder.append(&mut tx, cx, permit, entry).await?;
         tx.commit().await?;
@@ -202,6 +206,28 @@ impl Bank {
         }
         Err(Error::overloaded())
     }
+}
+
+/// What the log says of a request: its own words, and what the row is compared with.
+fn told(details: Details, row: &NewApproval) -> Result<Details, Error> {
+    let mut words: Map<String, Value> = match details.json_text() {
+        Some(text) => serde_json::from_str(text).map_err(Error::internal)?,
+        None => Map::new(),
+    };
+    let request = json!({
+        "action": row.action,
+        "digest": hex(&row.digest),
+        "expires_at": row.expires_at.micros(),
+        "person": row.person.map(|person| person.to_string()),
+        "rule": fingerprint_of_rule(&row.rule),
+    });
+    words.insert("request".to_owned(), request);
+    Ok(Details::json(&Value::Object(words).to_string()))
+}
+
+/// Digest of a rule as the record of a request binds it.
+pub(crate) fn fingerprint_of_rule(rule: &str) -> String {
+    hex(&facts_digest("rule", &[Some(rule.to_owned())]))
 }
 
 fn compared(row: &ApprovalRow, key: &Idempotency) -> Filed {

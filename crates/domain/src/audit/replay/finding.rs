@@ -68,6 +68,9 @@ problems! {
     AccountMissing = "account_missing", "an account that the log knows is missing";
     AccountUnrecorded = "account_unrecorded", "the opening of the account is not in the log";
     AccountChanged = "account_changed", "owner, kind, currency or number are not those of the opening";
+    RowChanged = "row_changed", "the row is not what the newest audit record about it says";
+    RowMissing = "row_missing", "the row that the audit log tells of is missing";
+    RowUnrecorded = "row_unrecorded", "no audit record tells of this row, or the newest one says that it is gone";
 }
 
 /// One row that does not fit.

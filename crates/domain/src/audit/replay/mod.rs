@@ -45,7 +45,12 @@ impl Slice {
 
     /// Whether an account is looked at.
     pub fn has(self, account: AccountId) -> bool {
-        let [.., a, b, c, d] = *account.as_bytes();
+        self.has_id(account.as_bytes())
+    }
+
+    /// As [`Self::has`], of any other object by its id.
+    pub fn has_id(self, id: &[u8; 16]) -> bool {
+        let [.., a, b, c, d] = *id;
         u64::from(u32::from_be_bytes([a, b, c, d])).checked_rem(self.count) == Some(self.index)
     }
 }

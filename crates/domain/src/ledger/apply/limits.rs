@@ -47,7 +47,7 @@ pub(super) fn limit(book: &mut Book, changes: &mut Changes, command: &Command, n
     }
     Ok(Effect {
         resource: *new.account.as_bytes(),
-        details: Details::json(&limits_json("", next.own(now.at), next.raise(now.at), key.1)),
+        details: Details::json(&limits_json("", next.own(now.at), next.raise(now.at), key)),
         done: Done::Limited(Box::new(next)),
     })
 }
@@ -77,7 +77,7 @@ fn limit_account(
     }
     Ok(Effect {
         resource: *new.account.as_bytes(),
-        details: Details::json(&limits_json("account", own, raise, key.1)),
+        details: Details::json(&limits_json("account", own, raise, key)),
         done: Done::Limited(Box::new(customer)),
     })
 }
@@ -132,7 +132,7 @@ pub(super) fn except(
     let approval = spent(book, changes, new.consent.as_ref());
     Ok(Effect {
         resource: *new.account.as_bytes(),
-        details: Details::json(&exception_json(new.exception, approval, key.1)),
+        details: Details::json(&exception_json(new.exception, approval, key)),
         done: Done::Limited(Box::new(next)),
     })
 }
@@ -174,7 +174,7 @@ pub(super) fn allow(
     let approval = spent(book, changes, new.consent.as_ref());
     Ok(Effect {
         resource: *new.account.as_bytes(),
-        details: Details::json(&allowed_json(new.caps, approval, key.1)),
+        details: Details::json(&allowed_json(new.caps, approval, key)),
         done: Done::Limited(Box::new(next)),
     })
 }
@@ -187,17 +187,25 @@ fn spent(book: &mut Book, changes: &mut Changes, consent: Option<&Consent>) -> O
 }
 
 /// Canonical JSON: keys sorted, no spaces.
-fn allowed_json(caps: Caps, approval: Option<ApprovalId>, currency: Currency) -> String {
+fn allowed_json(
+    caps: Caps,
+    approval: Option<ApprovalId>,
+    (customer, currency): (UserId, Currency),
+) -> String {
     let approval = approval.map_or_else(|| "null".to_owned(), |id| format!(r#""{id}""#));
     format!(
-        r#"{{"allowed":{},"approval":{approval},"currency":"{}"}}"#,
+        r#"{{"allowed":{},"approval":{approval},"currency":"{}","customer":"{customer}"}}"#,
         caps_json(caps),
         currency.code()
     )
 }
 
 /// Canonical JSON: keys sorted, no spaces.
-fn exception_json(exception: Option<Exception>, approval: Option<ApprovalId>, currency: Currency) -> String {
+fn exception_json(
+    exception: Option<Exception>,
+    approval: Option<ApprovalId>,
+    (customer, currency): (UserId, Currency),
+) -> String {
     let approval = approval.map_or_else(|| "null".to_owned(), |id| format!(r#""{id}""#));
     let exception = exception.map_or_else(
         || "null".to_owned(),
@@ -210,7 +218,7 @@ fn exception_json(exception: Option<Exception>, approval: Option<ApprovalId>, cu
         },
     );
     format!(
-        r#"{{"approval":{approval},"currency":"{}","exception":{exception}}}"#,
+        r#"{{"approval":{approval},"currency":"{}","customer":"{customer}","exception":{exception}}}"#,
         currency.code()
     )
 }
@@ -226,7 +234,12 @@ fn caps_json(caps: Caps) -> String {
 }
 
 /// Canonical JSON: keys sorted, no spaces.
-fn limits_json(of: &str, own: Caps, raise: Option<Raise>, currency: Currency) -> String {
+fn limits_json(
+    of: &str,
+    own: Caps,
+    raise: Option<Raise>,
+    (customer, currency): (UserId, Currency),
+) -> String {
     let raise = raise.map_or_else(
         || "null".to_owned(),
         |raise| {
@@ -242,7 +255,7 @@ fn limits_json(of: &str, own: Caps, raise: Option<Raise>, currency: Currency) ->
         of => format!(r#","of":"{of}""#),
     };
     format!(
-        r#"{{"currency":"{}","limits":{}{of},"raise":{raise}}}"#,
+        r#"{{"currency":"{}","customer":"{customer}","limits":{}{of},"raise":{raise}}}"#,
         currency.code(),
         caps_json(own)
     )

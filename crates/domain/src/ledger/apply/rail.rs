@@ -270,7 +270,7 @@ pub(super) fn resolve(
     });
     Ok(Effect {
         resource: *asked.id.as_bytes(),
-        details: Details::transaction(&digest),
+        details: Details::approved(&digest, asked.approval),
         done: Done::Posted(transaction),
     })
 }
