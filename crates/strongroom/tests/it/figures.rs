@@ -51,7 +51,8 @@ async fn every_figure_of_dashboard_and_alert_rules_is_there(mut server: Server) 
     server.set("STRONGROOM_REDIS__URL", "redis://127.0.0.1:1");
     collector.collect_from(&mut server);
     server.set("STRONGROOM_METRICS__LISTEN", &format!("127.0.0.1:{port}"));
-    server.resume().await;
+    // It is not ready, and serves.
+    server.begin().await;
 
     let asked: BTreeSet<String> = ["prometheus/strongroom.rules.yml", "grafana/strongroom.json"]
         .iter()
