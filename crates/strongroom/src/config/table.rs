@@ -94,7 +94,7 @@ settings! {
         "How long requests in flight may take to finish once the server stops.";
     "server.connections_max": count(1, 1_000_000, "connections"), Some("4096"),
         "How many connections are open at once.";
-    "server.connections_per_address_max": count(1, 1_000_000, "connections"), Some("256"),
+    "server.connections_per_address_max": count(1, 1_000_000, "connections"), Some("1024"),
         "How many of them are open at once from one address (IPv6: one /64). Not counted for `server.trusted_proxies`.";
     "server.concurrency_max": count(1, 1_000_000, "requests"), Some("1024"),
         "How many requests are served at once; the rest is answered `overloaded`.";

@@ -64,7 +64,7 @@ impl Default for ServerSettings {
     fn default() -> Self {
         Self {
             connections_max: 4096,
-            connections_per_address_max: 256,
+            connections_per_address_max: 1_024,
             trusted_proxies: TrustedProxies::default(),
             handshake_time_max: Duration::from_secs(10),
             header_time_max: Duration::from_secs(30),
