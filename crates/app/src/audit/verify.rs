@@ -3,8 +3,8 @@
 //! Nothing stored is believed. Every record is checked against its HMAC and its leaf, the leaves against the inner
 //! nodes and the root, the root against every checkpoint at hand, every transaction and its entries against the digest
 //! in its record; balances, sequences, pointers, freezes and floors are rebuilt from nothing and compared with the
-//! accounts, and the tables of authority and rules with the newest records about their rows. Then every table is searched
-//! for rows that nothing in the log leads to.
+//! accounts, and the tables of authority and rules with the newest records about their rows. Then every table is
+//! searched for rows that nothing in the log leads to.
 //!
 //! The same code runs on a stopped database and on a living bank: it reads short snapshots, one per page, and catches
 //! up with what was committed in between before it compares an account or a row. Memory is bounded: pages, and one
@@ -59,7 +59,8 @@ pub struct VerifyOptions {
     pub since: Option<SignedCheckpoint>,
     /// Checkpoints kept outside of the database; the log must continue each.
     pub checkpoints: Vec<SignedCheckpoint>,
-    /// Most accounts held in memory at a time, and as many rows of authority and rules; [`ACCOUNTS_IN_MEMORY_MAX`] when absent.
+    /// Most accounts held in memory at a time, and as many rows of authority and rules; [`ACCOUNTS_IN_MEMORY_MAX`] when
+    /// absent.
     pub accounts_in_memory_max: Option<u64>,
 }
 

@@ -163,8 +163,8 @@ struct NumberSql {
 
 const COLUMNS: &str = "SELECT id, person, event, about, subject, amount, currency, at, read_at FROM notices";
 
-/// Everything is found by its key; what was refused is nobody's news, nor is that the bank was debited for a payment that came
-/// back before.
+/// Everything is found by its key; what was refused is nobody's news, nor is that the bank was debited for a payment
+/// that came back before.
 const NOTICED: &str = "SELECT r.at, r.action, r.object_kind, r.object_id, t.kind, \
     coalesce(t.amount, h.amount, p.amount) AS amount, coalesce(t.currency, h.currency, p.currency) AS currency, \
     coalesce(f.owner, a.owner, s.owner, p.payer) AS from_owner, o.owner AS to_owner, \

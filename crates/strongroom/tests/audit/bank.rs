@@ -81,8 +81,8 @@ pub(crate) async fn person(bank: &Bank, place: &Place) -> UserId {
     id
 }
 
-/// Operators, an integration with its technical user, a policy in draft, a request that waits and limits that somebody set:
-/// rows of the tables of authority and rules.
+/// Operators, an integration with its technical user, a policy in draft, a request that waits and limits that somebody
+/// set: rows of the tables of authority and rules.
 async fn authority(bank: &Arc<Bank>) {
     let cli = bank.cx_cli(0).await.unwrap();
     let operator = |email: &str, role| AddOperator {

@@ -1,5 +1,5 @@
-//! One row of the tables of authority and rules at a time, as the owner of the database with triggers and constraints out
-//! of the way.
+//! One row of the tables of authority and rules at a time, as the owner of the database with triggers and constraints
+//! out of the way.
 
 use crate::{
     on_both_engines,

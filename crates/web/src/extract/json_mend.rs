@@ -3,7 +3,8 @@
 //! A body that was refused is read once more into a tree. What serde names is noted and mended: a field that is not
 //! known is taken out, a value of the wrong type or a field that is missing becomes [`Tree::Mended`], which gives
 //! whatever it is asked for. Then the tree is read again, until serde has nothing to say or the bound is reached. What
-//! was read so is never handed on. Only a body that is refused anyway costs this, and at most [`WORK_BYTES_MAX`] of reading.
+//! was read so is never handed on. Only a body that is refused anyway costs this, and at most [`WORK_BYTES_MAX`] of
+//! reading.
 
 use std::fmt;
 

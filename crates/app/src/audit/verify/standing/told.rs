@@ -34,7 +34,8 @@ pub(super) const fn is_of_a_person(table: Standing) -> bool {
 
 /// The state of a request that waits.
 const OPEN: &str = "open";
-/// What a set of policies changed of the one before: a policy and the number of its text, or a policy that is taken out.
+/// What a set of policies changed of the one before: a policy and the number of its text, or a policy that is taken
+/// out.
 pub(super) const CHANGE: &str = "change";
 
 /// Said of a value of which the newest record tells that it changed, and not to what.
