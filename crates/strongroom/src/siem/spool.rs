@@ -20,6 +20,9 @@ use tokio::sync::Notify;
 const WAITING_BYTES_MAX: u64 = 64 << 20;
 /// So many of them are for what somebody should act on: a flood of the rest leaves it room.
 const RESERVED_BYTES: u64 = 8 << 20;
+/// So many bytes beside the reserve have to be free before there is room again: more than the largest record, so that a
+/// small one that still fits does not end what is full for others.
+const ROOM_AGAIN_BYTES: u64 = 128 << 10;
 /// Bytes of a file; the next one is begun behind them.
 const FILE_BYTES_MAX: u64 = 4 << 20;
 /// The largest record, in bytes.
@@ -237,8 +240,8 @@ impl Spool {
         }
         state.written += size;
         state.waiting += size;
-        // While only the reserve is left it is full for the rest, who has heard so.
-        state.is_full &= is_crowded;
+        // While little but the reserve is left it is full for the rest, who has heard so.
+        state.is_full &= state.waiting + ROOM_AGAIN_BYTES > WAITING_BYTES_MAX - RESERVED_BYTES;
         Ok(())
     }
 }

@@ -69,7 +69,7 @@ async fn the_document_is_openapi_3_1_and_every_operation_can_be_refused() {
         "bearer"
     );
     let paths = document["paths"].as_object().unwrap();
-    assert_eq!(paths.len(), 3);
+    assert_eq!(paths.len(), 4);
     for operation in paths.values().flat_map(|item| item.as_object().unwrap().values()) {
         assert_eq!(
             operation["responses"]["default"]["$ref"],
