@@ -9,6 +9,7 @@ use std::{
 use serde_json::{Value, json};
 use strongroom_app::{Clock, SystemClock};
 use strongroom_crypto::{ExposeSecret, SecretBytes, random, totp};
+use strongroom_domain::text::hex;
 
 use crate::{
     client::{Connection, Request, Sender, Target},
@@ -432,10 +433,6 @@ async fn mailed_token(outbox: &Path, email: &str) -> Outcome<String> {
 fn text(value: &Value, name: &str) -> Outcome<String> {
     let found = value[name].as_str().map(str::to_owned);
     found.ok_or_else(|| format!("an answer without `{name}`: {value}").into())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ use strongroom_domain::{
     id::{ApiKeyId, ApprovalId, UserId},
     ledger::KeyBounds,
     principal::Role,
+    text::hex,
     time::Timestamp,
 };
 use strongroom_store::{
@@ -33,10 +34,7 @@ pub use crate::api_keys::input::{AddApiKey, Caveats, KeyOwner, RotateApiKey, SCO
 use crate::{
     api_keys::{input::check_key, networks::Networks},
     audit::record::Entry,
-    authority::{
-        authorize::{Permit, Resource, authorize},
-        policies::hex,
-    },
+    authority::authorize::{Permit, Resource, authorize},
     bank::Bank,
     cx::Cx,
     error::{Error, Kind},

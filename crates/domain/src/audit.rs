@@ -17,7 +17,7 @@ mod tree;
 
 pub use consistency::{check_consistency, consistency_proof, nodes_for_consistency};
 pub use receipt::{Receipt, ReceiptError};
-pub use record::{Details, Object, Opening, Record, SignedRecord, facts_digest, number_digest};
+pub use record::{Details, Object, Opening, Record, SignedRecord, Stated, facts_digest, number_digest};
 pub use summary::{Mark, Summary};
 pub use tree::{
     CompactRange, Hash, NodeRange, NodeStore, ProofError, StoredNode, TILE_WIDTH, inclusion_proof, leaf_hash,

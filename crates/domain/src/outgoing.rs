@@ -143,6 +143,62 @@ impl Outgoing {
             ..self
         }
     }
+
+    /// The canonical bytes of the whole payment, as the audit log binds them: big-endian, fixed length. What is not
+    /// there is zeros.
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(128);
+        let none = [0; 16];
+        for id in [
+            self.id.as_bytes(),
+            self.beneficiary.as_bytes(),
+            self.payer.as_bytes(),
+            self.account.as_bytes(),
+            self.to_account.as_ref().map_or(&none, AccountId::as_bytes),
+            self.file.as_ref().map_or(&none, RailFileId::as_bytes),
+        ] {
+            out.extend_from_slice(id);
+        }
+        out.extend_from_slice(&self.amount.minor().to_be_bytes());
+        out.extend_from_slice(&self.currency.code_bytes());
+        out.push(self.state.number());
+        out.push(u8::from(self.debited));
+        out.extend_from_slice(&self.paid_at.micros().to_be_bytes());
+        out.extend_from_slice(&self.closed_at.map_or(0, Timestamp::micros).to_be_bytes());
+        out
+    }
+
+    /// Reads [`Self::bytes`].
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (id, rest) = bytes.split_first_chunk::<16>()?;
+        let (beneficiary, rest) = rest.split_first_chunk::<16>()?;
+        let (payer, rest) = rest.split_first_chunk::<16>()?;
+        let (account, rest) = rest.split_first_chunk::<16>()?;
+        let (to_account, rest) = rest.split_first_chunk::<16>()?;
+        let (file, rest) = rest.split_first_chunk::<16>()?;
+        let (amount, rest) = rest.split_first_chunk::<8>()?;
+        let (currency, rest) = rest.split_first_chunk::<3>()?;
+        let ([state, debited], rest) = rest.split_first_chunk::<2>()?;
+        let (paid_at, rest) = rest.split_first_chunk::<8>()?;
+        let closed_at = i64::from_be_bytes(rest.try_into().ok()?);
+        let there = |id: &&[u8; 16]| **id != [0; 16];
+        Some(Self {
+            id: PaymentId::from_bytes(*id),
+            beneficiary: BeneficiaryId::from_bytes(*beneficiary),
+            payer: UserId::from_bytes(*payer),
+            account: AccountId::from_bytes(*account),
+            to_account: Some(to_account)
+                .filter(there)
+                .map(|id| AccountId::from_bytes(*id)),
+            amount: Amount::new(i64::from_be_bytes(*amount)).ok()?,
+            currency: Currency::parse(std::str::from_utf8(currency).ok()?).ok()?,
+            state: OutgoingState::from_number(*state)?,
+            debited: *debited == 1,
+            file: Some(file).filter(there).map(|id| RailFileId::from_bytes(*id)),
+            paid_at: Timestamp::from_micros(i64::from_be_bytes(*paid_at)),
+            closed_at: (closed_at != 0).then(|| Timestamp::from_micros(closed_at)),
+        })
+    }
 }
 
 #[cfg(test)]

@@ -108,6 +108,11 @@ impl EntryOutcome {
         }
     }
 
+    /// Reads the stored number.
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|outcome| outcome.number() == number)
+    }
+
     /// Its stable name.
     pub const fn name(self) -> &'static str {
         match self {

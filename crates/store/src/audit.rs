@@ -21,7 +21,8 @@ pub use sealer::Sealer;
 pub(crate) use sealer::load_head;
 pub use snapshot::{LogPosition, LogSnapshot};
 pub use standing::{
-    API_KEY_FIXED, Standing, StandingPage, StandingRow, api_key_facts, key_of_number, number_of,
+    API_KEY_FIXED, APPROVES_FROM, LOGIN, Standing, StandingPage, StandingRow, Told, api_key_facts,
+    key_of_number, login_digest, number_of, payee_digest,
 };
 pub use strays::{Stray, Strays};
 use strongroom_domain::audit::CompactRange;

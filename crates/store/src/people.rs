@@ -2,11 +2,13 @@
 
 use strongroom_domain::{
     id::{AccountId, UserId},
+    text::hex,
     time::Timestamp,
 };
 use uuid::Uuid;
 
 use crate::{
+    audit::{APPROVES_FROM, LOGIN, login_digest},
     error::StoreError,
     store::Store,
     tx::{Scope, WriteTx, one},
@@ -71,6 +73,16 @@ impl WriteTx {
             vec![id.into(), user.wrapped_key.clone().into()],
         )
         .await?;
+        let (index, sealed) = (
+            user.email_index.map(|index| hex(&index)),
+            user.sealed_email.as_deref().map(hex),
+        );
+        self.tell(
+            user.id,
+            LOGIN,
+            Some(login_digest(index.as_deref(), sealed.as_deref())),
+        );
+        self.tell(user.id, APPROVES_FROM, Some("0".to_owned()));
         Ok(())
     }
 

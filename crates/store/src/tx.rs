@@ -1,6 +1,6 @@
 //! Transactions of the control plane, and what every change of rights or people leaves in the log.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::{Arc, Mutex, PoisonError, atomic::Ordering};
 
 use sea_orm::{
     ConnectionTrait, DatabaseTransaction, DbBackend, FromQueryResult, Statement, TransactionTrait, Value,
@@ -14,7 +14,7 @@ use tokio::sync::OwnedMutexGuard;
 use uuid::Uuid;
 
 use crate::{
-    audit::grew,
+    audit::{Standing, Told, grew},
     epoch::Revoked,
     error::StoreError,
     ledger::LOCK_RIGHTS,
@@ -70,6 +70,8 @@ pub struct WriteTx {
     pub(crate) tx: DatabaseTransaction,
     sqlite: Option<SqliteUnit>,
     rights_locked: bool,
+    /// What changed of people and was not told by a record yet.
+    told: Mutex<Vec<Told>>,
 }
 
 /// What a write unit continues on SQLite, moved into the head when it commits.
@@ -155,6 +157,7 @@ impl WriteTx {
             tx,
             sqlite: Some(unit),
             rights_locked: false,
+            told: Mutex::default(),
         })
     }
 
@@ -168,6 +171,7 @@ impl WriteTx {
             tx,
             sqlite: None,
             rights_locked: false,
+            told: Mutex::default(),
         })
     }
 
@@ -260,11 +264,33 @@ impl WriteTx {
         Ok(epoch)
     }
 
+    /// Notes what changed of a person, for the next record.
+    pub(crate) fn tell(&self, person: UserId, name: &'static str, value: Option<String>) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.retain(|known| (known.person, known.name) != (person, name));
+        told.push(Told { person, name, value });
+    }
+
+    /// What changed of people since the last record: the next one tells it.
+    pub fn take_told(&mut self) -> Vec<Told> {
+        std::mem::take(self.told.get_mut().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Makes everything durable.
     ///
     /// # Errors
-    /// [`StoreError::CommitUnknown`] when it cannot be told whether it is.
-    pub async fn commit(self) -> Result<(), StoreError> {
+    /// [`StoreError::CommitUnknown`] when it cannot be told whether it is; [`StoreError::Corrupt`], and nothing is
+    /// changed, where a credential changed that no record tells of.
+    pub async fn commit(mut self) -> Result<(), StoreError> {
+        let untold = self.take_told();
+        let is_credential = |told: &Told| {
+            Standing::CREDENTIALS
+                .iter()
+                .any(|table| table.table() == told.name)
+        };
+        if untold.iter().any(is_credential) {
+            return Err(StoreError::Corrupt("a credential that changed without a record"));
+        }
         let Self { tx, sqlite, .. } = self;
         // In a task of its own: a caller who goes away does not leave half of this behind.
         let committing = tokio::spawn(async move {

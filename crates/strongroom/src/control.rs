@@ -46,8 +46,12 @@ pub(crate) enum Request {
     ApiKeyRevoke(crate::cli::api_key::Revoke),
     /// `policy list`.
     PolicyList(crate::cli::policy::All),
-    /// `policy validate` and `policy draft`.
+    /// `policy validate`, `policy draft` and `policy diff`.
     PolicyText(crate::cli::policy::Text),
+    /// `policy simulate`.
+    PolicySimulate(crate::cli::policy_tries::Simulate),
+    /// `policy explain`.
+    PolicyExplain(crate::cli::policy_tries::Explain),
     /// `policy activate` and `policy rollback`.
     PolicyActivate(crate::cli::policy::Activation),
     /// `policy deactivate`.
@@ -82,6 +86,8 @@ impl Request {
             Self::ApiKeyRevoke(revoke) => revoke.execute(bank, uid).await,
             Self::PolicyList(all) => all.execute(bank, uid).await,
             Self::PolicyText(text) => text.execute(bank, uid).await,
+            Self::PolicySimulate(asked) => asked.execute(bank, uid).await,
+            Self::PolicyExplain(what) => what.execute(bank, uid).await,
             Self::PolicyActivate(change) => change.execute(bank, uid).await,
             Self::PolicyDeactivate(name) => name.execute(bank, uid).await,
             Self::IncidentTake(take) => take.execute(bank, uid).await,

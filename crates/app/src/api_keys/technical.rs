@@ -14,6 +14,7 @@ use strongroom_domain::{
     ledger::{Budget, Refusal},
     money::{Amount, Currency},
     principal::Role,
+    text::{from_hex, hex},
     time::Timestamp,
 };
 use strongroom_store::WriteTx;
@@ -110,17 +111,10 @@ fn role_of(input: &AddApiKey) -> Result<Role, Error> {
     }
 }
 
-fn hex(bytes: &[u8; KEY_BYTES]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 fn unhex(text: &str) -> Result<[u8; KEY_BYTES], Error> {
     let wrong = || Error::broken("a request for a key that cannot be read");
-    let pairs = text.as_bytes().chunks(2);
-    let bytes: Option<Vec<u8>> = pairs
-        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
-        .collect();
-    bytes.ok_or_else(wrong)?.try_into().map_err(|_| wrong())
+    let bytes = from_hex(text).ok_or_else(wrong)?;
+    bytes.try_into().map_err(|_| wrong())
 }
 
 fn written((amount, currency): (Amount, Currency)) -> MoneyRequest {
@@ -157,13 +151,13 @@ impl KeyRequest {
                 amount: written((budget.amount, budget.currency)),
                 window_secs: budget.window_secs,
             }),
-            public_key: input.public_key.as_ref().map(hex),
+            public_key: input.public_key.as_ref().map(|key| hex(key)),
             signature_schemes: input
                 .schemes
                 .iter()
                 .map(|scheme| scheme.name().to_owned())
                 .collect(),
-            certificate_thumbprint: input.certificate.as_ref().map(hex),
+            certificate_thumbprint: input.certificate.as_ref().map(|thumbprint| hex(thumbprint)),
         }
     }
 

@@ -1,10 +1,11 @@
 //! Audit records: signed by the node, in the same transaction as what they tell of.
 
+use serde_json::{Map, Value, json};
 use strongroom_domain::{
     audit::{Details, Object, Record, SignedRecord},
     ledger::Signer,
 };
-use strongroom_store::{RecordSlot, WriteTx};
+use strongroom_store::{RecordSlot, WriteTx, audit::Told};
 
 use crate::{authority::authorize::Permit, cx::Cx, error::Error, keys::LiveRing};
 
@@ -66,6 +67,7 @@ impl RecordSigner {
         entry: Entry,
     ) -> Result<(), Error> {
         let authority = permit.authority();
+        let details = with_told(entry.details, &tx.take_told())?;
         let record = Record {
             id: slot.id,
             at: cx.now().max(slot.not_before),
@@ -75,10 +77,35 @@ impl RecordSigner {
             object: entry.object,
             outcome: entry.outcome,
             policy: authority.policy,
-            details: entry.details,
+            details,
         };
         let (key, mac) = self.sign(&record.canonical());
         tx.append_record(&SignedRecord::new(record, key, mac)).await?;
         Ok(())
     }
+}
+
+/// The name under which a record tells how what changed of people stands now.
+pub(crate) const STANDS: &str = "stands";
+
+/// Details that tell besides what changed of people: `{"stands": {user: {name: value or null}}}`, a digest of their
+/// credentials of each kind that changed, never one itself.
+fn with_told(details: Details, told: &[Told]) -> Result<Details, Error> {
+    if told.is_empty() {
+        return Ok(details);
+    }
+    let mut words: Map<String, Value> = match details.json_text() {
+        Some(text) => serde_json::from_str(text).map_err(Error::internal)?,
+        None if details == Details::none() => Map::new(),
+        None => return Err(Error::broken("a change of a person in a record of the books")),
+    };
+    let mut stands: Map<String, Value> = Map::new();
+    for told in told {
+        let person = stands.entry(told.person.to_string()).or_insert_with(|| json!({}));
+        if let Some(person) = person.as_object_mut() {
+            person.insert(told.name.to_owned(), json!(told.value));
+        }
+    }
+    words.insert(STANDS.to_owned(), Value::Object(stands));
+    Ok(Details::json(&Value::Object(words).to_string()))
 }

@@ -19,7 +19,7 @@ use strongroom_domain::{
     department::Department,
     id::{ApiKeyId, ApprovalId, TransactionId, UserId},
     principal::Principal,
-    text::{MEMO_CHARS_MAX, check_line},
+    text::{MEMO_CHARS_MAX, check_line, hex},
     time::Timestamp,
 };
 pub use strongroom_store::identity::ApprovalState;
@@ -142,10 +142,6 @@ const fn reason_place(approval: &ApprovalId) -> Place<'_> {
         column: "sealed_reason",
         row: approval.as_bytes(),
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn closed() -> Error {

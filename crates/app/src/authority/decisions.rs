@@ -14,6 +14,7 @@ use strongroom_domain::{
     id::{DecisionId, UserId},
     ledger::Signer,
     principal::{Assurance, Principal},
+    text::hex,
     time::Timestamp,
 };
 use strongroom_store::Scope;
@@ -25,7 +26,7 @@ use crate::{
     authority::{
         authorize::{Resource, authorize, is_allowed},
         decision_log::{Noted, PORTION_MAX},
-        policies::{Draft, hex, labelled},
+        policies::{Draft, labelled},
         policy::{
             Asker, BUILT_IN_VERSION, Circumstances, Explanation, InForce, Kind, Policies, Question, Thing,
             built_in,

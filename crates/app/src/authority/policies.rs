@@ -12,6 +12,7 @@ use strongroom_domain::{
     action::Action,
     audit::{Details, Object},
     id::PolicyId,
+    text::hex,
     time::Timestamp,
 };
 pub use strongroom_store::identity::{PolicyRow, RevisionRow};
@@ -92,10 +93,6 @@ fn is_active() -> Error {
 
 pub(crate) fn refused(code: &'static str, detail: String) -> Error {
     Error::new(Kind::Rejected, code, detail)
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn is_name(text: &str) -> bool {

@@ -7,6 +7,7 @@ use strongroom_domain::{
     audit::{Details, Object},
     id::{ApprovalId, PolicyId},
     principal::Principal,
+    text::hex,
 };
 use strongroom_store::{Revoked, Scope, WriteTx, identity::RevisionRow};
 
@@ -14,7 +15,7 @@ use crate::{
     audit::record::Entry,
     authority::{
         authorize::{Resource, authorize},
-        policies::{cases_of, check_texts, failing, hex, labelled, refused},
+        policies::{cases_of, check_texts, failing, labelled, refused},
         policy::{InForce, Policies, broken_rail, built_in_digest},
     },
     bank::Bank,

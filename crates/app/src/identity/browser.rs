@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use strongroom_crypto::{ExposeSecret, SecretString, random, token::fingerprint};
-use strongroom_domain::action::Action;
+use strongroom_domain::{action::Action, text::hex};
 use strongroom_store::{Scope, identity::TicketKind};
 
 use crate::{
@@ -106,8 +106,4 @@ impl Bank {
         })
         .await
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

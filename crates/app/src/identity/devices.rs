@@ -222,7 +222,7 @@ fn details(key: &DataKey, row: &DeviceRow, current: Option<&[u8]>) -> Result<Dev
 
 /// A device's public name: out of the digest that is kept of its mark, and neither of them out of it.
 fn id_of(hash: &[u8; 32]) -> DeviceId {
-    let text: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    let text = strongroom_domain::text::hex(hash);
     let digest = fingerprint(&format!("device {text}"));
     let mut id = [0; 16];
     id.iter_mut().zip(digest).for_each(|(to, from)| *to = from);

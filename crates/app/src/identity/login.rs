@@ -195,9 +195,12 @@ impl Bank {
         if !methods.is_empty() {
             let (mut ticket, token) = self.new_ticket(cx, row.id, tried.subject, TicketKind::Mfa);
             ticket.holder = client.proof.as_ref().map(|proof| proof.holder);
-            let tx = self.store.write(Scope::System).await?;
+            let mut tx = self.store.write(Scope::System).await?;
             still_good(&tx, row.id, hash).await?;
-            rehash(&tx, row.id, hash, new_hash).await?;
+            if new_hash.is_some() {
+                rehash(&tx, row.id, hash, new_hash).await?;
+                self.note_rehash(&mut tx, cx, row.id, roles).await?;
+            }
             self.no_failure(&tx, tried).await?;
             if let Some(proof) = &client.proof {
                 use_proof(&tx, cx, proof).await?;
@@ -235,6 +238,24 @@ impl Bank {
         self.write_session(&mut tx, &opening).await?;
         tx.commit().await?;
         Ok(LoginAnswer::Session(Box::new(self.token_set(opening))))
+    }
+
+    /// The record of a password's hash that was made anew where no session begins yet.
+    async fn note_rehash(
+        &self,
+        tx: &mut WriteTx,
+        cx: &Cx,
+        person: UserId,
+        roles: Vec<Role>,
+    ) -> Result<(), Error> {
+        let me = self.cx_as(cx, person, roles, Assurance::Aal1).await?;
+        let permit = authorize(&me, Action::CredentialChange, Resource::OwnedBy(person))?;
+        let entry = Entry {
+            object: Object::User(person),
+            outcome: "ok",
+            details: Details::json(r#"{"credential":"password","hash":"renewed"}"#),
+        };
+        self.recorder.append(tx, &me, &permit, entry).await
     }
 
     /// What would do as a second factor; nothing where there is none.

@@ -468,7 +468,10 @@ pub(crate) async fn spend_passkey(
         .lock_user(person)
         .await?
         .is_some_and(|user| user.state == UserState::Active);
-    Ok(active && tx.use_passkey(passkey, sealed, counter, cx.now()).await?)
+    Ok(active
+        && tx
+            .use_passkey(person, passkey, (sealed, counter), cx.now())
+            .await?)
 }
 
 /// What a proof inside a session is bound to: the challenge that it answers.

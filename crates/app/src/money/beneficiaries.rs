@@ -17,10 +17,10 @@ use strongroom_domain::{
     ledger::{Refusal, StepUpClaim},
     money::Currency,
     principal::Principal,
-    text::{NAME_CHARS_MAX, check_line},
+    text::{NAME_CHARS_MAX, check_line, hex},
     time::Timestamp,
 };
-use strongroom_store::{Scope, StoreError, ledger::BeneficiaryView};
+use strongroom_store::{Scope, StoreError, audit::payee_digest, ledger::BeneficiaryView};
 
 use crate::{
     audit::record::Entry,
@@ -202,7 +202,10 @@ impl Bank {
         let entry = Entry {
             object: Object::Other("beneficiary", *beneficiary.id.as_bytes()),
             outcome: "ok",
-            details: Details::json(&format!(r#"{{"account":{account},"currency":"{currency}"}}"#)),
+            details: Details::json(&format!(
+                r#"{{"account":{account},"currency":"{currency}","details":"{}"}}"#,
+                payee_digest(&hex(&index), &hex(&sealed))
+            )),
         };
         self.recorder.append(&mut tx, cx, permit, entry).await?;
         tx.commit().await?;

@@ -15,17 +15,14 @@ use strongroom_domain::{
     fraud::{FraudRules, Invalid},
     id::{ApprovalId, UserId},
     ledger::Refusal,
-    text::{MEMO_CHARS_MAX, check_line},
+    text::{MEMO_CHARS_MAX, check_line, hex},
     time::Timestamp,
 };
 use strongroom_store::{Revoked, WriteTx, identity::RuleSetRow};
 
 use crate::{
     audit::record::Entry,
-    authority::{
-        authorize::{Resource, authorize},
-        policies::hex,
-    },
+    authority::authorize::{Resource, authorize},
     bank::Bank,
     cx::Cx,
     error::{Error, FieldError, Kind},

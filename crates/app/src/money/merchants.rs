@@ -109,7 +109,7 @@ impl Bank {
         let entry = Entry {
             object: Object::Other("merchant", *id.as_bytes()),
             outcome: "ok",
-            details: Details::json(&format!(r#"{{"account":"{}"}}"#, input.account)),
+            details: Details::json(&format!(r#"{{"account":"{}","owner":"{owner}"}}"#, input.account)),
         };
         self.recorder.append(&mut tx, cx, &permit, entry).await?;
         tx.commit().await?;

@@ -11,6 +11,7 @@ use strongroom_crypto::Place;
 use strongroom_domain::{
     action::Action,
     id::{RequestId, SecurityEventId},
+    text::hex,
     time::Timestamp,
 };
 use strongroom_store::{
@@ -28,7 +29,6 @@ use crate::{
         catalogue::{Class, SecurityEventKind, Severity},
         events::network_of,
         export::ExportedEvent,
-        stream::hex,
     },
 };
 

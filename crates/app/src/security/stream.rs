@@ -11,6 +11,7 @@ use strongroom_crypto::random;
 use strongroom_domain::{
     id::{Id, RequestId, SecurityEventId},
     principal::Principal,
+    text::hex,
     time::Timestamp,
 };
 use tokio::sync::{Notify, OnceCell};
@@ -162,10 +163,6 @@ impl Security {
 /// A text that is there, cut.
 pub(crate) fn some(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.chars().take(AGENT_CHARS_MAX).collect())
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Who it is, by id, as logs name them.

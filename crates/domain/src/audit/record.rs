@@ -1,6 +1,10 @@
 //! An audit record and its canonical bytes: version 1, big-endian, every variable part with its length.
 
+mod paid;
+
 use sha2::{Digest, Sha256};
+
+pub use paid::Stated;
 
 use crate::{
     account::Account,
@@ -68,6 +72,18 @@ impl Details {
     const REVERSED: u8 = 8;
     const APPROVED: u8 = 9;
     const JUDGED: u8 = 10;
+    const SENT: u8 = 11;
+    const STATED: u8 = 12;
+    const NOTED: u8 = 13;
+    /// The forms that begin with the digest of a transaction and say more after it.
+    const BOOKED: [u8; 6] = [
+        Self::CAPTURED,
+        Self::PAID,
+        Self::REVERSED,
+        Self::APPROVED,
+        Self::SENT,
+        Self::STATED,
+    ];
     /// Bytes of an account's state: freezes, closed, whether there is a floor, the floor.
     const STATE_BYTES: usize = 11;
 
@@ -239,9 +255,7 @@ impl Details {
     pub fn transaction_digest(&self) -> Option<[u8; 32]> {
         match self.split_first() {
             Some((&Self::TRANSACTION, digest)) => digest.try_into().ok(),
-            Some((&(Self::CAPTURED | Self::PAID | Self::REVERSED | Self::APPROVED), both)) => {
-                both.first_chunk().copied()
-            }
+            Some((&form, both)) if Self::BOOKED.contains(&form) => both.first_chunk().copied(),
             _ => None,
         }
     }

@@ -42,6 +42,11 @@ impl LimitsOfAccounts {
         self.accounts.iter().find(|limits| limits.account == account)
     }
 
+    /// The accounts that are named, in no order.
+    pub fn accounts(&self) -> impl Iterator<Item = AccountId> {
+        self.accounts.iter().map(|limits| limits.account)
+    }
+
     /// What the owner allows the account now.
     pub fn own(&self, account: AccountId, at: Timestamp) -> Caps {
         self.of(account).map_or(Caps::NONE, |limits| limits.own.at(at))

@@ -1,9 +1,10 @@
 //! The tables of authority and rules as verification reads them: a page of keys at a time, each value as text.
 
-use sea_orm::{QueryResult, Value};
+use sea_orm::{ConnectionTrait, QueryResult, Statement, Value};
+use strongroom_domain::{audit::facts_digest, id::UserId, text::hex};
 use uuid::Uuid;
 
-use crate::{audit::snapshot::LogSnapshot, error::StoreError, identity::NewApiKey};
+use crate::{audit::snapshot::LogSnapshot, error::StoreError, identity::NewApiKey, tx::WriteTx};
 
 /// Most rows that are read for a page of keys. A page that holds more was tampered with, and the first ones tell.
 const ROWS_MAX: i64 = 100_000;
@@ -120,6 +121,9 @@ tables! {
     Users = "users", "users r", Key::Id("r.id"), [], {
         "state": Column::Text("r.state"),
         "department": Column::Text("r.department"),
+        "approves_from": Column::Number("r.approves_from"),
+        "email_index": Column::Bytes("r.email_index"),
+        "sealed_email": Column::Bytes("r.sealed_email"),
     };
     /// Roles, by the person who holds them.
     Grants = "grants", "grants r", Key::Id("r.person"), [Column::Text("r.role")], {
@@ -197,11 +201,211 @@ tables! {
         "account": Column::Id("r.account_id"),
         "currency": Column::Text("r.currency"),
         "removed": Column::Number("CASE WHEN r.removed_at IS NULL THEN NULL ELSE 1 END"),
+        "target": Column::Bytes("(SELECT d.target_index FROM beneficiary_details d WHERE d.beneficiary_id = r.id)"),
+        "payee": Column::Bytes("(SELECT d.sealed FROM beneficiary_details d WHERE d.beneficiary_id = r.id)"),
+        "owner_state": Column::Text("(SELECT u.state FROM users u WHERE u.id = r.owner)"),
+    };
+    /// Passwords, one value per person ([`Standing::is_folded`]).
+    Passwords = "passwords", "passwords r", Key::Id("r.person"), [], {
+        "hash": Column::Text("r.hash"),
+        "changed_at": Column::Number("r.changed_at"),
+        "initial_until": Column::Number("r.initial_until"),
+    };
+    /// Codes by time that are good for a login, one value per person.
+    TotpFactors = "totp_factors", "(SELECT * FROM totp_factors WHERE state <> 'pending') r", Key::Id("r.person"),
+        [Column::Id("r.id")], {
+        "state": Column::Text("r.state"),
+        "secret": Column::Bytes("r.sealed_secret"),
+        "expires_at": Column::Number("r.expires_at"),
+        "activated_at": Column::Number("r.activated_at"),
+    };
+    /// Passkeys, one value per person.
+    Passkeys = "passkeys", "passkeys r", Key::Id("r.person"), [Column::Id("r.id")], {
+        "credential": Column::Bytes("r.credential"),
+        "sealed": Column::Bytes("r.sealed"),
+        "created_at": Column::Number("r.created_at"),
+    };
+    /// Recovery codes that are not used, one value per person.
+    RecoveryCodes = "recovery_codes", "(SELECT * FROM recovery_codes WHERE used_at IS NULL) r", Key::Id("r.person"),
+        [Column::Bytes("r.hash")], {};
+    /// Logins at issuers elsewhere, one value per person.
+    ExternalLogins = "external_logins", "external_logins r", Key::Id("r.person"), [Column::Id("r.id")], {
+        "provider": Column::Text("r.provider"),
+        "subject": Column::Bytes("r.subject_index"),
+    };
+    /// Who is paid as a merchant, on which account.
+    Merchants = "merchants", "merchants r", Key::Id("r.id"), [], {
+        "account": Column::Id("r.account_id"),
+        "owner": Column::Id("r.owner"),
+    };
+    /// What owners allow single accounts, by customer and currency: the row of a customer's limits holds it.
+    AccountLimits = "customer_limits", "(SELECT * FROM customer_limits WHERE accounts IS NOT NULL) r", Key::Id("r.owner"),
+        [Column::Text("r.currency")], {
+        "accounts": Column::Bytes("r.accounts"),
+    };
+    /// Holds that have ended; those that are open are compared with their account.
+    EndedHolds = "holds", "(SELECT * FROM holds WHERE state <> 0) r", Key::Id("r.id"), [], {
+        "account": Column::Id("r.account_id"),
+        "to_account": Column::Id("r.to_account"),
+        "amount": Column::Number("r.amount"),
+        "currency": Column::Text("r.currency"),
+        "captured": Column::Number("r.captured"),
+        "state": Column::Number("r.state"),
+        "placed_at": Column::Number("r.placed_at"),
+        "expires_at": Column::Number("r.expires_at"),
+        "closed_at": Column::Number("r.closed_at"),
+        "review": Column::Number("CASE WHEN r.review THEN 1 ELSE 0 END"),
+    };
+    /// What was paid out of holds, by transaction.
+    HoldCaptures = "hold_captures", "hold_captures r", Key::Id("r.transaction_id"), [], {
+        "hold": Column::Id("r.hold_id"),
+        "captured": Column::Number("r.captured"),
+        "state": Column::Number("r.state"),
+    };
+    /// What was given back of payments, by transaction.
+    Refunds = "refunds", "refunds r", Key::Id("r.transaction_id"), [], {
+        "payment": Column::Id("r.payment_id"),
+        "amount": Column::Number("r.amount"),
+        "refunded": Column::Number("r.refunded"),
+        "at": Column::Number("r.at"),
+    };
+    /// What the bank took back, by the transaction that it took back.
+    Reversals = "reversals", "reversals r", Key::Id("r.transaction_id"), [], {
+        "reversal": Column::Id("r.reversal_id"),
+        "approval": Column::Id("r.approval_id"),
+    };
+    /// Payments to beneficiaries.
+    OutgoingPayments = "outgoing_payments", "outgoing_payments r", Key::Id("r.id"), [], {
+        "beneficiary": Column::Id("r.beneficiary_id"),
+        "payer": Column::Id("r.payer"),
+        "account": Column::Id("r.account_id"),
+        "to_account": Column::Id("r.to_account"),
+        "amount": Column::Number("r.amount"),
+        "currency": Column::Text("r.currency"),
+        "state": Column::Number("r.state"),
+        "debited": Column::Number("CASE WHEN r.debited THEN 1 ELSE 0 END"),
+        "file": Column::Id("r.file_id"),
+        "paid_at": Column::Number("r.paid_at"),
+        "closed_at": Column::Number("r.closed_at"),
+    };
+    /// Files that were released to the rail.
+    RailFiles = "rail_files", "rail_files r", Key::Id("r.id"), [], {
+        "approval": Column::Id("r.approval_id"),
+        "payments": Column::Number("r.payments"),
+        "total": Column::Number("r.total"),
+        "digest": Column::Bytes("r.digest"),
+    };
+    /// What the bank's own bank said, by the tag of the statement's entry.
+    RailEntries = "rail_entries", "rail_entries r", Key::Id("r.tag"), [], {
+        "outcome": Column::Number("r.outcome"),
+        "payment": Column::Id("r.payment_id"),
+        "transaction": Column::Id("r.transaction_id"),
+        "at": Column::Number("r.at"),
+    };
+    /// What nobody could place.
+    SuspenseItems = "suspense_items", "suspense_items r", Key::Id("r.id"), [], {
+        "tag": Column::Id("r.tag"),
+        "direction": Column::Number("r.direction"),
+        "amount": Column::Number("r.amount"),
+        "currency": Column::Text("r.currency"),
+        "reason": Column::Number("r.reason"),
+        "opened_at": Column::Number("r.opened_at"),
+        "resolution": Column::Id("r.resolution"),
+        "approval": Column::Id("r.approval_id"),
+        "resolved_at": Column::Number("r.resolved_at"),
+    };
+    /// What was done against an incident and can be lifted; the rest has records of its own.
+    IncidentActions = "incident_actions",
+        "(SELECT * FROM incident_actions WHERE action IN ('read_only', 'end_sessions', 'block_network')) r", Key::Id("r.id"), [], {
+        "action": Column::Text("r.action"),
+        "lifted": Column::Number("CASE WHEN r.lifted_at IS NULL THEN NULL ELSE 1 END"),
     };
     /// Keys of the ring that two people decided.
     KeyRotations = "key_rotations", "key_rotations r", Key::Number("r.kid"), [], {
         "active_from": Column::Number("r.active_from"),
     };
+}
+
+impl Standing {
+    /// What somebody logs in with: changes are told by [`WriteTx::tell_credentials`].
+    pub const CREDENTIALS: [Self; 5] = [
+        Self::Passwords,
+        Self::TotpFactors,
+        Self::Passkeys,
+        Self::RecoveryCodes,
+        Self::ExternalLogins,
+    ];
+
+    /// Whether all rows of a key count as one value, their digest: the log names no credential by what it is.
+    pub const fn is_folded(self) -> bool {
+        matches!(
+            self,
+            Self::Passwords | Self::TotpFactors | Self::Passkeys | Self::RecoveryCodes | Self::ExternalLogins
+        )
+    }
+
+    /// The rows of the keys from `$1` up to and with `$2`, at most `$3`.
+    fn select(self) -> String {
+        let columns: Vec<String> = [self.key().column().to_owned()]
+            .into_iter()
+            .chain(self.parts().iter().map(|column| column.sql()))
+            .chain(self.columns().iter().map(|column| column.sql()))
+            .collect();
+        format!(
+            "SELECT {} FROM {} WHERE {k} >= $1 AND {k} <= $2 ORDER BY {k} LIMIT $3",
+            columns.join(", "),
+            self.from(),
+            k = self.key().column(),
+        )
+    }
+
+    /// As it is read, or as one value per key.
+    fn folded(self, rows: Vec<StandingRow>) -> Vec<StandingRow> {
+        if !self.is_folded() {
+            return rows;
+        }
+        rows.chunk_by(|one, next| one.key == next.key)
+            .map(|of_key| StandingRow {
+                key: of_key.first().map_or(0, |row| row.key),
+                rest: String::new(),
+                facts: digest_of(self, of_key).map(|digest| vec![Some(digest)]),
+            })
+            .collect()
+    }
+}
+
+/// What the rows of one key hold, as one value; `None` where one cannot be read. Each credential has 128 bits or more
+/// in it that nobody guesses, so that the digest tells nothing of it.
+fn digest_of(table: Standing, rows: &[StandingRow]) -> Option<String> {
+    let mut rows: Vec<&StandingRow> = rows.iter().collect();
+    rows.sort_unstable_by(|a, b| a.rest.cmp(&b.rest));
+    let mut all = Vec::new();
+    for row in rows {
+        all.push(Some(row.rest.clone()));
+        all.extend(row.facts.clone()?);
+    }
+    Some(hex(&facts_digest(table.table(), &all)))
+}
+
+/// The name under which records tell [`login_digest`].
+pub const LOGIN: &str = "login";
+/// The name under which records tell from when on somebody decides about requests of others, in microseconds.
+pub const APPROVES_FROM: &str = "approves_from";
+
+/// The address that somebody logs in with, as one value, as records tell it: its index and the sealed text, each in
+/// hexadecimal digits.
+pub fn login_digest(email_index: Option<&str>, sealed_email: Option<&str>) -> String {
+    let facts = [email_index, sealed_email].map(|text| text.map(str::to_owned));
+    hex(&facts_digest("users", &facts))
+}
+
+/// Who is paid by a name of a customer's own, as one value, as records tell it: the index of the number and the sealed
+/// name and number, each in hexadecimal digits.
+pub fn payee_digest(target: &str, sealed: &str) -> String {
+    hex(&facts_digest(
+        "beneficiary_details",
+        &[Some(target.to_owned()), Some(sealed.to_owned())],
+    ))
 }
 
 /// How many of the facts of [`Standing::ApiKeys`] never change.
@@ -278,10 +482,6 @@ impl Column {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 impl LogSnapshot {
     /// How many rows such a table has.
     ///
@@ -333,20 +533,42 @@ impl LogSnapshot {
         until: u128,
     ) -> Result<Vec<StandingRow>, StoreError> {
         let key = table.key();
-        let columns: Vec<String> = [key.column().to_owned()]
-            .into_iter()
-            .chain(table.parts().iter().map(|column| column.sql()))
-            .chain(table.columns().iter().map(|column| column.sql()))
-            .collect();
-        let sql = format!(
-            "SELECT {} FROM {} WHERE {k} >= $1 AND {k} <= $2 ORDER BY {k} LIMIT $3",
-            columns.join(", "),
-            table.from(),
-            k = key.column(),
-        );
         let values = vec![key.bound(from), key.bound(until), ROWS_MAX.into()];
-        let found = self.query(&sql, values).await?;
-        found.iter().map(|row| read(table, row)).collect()
+        let found = self.query(&table.select(), values).await?;
+        let rows: Result<Vec<_>, StoreError> = found.iter().map(|row| read(table, row)).collect();
+        Ok(table.folded(rows?))
+    }
+}
+
+/// What a transaction changed of a person that the next record has to tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// Whose.
+    pub person: UserId,
+    /// The name of what changed: a table of [`Standing::CREDENTIALS`], or a value of the person's row.
+    pub name: &'static str,
+    /// What it is now; `None` where there is nothing any more.
+    pub value: Option<String>,
+}
+
+impl WriteTx {
+    /// Notes how a person's credentials of one kind stand after a change, for the next record of this transaction,
+    /// which cannot be committed without it. The person's row is locked, or was made here.
+    pub(crate) async fn tell_credentials(&self, person: UserId, table: Standing) -> Result<(), StoreError> {
+        let key = table.key().bound(u128::from_be_bytes(*person.as_bytes()));
+        let statement = Statement::from_sql_and_values(
+            self.tx.get_database_backend(),
+            table.select(),
+            vec![key.clone(), key, ROWS_MAX.into()],
+        );
+        let found = self.tx.query_all_raw(statement).await?;
+        let rows: Result<Vec<_>, StoreError> = found.iter().map(|row| read(table, row)).collect();
+        let value = match rows?.as_slice() {
+            [] => None,
+            rows => Some(digest_of(table, rows).ok_or(StoreError::Corrupt("a credential"))?),
+        };
+        self.tell(person, table.table(), value);
+        Ok(())
     }
 }
 

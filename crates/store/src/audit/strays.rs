@@ -145,6 +145,25 @@ impl LogSnapshot {
         Ok(u64::try_from(row.try_get_by_index::<i64>(0)?).unwrap_or_default())
     }
 
+    /// What time it is: by the database, and not before its newest sealed record.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database does not answer.
+    pub async fn clock(&self) -> Result<Timestamp, StoreError> {
+        let sql = match self.engine {
+            // The day of 1 January 1970 by the count of astronomers.
+            Engine::Sqlite => "SELECT CAST((julianday('now') - 2440587.5) * 86400000000.0 AS INTEGER)",
+            Engine::Postgres => "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint",
+        };
+        let found = self.query(sql, vec![]).await?;
+        let row = found.first().ok_or(StoreError::Corrupt("no answer"))?;
+        let now = Timestamp::from_micros(row.try_get_by_index(0)?);
+        Ok(self
+            .newest_record_at()
+            .await?
+            .map_or(now, |newest| newest.max(now)))
+    }
+
     /// When the newest sealed record was written.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::{at, hash32, id, uuid};
 use crate::{
+    audit::APPROVES_FROM,
     error::StoreError,
     store::Store,
     tx::{Scope, WriteTx, rows},
@@ -344,6 +345,7 @@ impl WriteTx {
             vec![uuid(person).into(), from.micros().into()],
         )
         .await?;
+        self.tell(person, APPROVES_FROM, Some(from.micros().to_string()));
         Ok(())
     }
 

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::{at, hash32, id, uuid};
 use crate::{
+    audit::Standing,
     error::StoreError,
     store::Store,
     tx::{Scope, WriteTx, rows},
@@ -193,6 +194,10 @@ impl WriteTx {
                 ],
             )
             .await?;
+        if inserted == 1 {
+            self.tell_credentials(new.person, Standing::ExternalLogins)
+                .await?;
+        }
         Ok(inserted == 1)
     }
 
@@ -230,6 +235,9 @@ impl WriteTx {
                 vec![uuid(login).into(), uuid(person).into()],
             )
             .await?;
+        if gone == 1 {
+            self.tell_credentials(person, Standing::ExternalLogins).await?;
+        }
         Ok(gone == 1)
     }
 

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::{at, id, uuid};
 use crate::{
+    audit::Standing,
     error::StoreError,
     store::Store,
     tx::{Scope, WriteTx, rows},
@@ -141,7 +142,11 @@ impl WriteTx {
             ],
         )
         .await?;
-        Ok(())
+        match new.state {
+            // It is good for nothing yet.
+            FactorState::Pending => Ok(()),
+            _ => self.tell_credentials(new.person, Standing::TotpFactors).await,
+        }
     }
 
     /// Spends a step of a factor; false when it or a later one was spent before. Of several at once one wins.
@@ -181,6 +186,7 @@ impl WriteTx {
                 vec![uuid(factor).into(), now.micros().into()],
             )
             .await?;
+        self.tell_credentials(person, Standing::TotpFactors).await?;
         Ok(activated == 1)
     }
 }

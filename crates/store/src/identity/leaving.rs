@@ -1,11 +1,12 @@
 //! Addresses that are about to change, and people who leave.
 
 use sea_orm::FromQueryResult;
-use strongroom_domain::{id::UserId, time::Timestamp};
+use strongroom_domain::{id::UserId, text::hex, time::Timestamp};
 use uuid::Uuid;
 
 use super::{at, id, mails::index16, uuid};
 use crate::{
+    audit::{LOGIN, login_digest},
     error::StoreError,
     store::Store,
     tx::{Scope, WriteTx, rows},
@@ -210,6 +211,8 @@ impl WriteTx {
             vec![uuid(person).into(), index.to_vec().into(), sealed.to_vec().into()],
         )
         .await?;
+        let digest = login_digest(Some(&hex(index)), Some(&hex(sealed)));
+        self.tell(person, LOGIN, Some(digest));
         Ok(())
     }
 

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::{at, id, uuid};
 use crate::{
+    audit::Standing,
     error::StoreError,
     store::Store,
     tx::{Scope, WriteTx, rows},
@@ -161,7 +162,7 @@ impl WriteTx {
     pub async fn delete_passkeys(&self, person: UserId) -> Result<(), StoreError> {
         let sql = "DELETE FROM passkeys WHERE person = $1";
         self.execute(sql, vec![uuid(person).into()]).await?;
-        Ok(())
+        self.tell_credentials(person, Standing::Passkeys).await
     }
 
     /// Adds a passkey; false when somebody has it already.
@@ -184,33 +185,40 @@ impl WriteTx {
                 ],
             )
             .await?;
+        if inserted == 1 {
+            self.tell_credentials(new.person, Standing::Passkeys).await?;
+        }
         Ok(inserted == 1)
     }
 
-    /// Writes that a passkey was used and how far it has counted; false when it is gone, or has counted as far before:
+    /// Writes that a person's passkey was used and how far it has counted; false when it is gone, or has counted as far before:
     /// two hold the key. One that does not count stays at 0.
     ///
     /// # Errors
     /// [`StoreError`] when the database does not answer.
     pub async fn use_passkey(
         &self,
+        person: UserId,
         passkey: PasskeyId,
-        sealed: &[u8],
-        counter: u32,
+        (sealed, counter): (&[u8], u32),
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let used = self
             .execute(
                 "UPDATE passkeys SET sealed = $2, counter = $3, last_used_at = $4 \
-                 WHERE id = $1 AND (counter < $3 OR (counter = 0 AND $3 = 0))",
+                 WHERE id = $1 AND person = $5 AND (counter < $3 OR (counter = 0 AND $3 = 0))",
                 vec![
                     uuid(passkey).into(),
                     sealed.to_vec().into(),
                     i64::from(counter).into(),
                     now.micros().into(),
+                    uuid(person).into(),
                 ],
             )
             .await?;
+        if used == 1 {
+            self.tell_credentials(person, Standing::Passkeys).await?;
+        }
         Ok(used == 1)
     }
 
@@ -225,6 +233,9 @@ impl WriteTx {
                 vec![uuid(passkey).into(), uuid(person).into()],
             )
             .await?;
+        if gone == 1 {
+            self.tell_credentials(person, Standing::Passkeys).await?;
+        }
         Ok(gone == 1)
     }
 

@@ -5,6 +5,7 @@ use strongroom_domain::{id::UserId, time::Timestamp};
 
 use super::uuid;
 use crate::{
+    audit::Standing,
     error::StoreError,
     store::Store,
     tx::{ReadTx, Scope, WriteTx, rows},
@@ -82,6 +83,9 @@ impl WriteTx {
             vec![uuid(person).into()],
         )
         .await?;
+        if active > 0 {
+            self.tell_credentials(person, Standing::TotpFactors).await?;
+        }
         Ok(active)
     }
 
@@ -107,7 +111,7 @@ impl WriteTx {
             )
             .await?;
         }
-        Ok(())
+        self.tell_credentials(person, Standing::RecoveryCodes).await
     }
 
     /// Spends a recovery code, given by its digests under every key; false when there is none or it was used. Of
@@ -133,6 +137,7 @@ impl WriteTx {
                 )
                 .await?;
             if used == 1 {
+                self.tell_credentials(person, Standing::RecoveryCodes).await?;
                 return Ok(true);
             }
         }

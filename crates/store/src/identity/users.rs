@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::{UserState, at, grants::department_of, id, uuid};
 use crate::{
+    audit::Standing,
     error::StoreError,
     store::Store,
     tx::{Scope, WriteTx, rows},
@@ -248,7 +249,7 @@ impl WriteTx {
             ],
         )
         .await?;
-        Ok(())
+        self.tell_credentials(person, Standing::Passwords).await
     }
 
     /// Replaces a hash by one of the same password under the present pepper and cost; not if the password changed
@@ -262,7 +263,7 @@ impl WriteTx {
             vec![uuid(person).into(), old.into(), new.into()],
         )
         .await?;
-        Ok(())
+        self.tell_credentials(person, Standing::Passwords).await
     }
 
     /// Gives a role; no harm when it is there.

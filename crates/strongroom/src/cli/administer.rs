@@ -1,10 +1,15 @@
 //! How an administrating verb reaches the bank: by itself where no server runs, else through the server.
 
-use std::path::Path;
+use std::{
+    io::{StdoutLock, Write},
+    path::Path,
+};
 
-use serde_json::Value;
+use clap::Args;
+use serde_json::{Value, json};
+use strongroom_domain::id::ApprovalId;
 
-use super::Common;
+use super::{Common, Outcome};
 use crate::{
     compose, config,
     control::{self, Request},
@@ -12,6 +17,56 @@ use crate::{
 };
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Arguments of every verb that asks the bank.
+#[derive(Debug, Args)]
+pub(super) struct Asking {
+    #[command(flatten)]
+    common: Common,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Asking {
+    /// Asks the bank, and prints what came of it: as JSON where that is wanted, else as `tell` does.
+    pub(super) fn ask(
+        &self,
+        request: Request,
+        tell: impl FnOnce(&mut StdoutLock<'_>, &Value) -> Outcome,
+    ) -> Result<Value, Failure> {
+        let value = administer(&self.common, request)?;
+        let mut out = std::io::stdout().lock();
+        if self.json {
+            writeln!(out, "{value}")?;
+        } else {
+            tell(&mut out, &value)?;
+        }
+        Ok(value)
+    }
+
+    /// As [`Self::ask`], of what leaves one sentence.
+    pub(super) fn tell(&self, request: Request, sentence: &str) -> Outcome {
+        self.ask(request, |out, _| Ok(writeln!(out, "{sentence}")?))
+            .map(drop)
+    }
+
+    /// As [`Self::ask`], of what somebody else decides.
+    pub(super) fn ask_others(&self, request: Request) -> Outcome {
+        self.ask(request, tell_asked).map(drop)
+    }
+}
+
+/// What comes of a request that somebody else decides.
+pub(super) fn asked(approval: ApprovalId) -> Value {
+    json!({"status": "approval_required", "approval_id": approval.to_string()})
+}
+
+/// Prints that somebody else decides.
+pub(super) fn tell_asked(out: &mut StdoutLock<'_>, value: &Value) -> Outcome {
+    let id = value["approval_id"].as_str().unwrap_or_default();
+    Ok(writeln!(out, "An administrator has to approve this: {id}")?)
+}
 
 /// Does what is asked, and gives what came of it.
 pub(super) fn administer(common: &Common, request: Request) -> Result<Value, Failure> {

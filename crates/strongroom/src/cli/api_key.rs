@@ -13,7 +13,10 @@ use strongroom_app::{
 use strongroom_crypto::ExposeSecret;
 use strongroom_domain::{id::ApiKeyId, principal::Role};
 
-use super::{Common, Outcome, administer::administer, policy::tell_asked};
+use super::{
+    Outcome,
+    administer::{Asking, asked, tell_asked},
+};
 use crate::control::Request;
 
 const SECONDS_PER_HOUR: i64 = 3_600;
@@ -40,22 +43,16 @@ pub(super) enum ApiKey {
 #[derive(Debug, Args)]
 pub(super) struct ListCommand {
     #[command(flatten)]
-    common: Common,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    asking: Asking,
 }
 
 /// Arguments of `api-key revoke`.
 #[derive(Debug, Args)]
 pub(super) struct RevokeCommand {
     #[command(flatten)]
-    common: Common,
+    asking: Asking,
     #[command(flatten)]
     what: Revoke,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
 }
 
 /// All keys of technical users.
@@ -74,12 +71,9 @@ pub(crate) struct Revoke {
 #[derive(Debug, Args)]
 pub(super) struct AddCommand {
     #[command(flatten)]
-    common: Common,
+    asking: Asking,
     #[command(flatten)]
     add: Add,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
 }
 
 /// A key to be made.
@@ -102,36 +96,30 @@ pub(crate) struct Add {
 impl ApiKey {
     /// Asks the bank and prints what came of it.
     pub(super) fn run(self) -> Outcome {
-        let mut out = std::io::stdout().lock();
         match self {
-            Self::Add(command) => {
-                let value = administer(&command.common, Request::ApiKeyAdd(command.add))?;
-                if value["status"] == "approval_required" {
-                    return tell_asked(&mut out, &value, command.json);
-                }
-                if command.json {
-                    return Ok(writeln!(out, "{value}")?);
-                }
-                tell_key(&mut out, &value)
-            }
-            Self::List(command) => {
-                let value = administer(&command.common, Request::ApiKeyList(All {}))?;
-                if command.json {
-                    return Ok(writeln!(out, "{value}")?);
-                }
-                for key in value["data"].as_array().into_iter().flatten() {
-                    let text = |name: &str| key[name].as_str().unwrap_or_default().to_owned();
-                    writeln!(out, "{}  {:10}  {}", text("id"), text("role"), text("name"))?;
-                }
-                Ok(())
-            }
-            Self::Revoke(command) => {
-                let value = administer(&command.common, Request::ApiKeyRevoke(command.what))?;
-                if command.json {
-                    return Ok(writeln!(out, "{value}")?);
-                }
-                Ok(writeln!(out, "The key opens nothing any more.")?)
-            }
+            Self::Add(command) => command
+                .asking
+                .ask(Request::ApiKeyAdd(command.add), |out, value| {
+                    if value["status"] == "approval_required" {
+                        return tell_asked(out, value);
+                    }
+                    tell_key(out, value)
+                })
+                .map(drop),
+            Self::List(command) => command
+                .asking
+                .ask(Request::ApiKeyList(All {}), |out, value| {
+                    for key in value["data"].as_array().into_iter().flatten() {
+                        let text = |name: &str| key[name].as_str().unwrap_or_default().to_owned();
+                        writeln!(out, "{}  {:10}  {}", text("id"), text("role"), text("name"))?;
+                    }
+                    Ok(())
+                })
+                .map(drop),
+            Self::Revoke(command) => command.asking.tell(
+                Request::ApiKeyRevoke(command.what),
+                "The key opens nothing any more.",
+            ),
         }
     }
 }
@@ -213,7 +201,7 @@ impl Add {
         let added = match bank.wish_for_api_key(&cx, input).await? {
             ApiKeyWish::Made(added) => added,
             ApiKeyWish::Requested { approval } => {
-                return Ok(json!({"status": "approval_required", "approval_id": approval.to_string()}));
+                return Ok(asked(approval));
             }
         };
         Ok(json!({

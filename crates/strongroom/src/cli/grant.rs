@@ -9,7 +9,10 @@ use serde_json::{Value, json};
 use strongroom_app::{Bank, Cx, Error, authority::grants::GiveRole};
 use strongroom_domain::{department::Department, id::UserId, principal::Role, time::Timestamp};
 
-use super::{Common, Outcome, administer::administer, policy::tell_asked};
+use super::{
+    Outcome,
+    administer::{Asking, asked},
+};
 use crate::control::Request;
 
 /// Verbs about roles of people.
@@ -27,36 +30,27 @@ pub(super) enum Grant {
 #[derive(Debug, Args)]
 pub(super) struct ListCommand {
     #[command(flatten)]
-    common: Common,
+    asking: Asking,
     #[command(flatten)]
     whose: Whose,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
 }
 
 /// Arguments of `grant add`.
 #[derive(Debug, Args)]
 pub(super) struct AddCommand {
     #[command(flatten)]
-    common: Common,
+    asking: Asking,
     #[command(flatten)]
     add: Add,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
 }
 
 /// Arguments of `grant take`.
 #[derive(Debug, Args)]
 pub(super) struct TakeCommand {
     #[command(flatten)]
-    common: Common,
+    asking: Asking,
     #[command(flatten)]
     take: Take,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
 }
 
 /// Whose roles.
@@ -99,31 +93,23 @@ pub(crate) struct Take {
 impl Grant {
     /// Asks the bank and prints what came of it.
     pub(super) fn run(self) -> Outcome {
-        let mut out = std::io::stdout().lock();
         match self {
-            Self::List(command) => {
-                let value = administer(&command.common, Request::GrantList(command.whose))?;
-                if command.json {
-                    return Ok(writeln!(out, "{value}")?);
-                }
-                for grant in value["data"].as_array().into_iter().flatten() {
-                    let text = |name: &str| grant[name].as_str().unwrap_or("for good").to_owned();
-                    writeln!(out, "{:10} {}", text("role"), text("expires_at"))?;
-                }
-            }
-            Self::Add(command) => {
-                let value = administer(&command.common, Request::GrantAdd(command.add))?;
-                tell_asked(&mut out, &value, command.json)?;
-            }
-            Self::Take(command) => {
-                let value = administer(&command.common, Request::GrantTake(command.take))?;
-                if command.json {
-                    return Ok(writeln!(out, "{value}")?);
-                }
-                writeln!(out, "The role is taken away from the next request on.")?;
-            }
+            Self::List(command) => command
+                .asking
+                .ask(Request::GrantList(command.whose), |out, value| {
+                    for grant in value["data"].as_array().into_iter().flatten() {
+                        let text = |name: &str| grant[name].as_str().unwrap_or("for good").to_owned();
+                        writeln!(out, "{:10} {}", text("role"), text("expires_at"))?;
+                    }
+                    Ok(())
+                })
+                .map(drop),
+            Self::Add(command) => command.asking.ask_others(Request::GrantAdd(command.add)),
+            Self::Take(command) => command.asking.tell(
+                Request::GrantTake(command.take),
+                "The role is taken away from the next request on.",
+            ),
         }
-        Ok(())
     }
 }
 
@@ -178,7 +164,7 @@ impl Add {
             department: self.department.as_deref().map(known).transpose()?,
         };
         let approval = bank.ask_for_grant(&cx, wanted).await?;
-        Ok(json!({"status": "approval_required", "approval_id": approval.to_string()}))
+        Ok(asked(approval))
     }
 }
 

@@ -12,7 +12,10 @@ use strongroom_app::{
 };
 use strongroom_domain::time::Timestamp;
 
-use super::{Common, Outcome, administer::administer, policy::tell_asked};
+use super::{
+    Outcome,
+    administer::{Asking, asked},
+};
 use crate::control::Request;
 
 const DAY_SECS: i64 = 24 * 60 * 60;
@@ -30,22 +33,16 @@ pub(super) enum Keys {
 #[derive(Debug, Args)]
 pub(super) struct ListCommand {
     #[command(flatten)]
-    common: Common,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    asking: Asking,
 }
 
 /// Arguments of `keys rotate`.
 #[derive(Debug, Args)]
 pub(super) struct RotateCommand {
     #[command(flatten)]
-    common: Common,
+    asking: Asking,
     #[command(flatten)]
     what: Rotation,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
 }
 
 /// All keys.
@@ -66,19 +63,12 @@ pub(crate) struct Rotation {
 impl Keys {
     /// Asks the bank and prints what came of it.
     pub(super) fn run(self) -> Outcome {
-        let mut out = std::io::stdout().lock();
         match self {
-            Self::List(command) => {
-                let value = administer(&command.common, Request::KeyList(All {}))?;
-                if command.json {
-                    return Ok(writeln!(out, "{value}")?);
-                }
-                tell_keys(&mut out, &value)
-            }
-            Self::Rotate(command) => {
-                let value = administer(&command.common, Request::KeyRotate(command.what))?;
-                tell_asked(&mut out, &value, command.json)
-            }
+            Self::List(command) => command
+                .asking
+                .ask(Request::KeyList(All {}), |out, value| tell_keys(out, value))
+                .map(drop),
+            Self::Rotate(command) => command.asking.ask_others(Request::KeyRotate(command.what)),
         }
     }
 }
@@ -134,6 +124,6 @@ impl Rotation {
         let cx = bank.cx_cli(uid).await?;
         let purpose = Purpose::from_name(&self.purpose);
         let approval = bank.ask_for_key_rotation(&cx, purpose, &self.reason).await?;
-        Ok(json!({"status": "approval_required", "approval_id": approval.to_string()}))
+        Ok(asked(approval))
     }
 }

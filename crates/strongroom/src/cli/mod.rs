@@ -18,6 +18,7 @@ mod openapi;
 pub(crate) mod operator;
 mod passwords;
 pub(crate) mod policy;
+pub(crate) mod policy_tries;
 mod receipt;
 mod serve;
 mod witness;

@@ -12,10 +12,14 @@ use strongroom_app::{
 };
 use strongroom_domain::id::PolicyId;
 
-use super::{Common, Outcome, administer::administer};
+use super::{
+    Outcome,
+    administer::{Asking, asked},
+    policy_tries::{ExplainCommand, SimulateCommand, difference, tell_difference},
+};
 use crate::control::Request;
 
-type Failure = Box<dyn std::error::Error + Send + Sync>;
+pub(super) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Most policies that are listed.
 const LISTED_MAX: u32 = 500;
@@ -27,6 +31,12 @@ pub(super) enum Policy {
     List(ListCommand),
     /// Tell what is wrong with a text
     Validate(TextCommand),
+    /// Tell what would be decided about a request that nobody makes, and why
+    Simulate(SimulateCommand),
+    /// Take a recorded decision again, and tell which policies and facts it came from
+    Explain(ExplainCommand),
+    /// Tell which recorded decisions would come out in another way if a text was in force
+    Diff(TextCommand),
     /// Keep a text as a draft, or as a further revision of a policy that is there
     Draft(TextCommand),
     /// Ask for a policy to be put in force with its newest text; an administrator decides
@@ -41,17 +51,14 @@ pub(super) enum Policy {
 #[derive(Debug, Args)]
 pub(super) struct ListCommand {
     #[command(flatten)]
-    common: Common,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    asking: Asking,
 }
 
-/// Arguments of `policy validate` and `policy draft`.
+/// Arguments of `policy validate`, `policy draft` and `policy diff`.
 #[derive(Debug, Args)]
 pub(super) struct TextCommand {
     #[command(flatten)]
-    common: Common,
+    asking: Asking,
     #[command(flatten)]
     name: Name,
     /// The text, in Cedar
@@ -60,36 +67,27 @@ pub(super) struct TextCommand {
     /// Test cases, as the API takes them: a JSON array
     #[arg(long, value_name = "FILE")]
     tests: Option<PathBuf>,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
 }
 
 /// Arguments of `policy rollback`.
 #[derive(Debug, Args)]
 pub(super) struct RollbackCommand {
     #[command(flatten)]
-    common: Common,
+    asking: Asking,
     #[command(flatten)]
     name: Name,
     /// Number of the text
     #[arg(long)]
     revision: i64,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
 }
 
 /// Arguments of `policy activate` and `policy deactivate`.
 #[derive(Debug, Args)]
 pub(super) struct NameCommand {
     #[command(flatten)]
-    common: Common,
+    asking: Asking,
     #[command(flatten)]
     name: Name,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
 }
 
 /// All policies.
@@ -110,8 +108,29 @@ pub(crate) struct Text {
     name: String,
     text: String,
     tests: Vec<Case>,
-    /// Whether it is kept.
-    keeps: bool,
+    use_of: Use,
+}
+
+/// What is done with a text.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+enum Use {
+    /// It is looked at.
+    Validate,
+    /// It is kept.
+    Keep,
+    /// Recorded decisions are taken again with it.
+    Diff,
+}
+
+impl Text {
+    fn draft(self) -> Draft {
+        Draft {
+            name: self.name,
+            text: self.text,
+            cases: self.tests,
+        }
+    }
 }
 
 /// A text to be put in force.
@@ -123,16 +142,16 @@ pub(crate) struct Activation {
 }
 
 impl TextCommand {
-    fn read(self, keeps: bool) -> Result<(Common, Text, bool), Failure> {
+    fn read(self, use_of: Use) -> Result<(Asking, Text), Failure> {
         let tests = self.tests.map(std::fs::read_to_string).transpose()?;
         let tests = tests.map(|text| serde_json::from_str(&text)).transpose()?;
         let text = Text {
             name: self.name.name,
             text: std::fs::read_to_string(&self.file)?,
             tests: tests.unwrap_or_default(),
-            keeps,
+            use_of,
         };
-        Ok((self.common, text, self.json))
+        Ok((self.asking, text))
     }
 }
 
@@ -166,73 +185,55 @@ fn tell_text(out: &mut impl Write, value: &Value) -> Outcome {
 impl Policy {
     /// Asks the bank and prints what came of it.
     pub(super) fn run(self) -> Outcome {
-        let mut out = std::io::stdout().lock();
         match self {
-            Self::List(command) => {
-                let value = administer(&command.common, Request::PolicyList(All {}))?;
-                if command.json {
-                    return Ok(writeln!(out, "{value}")?);
-                }
-                for policy in value["data"].as_array().into_iter().flatten() {
-                    let text = |name: &str| policy[name].as_str().unwrap_or_default().to_owned();
-                    writeln!(out, "{:8} {}  {}", text("state"), text("id"), text("name"))?;
+            Self::List(command) => command
+                .asking
+                .ask(Request::PolicyList(All {}), |out, value| {
+                    for policy in value["data"].as_array().into_iter().flatten() {
+                        let text = |name: &str| policy[name].as_str().unwrap_or_default().to_owned();
+                        writeln!(out, "{:8} {}  {}", text("state"), text("id"), text("name"))?;
+                    }
+                    Ok(())
+                })
+                .map(drop),
+            Self::Validate(command) => {
+                let (asking, text) = command.read(Use::Validate)?;
+                let value = asking.ask(Request::PolicyText(text), |out, value| tell_text(out, value))?;
+                match value["valid"] == true {
+                    true => Ok(()),
+                    false => Err("the text cannot be in force".into()),
                 }
             }
-            Self::Validate(command) => {
-                let (common, text, json) = command.read(false)?;
-                let value = administer(&common, Request::PolicyText(text))?;
-                if json {
-                    writeln!(out, "{value}")?;
-                } else {
-                    tell_text(&mut out, &value)?;
-                }
-                if value["valid"] != true {
-                    return Err("the text cannot be in force".into());
-                }
+            Self::Simulate(command) => command.run(),
+            Self::Explain(command) => command.run(),
+            Self::Diff(command) => {
+                let (asking, text) = command.read(Use::Diff)?;
+                asking
+                    .ask(Request::PolicyText(text), |out, value| {
+                        tell_difference(out, value)
+                    })
+                    .map(drop)
             }
             Self::Draft(command) => {
-                let (common, text, json) = command.read(true)?;
-                let value = administer(&common, Request::PolicyText(text))?;
-                if json {
-                    return Ok(writeln!(out, "{value}")?);
-                }
-                tell_text(&mut out, &value)?;
+                let (asking, text) = command.read(Use::Keep)?;
+                asking
+                    .ask(Request::PolicyText(text), |out, value| tell_text(out, value))
+                    .map(drop)
             }
-            Self::Activate(command) => {
-                let change = Activation {
-                    name: command.name.name,
-                    revision: None,
-                };
-                let value = administer(&command.common, Request::PolicyActivate(change))?;
-                tell_asked(&mut out, &value, command.json)?;
-            }
-            Self::Rollback(command) => {
-                let change = Activation {
-                    name: command.name.name,
-                    revision: Some(command.revision),
-                };
-                let value = administer(&command.common, Request::PolicyActivate(change))?;
-                tell_asked(&mut out, &value, command.json)?;
-            }
-            Self::Deactivate(command) => {
-                let value = administer(&command.common, Request::PolicyDeactivate(command.name))?;
-                if command.json {
-                    return Ok(writeln!(out, "{value}")?);
-                }
-                writeln!(out, "The policy is out of force from the next request on.")?;
-            }
+            Self::Activate(command) => command.asking.ask_others(Request::PolicyActivate(Activation {
+                name: command.name.name,
+                revision: None,
+            })),
+            Self::Rollback(command) => command.asking.ask_others(Request::PolicyActivate(Activation {
+                name: command.name.name,
+                revision: Some(command.revision),
+            })),
+            Self::Deactivate(command) => command.asking.tell(
+                Request::PolicyDeactivate(command.name),
+                "The policy is out of force from the next request on.",
+            ),
         }
-        Ok(())
     }
-}
-
-/// Prints that somebody else decides.
-pub(super) fn tell_asked(out: &mut impl Write, value: &Value, json: bool) -> Outcome {
-    if json {
-        return Ok(writeln!(out, "{value}")?);
-    }
-    let id = value["approval_id"].as_str().unwrap_or_default();
-    Ok(writeln!(out, "An administrator has to approve this: {id}")?)
 }
 
 /// The policy of that name.
@@ -245,28 +246,31 @@ async fn named(bank: &Arc<Bank>, cx: &Cx, name: &str) -> Result<Option<PolicyId>
 }
 
 impl Text {
-    /// Asks the bank what is wrong with it, or to keep it.
+    /// Asks the bank what is wrong with it or would change with it, or to keep it.
     pub(crate) async fn execute(self, bank: &Arc<Bank>, uid: u32) -> Result<Value, Error> {
         let cx = bank.cx_cli(uid).await?;
-        let draft = Draft {
-            name: self.name,
-            text: self.text,
-            cases: self.tests,
-        };
-        if !self.keeps {
-            let found = bank.validate_policy(&cx, &draft).await?;
-            let valid = found.errors.is_empty() && found.cases.iter().all(|(_, passed)| *passed);
-            let tests: Vec<Value> = found
-                .cases
-                .into_iter()
-                .map(|(name, passed)| json!({"name": name, "passed": passed}))
-                .collect();
-            return Ok(json!({"valid": valid, "errors": found.errors, "tests": tests}));
+        let use_of = self.use_of;
+        let draft = self.draft();
+        match use_of {
+            Use::Validate => return validated(bank, &cx, &draft).await,
+            Use::Diff => return difference(bank, &cx, &draft).await,
+            Use::Keep => {}
         }
         let policy = named(bank, &cx, &draft.name).await?;
         let kept = bank.write_policy(&cx, policy, draft).await?;
         Ok(json!({"id": kept.policy.id.to_string(), "revision": kept.policy.newest}))
     }
+}
+
+async fn validated(bank: &Arc<Bank>, cx: &Cx, draft: &Draft) -> Result<Value, Error> {
+    let found = bank.validate_policy(cx, draft).await?;
+    let valid = found.errors.is_empty() && found.cases.iter().all(|(_, passed)| *passed);
+    let tests: Vec<Value> = found
+        .cases
+        .into_iter()
+        .map(|(name, passed)| json!({"name": name, "passed": passed}))
+        .collect();
+    Ok(json!({"valid": valid, "errors": found.errors, "tests": tests}))
 }
 
 impl Activation {
@@ -277,7 +281,7 @@ impl Activation {
         let approval = bank
             .ask_for_policy_change(&cx, policy, true, self.revision)
             .await?;
-        Ok(json!({"status": "approval_required", "approval_id": approval.to_string()}))
+        Ok(asked(approval))
     }
 }
 

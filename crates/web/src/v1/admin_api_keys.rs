@@ -5,18 +5,13 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::StatusCode;
-use serde::Deserialize;
 use strongroom_api::{api_keys as wire, approvals::ApprovalRequested, money::Page};
 use strongroom_app::api_keys::{
     KeyOwner,
     input::parse_networks,
     technical::{TechnicalKey, is_technical},
 };
-use strongroom_domain::{
-    id::{ApiKeyId, ApiKeyKind},
-    principal::Role,
-};
-use utoipa::IntoParams;
+use strongroom_domain::{id::ApiKeyKind, principal::Role};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
@@ -24,7 +19,7 @@ use crate::{
     extract::{Auth, JsonBody, QueryParams},
     state::AppState,
     v1::{
-        api_keys::{parse, to_wire},
+        api_keys::{KeysQuery, parse, to_wire},
         check::{Check, path_id},
         page::page_of,
     },
@@ -70,16 +65,6 @@ async fn ask(
     Ok((StatusCode::ACCEPTED, Json(asked)).into_response())
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-struct KeysQuery {
-    /// 1 to 100; 20 when absent.
-    limit: Option<u32>,
-    /// `next_cursor` of the page before.
-    cursor: Option<String>,
-}
-
 /// List the keys of the bank's own programs. What was taken away is not among them.
 #[utoipa::path(get, path = "/api/v1/admin/api-keys", tag = "operators", params(KeysQuery),
     responses((status = 200, description = "A page of keys, without their secrets.", body = Page<wire::TechnicalKey>)))]
@@ -88,13 +73,7 @@ async fn list(
     Auth(cx): Auth,
     QueryParams(query): QueryParams<KeysQuery>,
 ) -> Result<Json<Page<wire::TechnicalKey>>, Problem> {
-    let mut check = Check::default();
-    let limit = check.limit(query.limit);
-    let before: Option<Option<ApiKeyId>> = match &query.cursor {
-        Some(cursor) => check.id("?cursor", cursor).map(Some),
-        None => Some(None),
-    };
-    let (limit, before) = check.done(limit.zip(before))?;
+    let (limit, before) = query.page()?;
     let found = state
         .bank
         .technical_keys(&cx, before, limit.saturating_add(1))

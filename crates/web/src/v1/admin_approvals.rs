@@ -238,7 +238,7 @@ fn to_wire(approval: Approval) -> wire::Approval {
             over: approval.rule.over,
         },
         request: approval.request,
-        digest: approval.digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+        digest: strongroom_domain::text::hex(&approval.digest),
         created_at: approval.created_at.to_string(),
         expires_at: approval.expires_at.to_string(),
         checker_id: approval.checker.map(|checker| checker.to_string()),

@@ -11,6 +11,7 @@ use strongroom_app::{
     Cx,
     money::fraud_rules::{RuleChange, RuleDraft, RuleSet, RulesRevision, WantedRules},
 };
+use strongroom_domain::text::hex;
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -164,10 +165,6 @@ async fn ask(state: &AppState, cx: &Cx, wanted: WantedRules, reason: &str) -> Re
 /// What is no number is the number of no set: whoever may not look is told so first.
 fn number_of(text: &str) -> i64 {
     text.parse().unwrap_or(-1)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn drafts(rules: Vec<wire::SetFraudRule>) -> Vec<RuleDraft> {

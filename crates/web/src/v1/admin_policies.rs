@@ -328,7 +328,7 @@ fn revision((revision, cases): (RevisionRow, Vec<Case>)) -> wire::Revision {
         number: revision.number,
         text: revision.text,
         tests: cases.into_iter().map(case_to_wire).collect(),
-        digest: revision.digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+        digest: strongroom_domain::text::hex(&revision.digest),
         maker_id: revision.maker.map(|maker| maker.to_string()),
         created_at: revision.created_at.to_string(),
     }

@@ -183,7 +183,7 @@ fn file_to_wire(file: &RailFile) -> wire::RailFile {
         approval_id: file.approval.to_string(),
         payments: file.payments,
         total: money(file.total, file.currency),
-        digest: file.digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+        digest: strongroom_domain::text::hex(&file.digest),
         released_at: file.released_at.to_string(),
         delivered_at: file.delivered_at.map(|at| at.to_string()),
     }

@@ -179,11 +179,24 @@ fn caveats(check: &mut Check, wire: wire::Caveats) -> Option<Caveats> {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-struct KeysQuery {
+pub(super) struct KeysQuery {
     /// 1 to 100; 20 when absent.
     limit: Option<u32>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
+}
+
+impl KeysQuery {
+    /// How many keys, and below which.
+    pub(super) fn page(&self) -> Result<(u32, Option<ApiKeyId>), Problem> {
+        let mut check = Check::default();
+        let limit = check.limit(self.limit);
+        let before = match &self.cursor {
+            Some(cursor) => check.id("?cursor", cursor).map(Some),
+            None => Some(None),
+        };
+        check.done(limit.zip(before))
+    }
 }
 
 /// List your keys. What was taken away is not among them.
@@ -194,13 +207,7 @@ async fn list(
     Auth(cx): Auth,
     QueryParams(query): QueryParams<KeysQuery>,
 ) -> Result<Json<Page<wire::ApiKey>>, Problem> {
-    let mut check = Check::default();
-    let limit = check.limit(query.limit);
-    let before: Option<Option<ApiKeyId>> = match &query.cursor {
-        Some(cursor) => check.id("?cursor", cursor).map(Some),
-        None => Some(None),
-    };
-    let (limit, before) = check.done(limit.zip(before))?;
+    let (limit, before) = query.page()?;
     let found = state
         .bank
         .own_api_keys(&cx, before, limit.saturating_add(1))

@@ -1,16 +1,15 @@
 //! Recorded decisions against the records of the log that they are bound to.
 
-use strongroom_domain::audit::{
-    SignedRecord,
-    replay::{Findings, Problem},
+use strongroom_domain::{
+    audit::{
+        SignedRecord,
+        replay::{Findings, Problem},
+    },
+    text::hex,
 };
 use strongroom_store::{StoreError, audit::LogSnapshot};
 
-use crate::{
-    audit::verify::Run,
-    authority::{decisions::root_of_decisions, policies::hex},
-    error::Error,
-};
+use crate::{audit::verify::Run, authority::decisions::root_of_decisions, error::Error};
 
 /// How long the database itself refuses to forget decisions, in microseconds: 400 days. Older ones may be gone.
 const KEPT_MICROS: i64 = 400 * 24 * 60 * 60 * 1_000_000;

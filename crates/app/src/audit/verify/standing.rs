@@ -9,7 +9,7 @@
 mod compare;
 mod told;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use strongroom_domain::audit::{SignedRecord, replay::Slice};
 use strongroom_store::audit::{Standing, key_of_number};
@@ -101,6 +101,8 @@ pub(super) struct Standings {
     /// Whether it began with an empty bank: only then a row without a record is one that nothing tells of.
     from_nothing: bool,
     objects: BTreeMap<Key, Object>,
+    /// Tables about which a record of an earlier version told something, and not of which row.
+    earlier: BTreeSet<Standing>,
 }
 
 impl Standings {
@@ -110,6 +112,7 @@ impl Standings {
             slice,
             from_nothing,
             objects: BTreeMap::new(),
+            earlier: BTreeSet::new(),
         }
     }
 

@@ -9,6 +9,7 @@ use strongroom_domain::{
     audit::{Details, Object, facts_digest},
     id::ApprovalId,
     ledger::{Answer, Command, Consent, Done, Idempotency, KeyBounds, Refusal, Verb},
+    text::hex,
 };
 use strongroom_store::{
     Scope,
@@ -18,10 +19,7 @@ use strongroom_store::{
 use super::{Checked, Decision, Rule, place, rule::bound};
 use crate::{
     audit::record::Entry,
-    authority::{
-        authorize::{Permit, Resource, authorize},
-        policies::hex,
-    },
+    authority::authorize::{Permit, Resource, authorize},
     bank::{Bank, STALE_ATTEMPTS_MAX},
     cx::Cx,
     error::Error,

@@ -13,6 +13,7 @@ use strongroom_domain::{
     money::Currency,
     outgoing::Outgoing,
     rail::file_digest,
+    text::hex,
 };
 pub use strongroom_store::ledger::RailFile;
 use strongroom_store::{Scope, WriteTx};
@@ -66,10 +67,6 @@ const fn place(file: &RailFileId) -> Place<'_> {
 /// The name under which a file is laid out.
 pub fn name_of(file: RailFileId) -> String {
     format!("{file}.pain001.xml")
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl Bank {
@@ -176,11 +173,13 @@ impl Bank {
             delivered_at: None,
         };
         tx.insert_rail_file(&file).await?;
-        let details = Details::json(&format!(
-            r#"{{"approval":"{approval}","digest":"{}","payments":{},"total":{total}}}"#,
-            hex(&file.digest),
-            file.payments
-        ));
+        // Which payments left is told here: nothing else says of one that it is in no file.
+        let ids: Vec<String> = released.iter().map(ToString::to_string).collect();
+        let details = serde_json::json!({
+            "approval": approval.to_string(), "digest": hex(&file.digest), "payments": file.payments, "released": ids,
+            "total": total,
+        });
+        let details = Details::json(&details.to_string());
         let entry = Entry {
             object: Object::Other("rail_file", *id.as_bytes()),
             outcome: "ok",

@@ -16,12 +16,13 @@ use serde::{Deserialize, Serialize};
 use strongroom_crypto::Place;
 use strongroom_domain::{
     id::{Id, SecurityEventId},
+    text::hex,
     time::Timestamp,
 };
 
 use super::{
     catalogue::{SecurityEventKind, Severity},
-    stream::{Line, hex, some},
+    stream::{Line, some},
 };
 use crate::{bank::Bank, error::Error, keys::LiveRing};
 

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     account::{Account, AccountKind, SystemAccount},
     action::Action,
-    audit::Details,
+    audit::{Details, Stated},
     id::AccountId,
     ledger::{
         book::{Book, Changes},
@@ -119,7 +119,8 @@ pub(super) fn settle(
     }
     let clearing = SystemAccount::Clearing.id(entry.currency);
     let suspense = SystemAccount::Suspense.id(entry.currency);
-    let (outcome, kind, from, to, payment) = match judge(book, entry) {
+    let (mut reason, judged) = (None, judge(book, entry));
+    let (outcome, kind, from, to, payment) = match judged {
         Judged::Settled(payment) => return Ok(settled(book, changes, entry, payment)),
         Judged::Returned(payment) => {
             let to = payment.account;
@@ -130,7 +131,8 @@ pub(super) fn settle(
             let kind = TransactionKind::Deposit;
             (EntryOutcome::Credited, kind, clearing, account, None)
         }
-        Judged::Suspended(reason) => {
+        Judged::Suspended(why) => {
+            reason = Some(why);
             let (kind, from, to) = match entry.direction {
                 Direction::Credit => (TransactionKind::Deposit, clearing, suspense),
                 Direction::Debit => (TransactionKind::Withdrawal, suspense, clearing),
@@ -140,7 +142,7 @@ pub(super) fn settle(
                 direction: entry.direction,
                 amount: entry.amount,
                 currency: entry.currency,
-                reason,
+                reason: why,
                 opened_at: book.booked_at,
                 resolution: None,
             };
@@ -163,6 +165,7 @@ pub(super) fn settle(
     };
     let (transaction, digest) = book_posting(book, changes, command, &posting, from, to)?;
     let id = payment.as_ref().map(|payment| payment.id);
+    let stated = stated(entry, outcome, reason, payment.clone());
     if let Some(payment) = payment {
         spending::take_back(book, changes, &payment);
         super::sending::put(book, changes, payment);
@@ -170,9 +173,27 @@ pub(super) fn settle(
     read(book, changes, entry, outcome, id, true);
     Ok(Effect {
         resource: *entry.id.as_bytes(),
-        details: Details::transaction(&digest),
+        details: Details::stated(Some(&digest), &stated),
         done: Done::Posted(transaction),
     })
+}
+
+/// What the record of an entry tells.
+fn stated(
+    entry: &StatementEntry,
+    outcome: EntryOutcome,
+    reason: Option<SuspenseReason>,
+    payment: Option<Outgoing>,
+) -> Stated {
+    Stated {
+        tag: entry.tag,
+        outcome,
+        direction: entry.direction,
+        reason,
+        amount: entry.amount,
+        currency: entry.currency,
+        payment,
+    }
 }
 
 /// Nothing moves: the payer was debited when it was sent.
@@ -182,7 +203,10 @@ fn settled(book: &mut Book, changes: &mut Changes, entry: &StatementEntry, payme
     read(book, changes, entry, EntryOutcome::Settled, Some(id), false);
     Effect {
         resource: *id.as_bytes(),
-        details: Details::json(&format!(r#"{{"state":"{}"}}"#, payment.state.name())),
+        details: Details::stated(
+            None,
+            &stated(entry, EntryOutcome::Settled, None, Some(payment.clone())),
+        ),
         done: Done::Sent(payment),
     }
 }
@@ -270,7 +294,7 @@ pub(super) fn resolve(
     });
     Ok(Effect {
         resource: *asked.id.as_bytes(),
-        details: Details::approved(&digest, asked.approval),
+        details: Details::resolved(&digest, asked.approval, asked.item),
         done: Done::Posted(transaction),
     })
 }

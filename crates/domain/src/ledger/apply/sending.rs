@@ -79,7 +79,7 @@ pub(super) fn send(book: &mut Book, changes: &mut Changes, command: &Command, ne
     changes.sending.sent.insert(payment.id);
     Ok(Effect {
         resource,
-        details: Details::transaction(&digest),
+        details: Details::sent(&digest, &payment),
         done: Done::Sent(payment),
     })
 }
@@ -201,7 +201,7 @@ pub(super) fn cancel(book: &mut Book, changes: &mut Changes, command: &Command, 
     put(book, changes, payment.clone());
     Ok(Effect {
         resource,
-        details: Details::transaction(&digest),
+        details: Details::sent(&digest, &payment),
         done: Done::Sent(payment),
     })
 }

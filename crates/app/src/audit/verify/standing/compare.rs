@@ -4,7 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use strongroom_domain::{
     audit::replay::{Findings, Problem, Replay},
-    id::{ApiKeyId, ApprovalId, BeneficiaryId, PolicyId, UserId},
+    id::{
+        AccountId, ApiKeyId, ApprovalId, BeneficiaryId, HoldId, IncidentActionId, MerchantId, PaymentId,
+        PolicyId, RailFileId, SuspenseItemId, TransactionId, UserId,
+    },
+    text::hex,
+    time::Timestamp,
 };
 use strongroom_store::audit::{LogSnapshot, Standing, StandingRow, number_of};
 
@@ -30,9 +35,10 @@ impl Run<'_> {
                     .take_unsealed(&snapshot, replay, &mut self.findings)
                     .await?;
                 let page = snapshot.standing_from(*table, from, keys_of_page(*table)).await?;
+                let now = snapshot.clock().await?;
                 self.log
                     .standing
-                    .compare(*table, (from, page.until), &page.rows, &mut self.findings);
+                    .compare(*table, (from, page.until), page.rows, now, &mut self.findings);
                 if page.is_last {
                     break;
                 }
@@ -47,11 +53,12 @@ impl Run<'_> {
         &mut self,
         snapshot: &LogSnapshot,
     ) -> Result<(), Error> {
+        let now = snapshot.clock().await?;
         for (table, id) in self.log.standing.touched() {
             let rows = snapshot.standing_between(table, id, id).await?;
             self.log
                 .standing
-                .compare(table, (id, id), &rows, &mut self.findings);
+                .compare(table, (id, id), rows, now, &mut self.findings);
         }
         Ok(())
     }
@@ -62,14 +69,19 @@ impl Standings {
         self.objects.keys().map(|key| (key.table, key.id)).collect()
     }
 
-    /// Compares the rows of a table from one key up to and with another.
+    /// Compares the rows of a table from one key up to and with another, as they are now.
     fn compare(
         &mut self,
         table: Standing,
         (from, until): (u128, u128),
-        rows: &[StandingRow],
+        rows: Vec<StandingRow>,
+        now: Timestamp,
         findings: &mut Findings,
     ) {
+        let rows = match table {
+            Standing::AccountLimits => rows.iter().flat_map(told::paid::each_account).collect(),
+            _ => rows,
+        };
         if table == Standing::PolicySetMembers {
             self.expand_sets();
         }
@@ -85,7 +97,7 @@ impl Standings {
             .filter(|(key, object)| object.stands() == Stands::There && !self.is_closed(key))
             .map(|(key, _)| key)
             .collect();
-        for row in rows {
+        for row in &rows {
             if !self.has(table, row.key) {
                 continue;
             }
@@ -107,9 +119,12 @@ impl Standings {
                 found.and_then(|(_, value)| value.as_deref())
             };
             for (name, value) in &stored {
+                let is_known = self.from_nothing && !self.earlier.contains(&table);
+                let unsaid = || told::unsaid(table, name).filter(|_| is_known);
                 let fits = object
                     .said(name)
-                    .is_none_or(|said| told::fits(table, name, said, value.as_deref(), other));
+                    .or_else(unsaid)
+                    .is_none_or(|said| told::fits((table, name), said, value.as_deref(), now, other));
                 if !fits {
                     let row = format!("{}, {name}", name_of(&key));
                     findings.add(table.table(), row, Problem::RowChanged);
@@ -117,6 +132,10 @@ impl Standings {
             }
         }
         for key in expected {
+            let lifted = |object: &Object| told::paid::may_be_lifted(object.said("raise").flatten());
+            if table == Standing::AccountLimits && self.objects.get(key).is_some_and(lifted) {
+                continue;
+            }
             findings.add(table.table(), name_of(key), Problem::RowMissing);
         }
     }
@@ -183,8 +202,14 @@ impl Standings {
                 user.stands() == Stands::Unsaid && user.said(told::OLD_TECHNICAL).is_some()
             })
         };
+        let is_old_person = || {
+            let user = self.of(Standing::Users, key.id);
+            user.is_none_or(|user| user.said(told::TOLD).is_none())
+        };
         !self.from_nothing
             || key.table == Standing::CustomerLimits
+            || self.earlier.contains(&key.table)
+            || (key.table.is_folded() && is_old_person())
             || (matches!(key.table, Standing::Users | Standing::Grants) && is_old_technical())
     }
 }
@@ -201,9 +226,25 @@ const fn keys_of_page(table: Standing) -> u32 {
 fn name_of(key: &Key) -> String {
     let bytes = key.id.to_be_bytes();
     let id = match key.table {
-        Standing::Users | Standing::Grants | Standing::CustomerLimits => {
-            UserId::from_bytes(bytes).to_string()
+        Standing::Users
+        | Standing::Grants
+        | Standing::CustomerLimits
+        | Standing::AccountLimits
+        | Standing::Passwords
+        | Standing::TotpFactors
+        | Standing::Passkeys
+        | Standing::RecoveryCodes
+        | Standing::ExternalLogins => UserId::from_bytes(bytes).to_string(),
+        Standing::Merchants => MerchantId::from_bytes(bytes).to_string(),
+        Standing::EndedHolds => HoldId::from_bytes(bytes).to_string(),
+        Standing::HoldCaptures | Standing::Refunds | Standing::Reversals => {
+            TransactionId::from_bytes(bytes).to_string()
         }
+        Standing::OutgoingPayments => PaymentId::from_bytes(bytes).to_string(),
+        Standing::RailFiles => RailFileId::from_bytes(bytes).to_string(),
+        Standing::RailEntries => hex(&bytes),
+        Standing::SuspenseItems => SuspenseItemId::from_bytes(bytes).to_string(),
+        Standing::IncidentActions => IncidentActionId::from_bytes(bytes).to_string(),
         Standing::ApiKeys => ApiKeyId::from_bytes(bytes).to_string(),
         Standing::Policies | Standing::Revisions => PolicyId::from_bytes(bytes).to_string(),
         Standing::Approvals => ApprovalId::from_bytes(bytes).to_string(),
@@ -215,6 +256,10 @@ fn name_of(key: &Key) -> String {
     };
     if key.rest.is_empty() {
         return id;
+    }
+    if let (Standing::AccountLimits, Some((currency, account))) = (key.table, key.rest.split_once(' ')) {
+        let account = u128::from_str_radix(account, 16).unwrap_or_default();
+        return format!("{id} {currency} {}", AccountId::from_bytes(account.to_be_bytes()));
     }
     let policy = u128::from_str_radix(&key.rest, 16).ok();
     match policy.filter(|_| key.table == Standing::PolicySetMembers) {

@@ -1,25 +1,25 @@
 //! What the records of each action say of which rows.
 
+pub(super) mod paid;
+
 use serde_json::Value;
 use strongroom_domain::{
     action::Action,
     audit::SignedRecord,
     fraud::RuleSet,
     id::{AccountId, ApiKeyId, ApprovalId, GrantId, UserId},
-    limits::{Caps, CustomerLimits},
+    limits::{Caps, CustomerLimits, Raise},
     principal::Principal,
+    text::{from_hex, hex},
     time::Timestamp,
 };
-use strongroom_store::audit::{API_KEY_FIXED, Standing};
+use strongroom_store::audit::{API_KEY_FIXED, APPROVES_FROM, LOGIN, Standing, login_digest, payee_digest};
 
 use super::{Key, Said};
 use crate::{
     api_keys::facts_of_key,
-    authority::{
-        approvals::fingerprint_of_rule,
-        policies::{hex, revision_digest},
-        policy_changes::ACTIVATE,
-    },
+    audit::record::STANDS,
+    authority::{approvals::fingerprint_of_rule, policies::revision_digest, policy_changes::ACTIVATE},
 };
 
 /// The state of a login that was closed for good.
@@ -29,8 +29,11 @@ pub(super) const OLD_TECHNICAL: &str = "technical";
 
 /// Whether the rows of a table are some person's, by the person's id.
 pub(super) const fn is_of_a_person(table: Standing) -> bool {
-    matches!(table, Standing::Grants)
+    matches!(table, Standing::Grants) || table.is_folded()
 }
+
+/// Said of a person whose record of having been made tells of what the person logs in with.
+pub(super) const TOLD: &str = "told";
 
 /// The state of a request that waits.
 const OPEN: &str = "open";
@@ -43,15 +46,28 @@ const ANY: &str = "*";
 
 /// What is said of a row, and what is stored: the values of the row, by name, and such as are computed of them.
 pub(super) fn stored(table: Standing, facts: &[Option<String>]) -> Vec<(&'static str, Option<String>)> {
-    let mut all: Vec<_> = table.facts().iter().copied().zip(facts.iter().cloned()).collect();
+    let names = match table {
+        table if table.is_folded() => &["contents"],
+        Standing::AccountLimits => &["own", "raise"][..],
+        table => table.facts(),
+    };
+    let mut all: Vec<_> = names.iter().copied().zip(facts.iter().cloned()).collect();
     let of = |at: usize| facts.get(at).and_then(Option::as_deref).unwrap_or_default();
+    let some = |at: usize| facts.get(at).and_then(Option::as_deref);
     match table {
+        Standing::Users => all.push((LOGIN, Some(login_digest(some(3), some(4))))),
         Standing::ApiKeys => {
             let fixed = facts.get(..API_KEY_FIXED).unwrap_or_default();
             all.push(("facts", Some(facts_of_key(fixed))));
         }
         Standing::Revisions => {
             all.push(("content", Some(hex(&revision_digest(of(1), of(2))))));
+        }
+        Standing::Beneficiaries => {
+            let details = some(4)
+                .zip(some(5))
+                .map(|(target, payee)| payee_digest(target, payee));
+            all.push(("details", details));
         }
         Standing::FraudRuleSets => {
             all.push(("content", Some(hex(&RuleSet::digest_of(of(1))))));
@@ -65,12 +81,7 @@ pub(super) fn stored(table: Standing, facts: &[Option<String>]) -> Vec<(&'static
 
 /// What was set in the row of a customer's limits, as the records of it say it.
 fn limits_of(state: &str) -> Vec<(&'static str, Option<String>)> {
-    let bytes: Option<Vec<u8>> = state
-        .as_bytes()
-        .chunks(2)
-        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
-        .collect();
-    let Some(limits) = bytes.and_then(|bytes| CustomerLimits::from_bytes(&bytes)) else {
+    let Some(limits) = from_hex(state).and_then(|bytes| CustomerLimits::from_bytes(&bytes)) else {
         return ["own", "raise", "allowed", "exception"]
             .map(|name| (name, Some("unreadable".to_owned())))
             .to_vec();
@@ -81,16 +92,17 @@ fn limits_of(state: &str) -> Vec<(&'static str, Option<String>)> {
     let exception = limits.exception(then);
     vec![
         ("own", Some(caps_text(limits.own(then)))),
-        (
-            "raise",
-            raise.map(|raise| format!("{} {}", raise.at.micros(), caps_text(raise.caps))),
-        ),
+        ("raise", raise.map(raise_text)),
         ("allowed", Some(caps_text(limits.allowed()))),
         (
             "exception",
             exception.map(|found| format!("{} {}", found.until.micros(), caps_text(found.caps))),
         ),
     ]
+}
+
+fn raise_text(raise: Raise) -> String {
+    format!("{} {}", raise.at.micros(), caps_text(raise.caps))
 }
 
 fn caps_text(caps: Caps) -> String {
@@ -117,12 +129,22 @@ fn timed_caps(json: &Value, name: &str) -> Option<String> {
     ))
 }
 
-/// Whether what a record said of a value is what is stored. `other` gives another value of the row.
+/// What a value is of which no record says anything, where that is known: rows of limits are made when a customer first
+/// pays, and then nobody has set anything.
+pub(super) fn unsaid(table: Standing, name: &str) -> Option<Option<&'static str>> {
+    match (table, name) {
+        (Standing::CustomerLimits, "own" | "allowed") => Some(Some(paid::NO_CAPS)),
+        (Standing::CustomerLimits, "raise" | "exception") => Some(None),
+        _ => None,
+    }
+}
+
+/// Whether what a record said of a value is what is stored now. `other` gives another value of the row.
 pub(super) fn fits<'a>(
-    table: Standing,
-    name: &str,
+    (table, name): (Standing, &str),
     said: Option<&str>,
     stored: Option<&str>,
+    now: Timestamp,
     other: impl Fn(&str) -> Option<&'a str>,
 ) -> bool {
     if said == stored || said == Some(ANY) {
@@ -131,8 +153,16 @@ pub(super) fn fits<'a>(
     match (table, name) {
         // Whoever leaves takes all keys along: one record tells of that.
         (Standing::ApiKeys, "revoked") => said.is_none() && other("owner_state") == Some(CLOSED),
+        // Who leaves is not found by an address any more: the record of that is about the person.
+        (Standing::Users, LOGIN) => other("state") == Some(CLOSED) && other("email_index").is_none(),
+        // Who leaves takes along whom they paid.
+        (Standing::Beneficiaries, "details") => stored.is_none() && other("owner_state") == Some(CLOSED),
         // What nobody decided in time is closed by a job, which changes nothing and leaves no record.
-        (Standing::Approvals, "state") => said == Some(OPEN) && stored == Some("expired"),
+        (Standing::Approvals, "state") => {
+            let end = other("expires_at").and_then(|end| end.parse().ok());
+            let is_over = end.is_some_and(|end| Timestamp::from_micros(end) <= now);
+            said == Some(OPEN) && stored == Some("expired") && is_over
+        }
         (Standing::Approvals, "checker") => said.is_none() && other("state") == Some("expired"),
         _ => false,
     }
@@ -154,7 +184,26 @@ pub(super) fn tell(record: &SignedRecord, said: &mut Said<'_>) {
         let text = record.details.json_text()?;
         serde_json::from_str::<Value>(text).ok()
     };
+    paid::tell(record, said);
+    if let Some(stands) = json().as_ref().and_then(|json| json.get(STANDS)) {
+        of_stands(stands, said);
+    }
     match record.object_kind.as_str() {
+        "merchant" => {
+            if let Some(json) = json() {
+                paid::of_merchant(record, &json, said);
+            }
+        }
+        "incident_action" => {
+            if let Some(json) = json() {
+                paid::of_incident(record, &json, said);
+            }
+        }
+        "rail_file" => {
+            if let Some(json) = json() {
+                paid::of_rail_file(record, &json, said);
+            }
+        }
         "user" => {
             if let Some(json) = json() {
                 of_user(record, &json, said);
@@ -200,6 +249,38 @@ pub(super) fn tell(record: &SignedRecord, said: &mut Said<'_>) {
     }
     if let Some(approval) = record.details.approval() {
         decided(record, *approval.as_bytes(), "approved", said);
+    }
+}
+
+/// How what changed of people stands now.
+fn of_stands(stands: &Value, said: &mut Said<'_>) {
+    for (person, values) in stands.as_object().into_iter().flatten() {
+        let (Ok(person), Some(values)) = (UserId::parse(person), values.as_object()) else {
+            continue;
+        };
+        let user = Key::of(Standing::Users, *person.as_bytes());
+        for (name, value) in values {
+            let value = value.as_str();
+            match name.as_str() {
+                LOGIN => said.say(user.clone(), &[(LOGIN, value)]),
+                APPROVES_FROM => said.say(user.clone(), &[(APPROVES_FROM, value)]),
+                _ => {
+                    let mut tables = Standing::CREDENTIALS.into_iter();
+                    let Some(table) = tables.find(|table| table.table() == name) else {
+                        continue;
+                    };
+                    let key = Key::of(table, *person.as_bytes());
+                    match value {
+                        Some(_) => said.is_there(key, &[("contents", value)]),
+                        None => said.is_gone(key),
+                    }
+                }
+            }
+        }
+        // Both are told of whoever is made, and never together afterwards.
+        if values.contains_key(LOGIN) && values.contains_key(APPROVES_FROM) {
+            said.say(user, &[(TOLD, Some("1"))]);
+        }
     }
 }
 
@@ -322,14 +403,16 @@ fn of_beneficiary(record: &SignedRecord, json: Option<&Value>, said: &mut Said<'
             ("removed", None),
         ],
     );
+    if let Some(details) = json.get("details").and_then(Value::as_str) {
+        said.say(key.clone(), &[("details", Some(details))]);
+    }
     let owner = UserId::from_bytes(record.principal_id);
     if record.principal_kind == Principal::User(owner).tag() {
         said.say(key, &[("owner", Some(&hex(&record.principal_id)))]);
     }
 }
 
-/// What a customer or the bank set of a customer's limits. Records of earlier versions do not name the customer, and
-/// limits of single accounts are not compared.
+/// What a customer or the bank set of a customer's limits. Records of earlier versions do not name the customer.
 fn of_limits(record: &SignedRecord, json: &Value, said: &mut Said<'_>) {
     let word = |name: &str| json.get(name).and_then(Value::as_str);
     let approval = word("approval").and_then(|approval| ApprovalId::parse(approval).ok());
@@ -338,8 +421,23 @@ fn of_limits(record: &SignedRecord, json: &Value, said: &mut Said<'_>) {
     }
     let customer = word("customer").and_then(|customer| UserId::parse(customer).ok());
     let (Some(customer), Some(currency)) = (customer, word("currency")) else {
+        let of_account = json.get("of").is_some();
+        let table = if of_account {
+            Standing::AccountLimits
+        } else {
+            Standing::CustomerLimits
+        };
+        if ["limits", "allowed", "exception"]
+            .iter()
+            .any(|name| json.get(name).is_some())
+        {
+            said.all.earlier.insert(table);
+        }
         return;
     };
+    if json.get("of").is_some() {
+        return paid::of_account_limits(record, json, (customer, currency), said);
+    }
     let key = Key::of(Standing::CustomerLimits, *customer.as_bytes()).and(currency);
     if let Some(exception) = json.get("exception") {
         let exception = timed_caps(exception, "until");
@@ -348,7 +446,7 @@ fn of_limits(record: &SignedRecord, json: &Value, said: &mut Said<'_>) {
     if let Some(allowed) = json.get("allowed") {
         return said.is_there(key, &[("allowed", Some(&caps_of(allowed)))]);
     }
-    if let (None, Some(own)) = (json.get("of"), json.get("limits")) {
+    if let Some(own) = json.get("limits") {
         let raise = json.get("raise").and_then(|raise| timed_caps(raise, "at"));
         said.is_there(key, &[("own", Some(&caps_of(own))), ("raise", raise.as_deref())]);
     }
