@@ -218,6 +218,8 @@ codes! {
         "Read them and draft the change anew.";
     FRAUD_RULES_UNCHANGED = "fraud_rules_unchanged", Conflict, "The rules about fraud are so already",
         "Read the rules in force.";
+    FRAUD_RULES_UNTRIED = "fraud_rules_untried", Conflict, "This draft of the rules about fraud was not tried for long enough",
+        "Let it run beside the rules in force, or say with `untried_reason` why it cannot wait.";
     FRAUD_RULES_UNREADABLE = "fraud_rules_unreadable", Conflict, "The rules about fraud cannot be read",
         "Bring an earlier set back, or the program's own (revision 0).";
     POLICY_NOT_ACTIVE = "policy_not_active", Conflict, "The policy is not in force",

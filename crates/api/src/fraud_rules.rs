@@ -164,6 +164,116 @@ pub struct FraudRulesProposal {
     pub reason: String,
     /// What is to be another of the rules in force, at most 64.
     pub rules: Vec<SetFraudRule>,
+    /// Why it should come in force although it did not run beside the rules in force for long enough, for whoever
+    /// decides: one line of at most 500 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub untried_reason: Option<String>,
+}
+
+/// Body of `POST /admin/fraud/rules/trials`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"base_revision": 3, "reason": "Would fewer salaries wait?",
+    "rules": [{"rule": "velocity", "parameters": [{"name": "out_hour", "value": 20}]}]}))]
+pub struct StartFraudTrial {
+    /// The set that you looked at; refused where another one is in force by now.
+    pub base_revision: Option<i64>,
+    /// Why: one line of at most 500 characters.
+    pub reason: String,
+    /// What is another in the draft than in the rules in force, at most 64.
+    pub rules: Vec<SetFraudRule>,
+}
+
+/// A draft of the rules that runs or ran beside the set in force, of which nothing follows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({"trial": 4, "base_revision": 3, "digest": "5f2b", "state": "running",
+    "maker_id": "user_01kaggvh4tfs8rm9wpsh5d0a3e", "reason": "Would fewer salaries wait?",
+    "started_at": "2026-11-20T12:01:00.000000Z", "ended_at": null, "tried_from": "2026-11-21T12:01:00.000000Z",
+    "tried": false, "judged": 830, "differing": 12, "kept": 12}))]
+pub struct FraudTrial {
+    /// Its number, 1 for the first.
+    pub trial: i64,
+    /// Number of the set in force beside which it runs; it ends with it.
+    pub base_revision: i64,
+    /// Digest of the set that the draft would make.
+    pub digest: String,
+    /// `running` or `ended`.
+    pub state: String,
+    /// Who began it.
+    pub maker_id: Option<String>,
+    /// Why.
+    pub reason: Option<String>,
+    /// Since when.
+    pub started_at: String,
+    /// Until when; null while it runs.
+    pub ended_at: Option<String>,
+    /// From when on it has run for long enough, as far as time goes.
+    pub tried_from: String,
+    /// Whether it has run for long enough, in time and in payments, to be asked for without a reason why not.
+    pub tried: bool,
+    /// Payments, transfers and holds that both sets were asked about.
+    pub judged: i64,
+    /// Those of them of which something else would have followed.
+    pub differing: i64,
+    /// How many of these can be read one by one, 10,000 at most.
+    pub kept: i64,
+}
+
+/// What a draft would have done otherwise.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FraudTrialReport {
+    /// The trial.
+    #[serde(flatten)]
+    pub trial: FraudTrial,
+    /// What the draft changes of the set that it ran beside.
+    pub changes: Vec<FraudRuleChange>,
+    /// How often what was asked for by both.
+    pub verdicts: Vec<FraudTrialVerdict>,
+    /// How often each rule that was met was met.
+    pub rules: Vec<FraudTrialRule>,
+}
+
+/// How often the set in force asked for one thing and the draft for another, or the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({"in_force": "review", "draft": "allow", "times": 12}))]
+pub struct FraudTrialVerdict {
+    /// `allow`, `step_up`, `review` or `refuse`.
+    pub in_force: String,
+    /// As well.
+    pub draft: String,
+    /// How often.
+    pub times: i64,
+}
+
+/// How often a rule was met.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({"rule": "velocity", "in_force": 14, "draft": 2}))]
+pub struct FraudTrialRule {
+    /// Its name.
+    pub rule: String,
+    /// As it is in force.
+    pub in_force: i64,
+    /// As it is drafted.
+    pub draft: i64,
+}
+
+/// A payment, transfer or hold of which something else would have followed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({"transaction_id": "txn_01jd3vw4ezfkx8y0q4sfcmj2t9", "at": "2026-11-20T12:01:00.000000Z",
+    "in_force": "review", "draft": "allow", "in_force_rules": ["drain/1"], "draft_rules": []}))]
+pub struct FraudTrialDifference {
+    /// Its id, as that of a transaction; of a hold the same bytes.
+    pub transaction_id: String,
+    /// When.
+    pub at: String,
+    /// What the set in force asked for.
+    pub in_force: String,
+    /// What the draft would have asked for.
+    pub draft: String,
+    /// The rules that it met in force, with their versions.
+    pub in_force_rules: Vec<String>,
+    /// The rules that it would have met in the draft.
+    pub draft_rules: Vec<String>,
 }
 
 /// Body of `POST /admin/fraud/rules/revisions/{revision}/restore`.

@@ -198,6 +198,8 @@ schemas! {
     Budget (ALL) { amount, window_secs }
     Caps (ALL) { per_transfer, daily, monthly }
     CaptureHold (ALL) { amount, final }
+    CaptureHolds (ALL) { mode, captures }
+    CaptureOf (ALL) { hold_id, amount, final }
     Case (ALL) { name, question, allowed }
     CaseOutcome (INSPECT) { name, passed }
     CashMovement (ALL) { id, state, account_id, amount, reference: SLIP, value_date, created_at }
@@ -252,11 +254,19 @@ schemas! {
     FraudRules (INSPECT) { bank_mode, rules }
     FraudRulesDifference (INSPECT) { base_revision, digest, changes }
     FraudRulesDraft (INSPECT) { rules }
-    FraudRulesProposal (RULES) { base_revision, reason, rules }
+    FraudRulesProposal (RULES) { base_revision, reason, rules, untried_reason }
     FraudRulesRevision (INSPECT) { rules, changes }
     FraudRulesSummary (INSPECT) {
         revision, digest, maker_id, checker_id, approval_id, restores, reason, in_force_since
     }
+    FraudTrial (INSPECT) {
+        trial, base_revision, digest, state, maker_id, reason, started_at, ended_at, tried_from, tried, judged,
+        differing, kept
+    }
+    FraudTrialDifference (INSPECT) { transaction_id, at, in_force, draft, in_force_rules, draft_rules }
+    FraudTrialReport (INSPECT) { changes, verdicts, rules }
+    FraudTrialRule (INSPECT) { rule, in_force, draft }
+    FraudTrialVerdict (INSPECT) { in_force, draft, times }
     Freeze (ALL) { scope }
     GeneratedPassword (ALL) { password }
     Grant (INSPECT) { id, role, granted_at, expires_at, department, granted_by }
@@ -267,6 +277,8 @@ schemas! {
         description: MEMO, value_date, booked_at
     }
     Hold (ALL) { id, state, account_id, to_account_id, amount, captured, remaining, created_at, expires_at }
+    HoldBatch (ALL) { results }
+    HoldBatchResult (ALL) { status, hold, problem }
     Incident (SECURITY) { request_id, route, principal, attack, score, rules, refused }
     IncidentAction (SECURITY) {
         id, action, target, reason, taken_at, taken_by, ends_at, lifted_at, lifted_by
@@ -318,6 +330,7 @@ schemas! {
     PendingLimits (ALL) { per_transfer, daily, monthly, effective_at }
     Place (ADMIN) { department }
     PlaceHold (ALL) { account_id, to_account_id, to_account_number, amount, expires_at }
+    PlaceHolds (ALL) { mode, holds }
     Policy (INSPECT) { revisions }
     PolicySummary (INSPECT) { id, name, state, active_revision, newest_revision, created_at }
     PrintedSecrets (ADMIN) { id, email, password, totp_uri }
@@ -398,6 +411,7 @@ schemas! {
         findings_count, findings
     }
     VerifyEmail (ALL) { token, password }
+    VoidHolds (ALL) { mode, hold_ids }
     WitnessedHead (ALL) { cosigned }
 }
 

@@ -29,6 +29,7 @@ use crate::{
     keys::{LiveRing, rotation::RingKeeper},
     money::{
         fraud::FraudInForce,
+        fraud_trials::TrialLog,
         ledger_check::LedgerCheck,
         ledger_writer::{LedgerWriter, WriterSettings},
         rails::RailSettings,
@@ -70,6 +71,10 @@ pub struct FraudSettings {
     pub two_release_over: u64,
     /// How long it is kept why a movement was stopped, in days.
     pub reviews_kept_days: u32,
+    /// How long a draft of the rules runs beside the set in force before it is asked for, in hours.
+    pub trial_hours_min: u32,
+    /// How many movements it is held against meanwhile.
+    pub trial_payments_min: u32,
 }
 
 /// A running bank.
@@ -85,6 +90,7 @@ pub struct Bank {
     pub(crate) fraud: FraudSettings,
     /// The rules that the lane of this node decides by.
     pub(crate) fraud_rules: FraudInForce,
+    pub(crate) fraud_trials: TrialLog,
     pub(crate) writer: LedgerWriter,
     pub(crate) people: People,
     pub(crate) recorder: RecordSigner,
@@ -143,8 +149,14 @@ impl Bank {
         let live = LiveRing::from(ring.clone());
         let recorder = RecordSigner::new(live.clone());
         let lane = store.lane(Arc::new(bank_clock));
-        let writer = LedgerWriter::start(lane, Arc::new(recorder.clone()), settings.writer)
-            .map_err(Error::internal)?;
+        let fraud_trials = TrialLog::default();
+        let writer = LedgerWriter::start(
+            lane,
+            Arc::new(recorder.clone()),
+            settings.writer,
+            fraud_trials.clone(),
+        )
+        .map_err(Error::internal)?;
         let security = Arc::<Security>::default();
         let bank = Self {
             _keeper: LogKeeper::start(&store, checkpoints.clone(), clock.clone(), security.clone()),
@@ -168,6 +180,7 @@ impl Bank {
             limits,
             fraud: settings.fraud,
             fraud_rules,
+            fraud_trials,
             writer,
             recorder,
         };

@@ -25,6 +25,8 @@ const DECISIONS_RETRY: Duration = Duration::from_secs(1);
 const SUMMARIES_WAIT: Duration = Duration::from_secs(5);
 /// Between two looks at what people are to be told of, however much happens.
 const NOTICES_PAUSE: Duration = Duration::from_millis(500);
+/// Between two commits of what a draft of the rules about fraud would have asked for.
+const TRIALS_PAUSE: Duration = Duration::from_secs(1);
 /// Longest time between them: another node may have made the log grow.
 const NOTICES_WAIT: Duration = Duration::from_secs(5);
 /// Most portions that one run forgets.
@@ -38,6 +40,7 @@ impl Bank {
         tokio::join!(
             self.run_mail(),
             self.run_notices(),
+            self.run_fraud_trials(),
             self.run_security_events(),
             self.run_alerts(),
             self.run_blocks(),
@@ -63,6 +66,15 @@ impl Bank {
             // Many payments share one commit of notices.
             tokio::time::sleep(NOTICES_PAUSE).await;
             let _ = tokio::time::timeout(NOTICES_WAIT, growth.changed()).await;
+        }
+    }
+
+    async fn run_fraud_trials(&self) {
+        loop {
+            self.fraud_trials.wait().await;
+            report("trials of rules", self.write_fraud_trials().await);
+            // Many movements share one commit.
+            tokio::time::sleep(TRIALS_PAUSE).await;
         }
     }
 
@@ -178,6 +190,7 @@ impl Bank {
         self.sweep_notices().await?;
         self.sweep_decisions().await?;
         self.sweep_reviews().await?;
+        self.sweep_fraud_trials().await?;
         self.wipe_travelled().await?;
         let now = self.clock.now();
         let ended = now.plus_seconds(-ENDED_KEPT_SECS);

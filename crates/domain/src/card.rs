@@ -1,9 +1,12 @@
 //! Numbers of cards, as far as they are numbers: length, check digit (ISO/IEC 7812-1, the Luhn formula), and whose they
 //! are.
 //!
-//! A number is never shown again: it prints as its last four digits alone.
+//! A number is never shown again: it prints as its last four digits alone. And none is kept in the clear (PCI DSS 4.0,
+//! requirement 3.5): free text that holds one is refused where somebody types it, and masked where it comes in a file.
 
-use std::fmt;
+use std::{borrow::Cow, fmt, ops::Range};
+
+use crate::iban::Iban;
 
 /// Fewest and most digits of a number.
 const DIGITS_MIN: usize = 12;
@@ -120,6 +123,103 @@ impl CardBrand {
     }
 }
 
+/// Fewest and most digits that are looked for in free text.
+const FOUND_DIGITS_MIN: usize = 13;
+/// Fewest digits of a group where there are several: numbers are written as 4-4-4-4, 4-6-5 and the like.
+const GROUP_DIGITS_MIN: usize = 3;
+/// Most groups of a number.
+const GROUPS_MAX: usize = 5;
+
+/// Where the first number of a card is in a text, in bytes: 13 to 19 digits of a known brand with a right check digit,
+/// together or in groups with single blanks or hyphens between. One of Maestro's is not looked for: too many ordinary
+/// numbers look like it. Nor is one looked for in an IBAN.
+pub fn number_in(text: &str) -> Option<Range<usize>> {
+    // Most texts have no such number of digits at all.
+    if text.bytes().filter(u8::is_ascii_digit).count() < FOUND_DIGITS_MIN {
+        return None;
+    }
+    runs(text).into_iter().find_map(|run| first_in(text, &run))
+}
+
+/// The text with every number of a card but for its last four digits as stars.
+pub fn masked(text: &str) -> Cow<'_, str> {
+    let mut masked = Cow::Borrowed(text);
+    while let Some(found) = number_in(&masked) {
+        let digits = masked.get(found.clone()).map_or(0, count_digits);
+        let mut left = digits.saturating_sub(4);
+        let stars: String = masked
+            .char_indices()
+            .map(|(at, c)| {
+                let hidden = found.contains(&at) && c.is_ascii_digit() && left > 0;
+                left = left.saturating_sub(usize::from(hidden));
+                if hidden { '*' } else { c }
+            })
+            .collect();
+        masked = Cow::Owned(stars);
+    }
+    masked
+}
+
+fn count_digits(text: &str) -> usize {
+    text.bytes().filter(u8::is_ascii_digit).count()
+}
+
+/// Groups of digits that stand together, with single blanks or hyphens between them.
+fn runs(text: &str) -> Vec<Vec<Range<usize>>> {
+    let mut runs: Vec<Vec<Range<usize>>> = Vec::new();
+    let mut gap = true;
+    let mut before = None;
+    for (at, byte) in text.bytes().enumerate() {
+        let next = at.saturating_add(1);
+        if byte.is_ascii_digit() {
+            match (runs.last_mut(), before) {
+                (Some(run), Some(b'0'..=b'9')) => {
+                    if let Some(group) = run.last_mut() {
+                        group.end = next;
+                    }
+                }
+                (Some(run), Some(b' ' | b'-')) if !gap => run.push(at..next),
+                _ => runs.push(vec![at..next]),
+            }
+            gap = false;
+        } else if !matches!((byte, before), (b' ' | b'-', Some(b'0'..=b'9'))) {
+            gap = true;
+        }
+        before = Some(byte);
+    }
+    runs
+}
+
+fn first_in(text: &str, run: &[Range<usize>]) -> Option<Range<usize>> {
+    let (start, end) = (run.first()?.start, run.last()?.end);
+    if is_iban(text, start, end) {
+        return None;
+    }
+    let windows = (0..run.len()).flat_map(|from| {
+        let most = run.len().min(from.saturating_add(GROUPS_MAX));
+        (from..most).filter_map(move |to| run.get(from..=to))
+    });
+    windows.into_iter().find_map(|groups| {
+        let (first, last) = (groups.first()?, groups.last()?);
+        let wide = groups.len() == 1 || groups.iter().all(|group| group.len() >= GROUP_DIGITS_MIN);
+        let place = first.start..last.end;
+        let number = text.get(place.clone())?;
+        let found = wide && count_digits(number) >= FOUND_DIGITS_MIN;
+        let card = CardNumber::parse(number).ok().filter(|_| found)?;
+        (card.brand() != CardBrand::Maestro).then_some(place)
+    })
+}
+
+/// Whether the digits are those of an IBAN, whose first two characters are letters.
+fn is_iban(text: &str, start: usize, end: usize) -> bool {
+    let begins = start.checked_sub(2);
+    let whole = begins.and_then(|begins| text.get(begins..end));
+    whole.is_some_and(|whole| {
+        let plain: String = whole.chars().filter(|c| !matches!(c, ' ' | '-')).collect();
+        Iban::parse(&plain).is_ok()
+    })
+}
+
 /// The check digit makes the sum a multiple of ten, where every second digit from the right is doubled and its own
 /// digits are added.
 fn is_checked(digits: &[u8]) -> bool {
@@ -218,6 +318,77 @@ mod tests {
         ] {
             assert_eq!(CardNumber::parse(text).unwrap_err(), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn a_number_in_a_text_is_found_and_masked() {
+        for (text, expected) in [
+            ("4111111111111111", "************1111"),
+            (
+                "card 4111 1111 1111 1111, thanks",
+                "card **** **** **** 1111, thanks",
+            ),
+            ("my card:5555-5555-5555-4444.", "my card:****-****-****-4444."),
+            ("Invoice 12 4111 1111 1111 1111", "Invoice 12 **** **** **** 1111"),
+            ("4111 1111 1111 1111 12/29 123", "**** **** **** 1111 12/29 123"),
+            ("PAN4222222222222x", "PAN*********2222x"),
+            ("amex 3782 822463 10005", "amex **** ****** *0005"),
+            (
+                "4111111111111111 and 378282246310005",
+                "************1111 and ***********0005",
+            ),
+            ("Ünïcode 4111111111111111 ✓", "Ünïcode ************1111 ✓"),
+        ] {
+            assert!(number_in(text).is_some(), "{text}");
+            assert_eq!(masked(text), expected);
+            assert_eq!(number_in(expected), None);
+        }
+    }
+
+    #[test]
+    fn what_people_write_beside_is_no_number_of_a_card() {
+        for text in [
+            "",
+            "Rent for March",
+            "Invoice 2026-11-20-0042, customer 100200300",
+            "4111111111111112",
+            "411111111111111",
+            "41111111111111111",
+            "call +49 30 1234567890 123",
+            "DE02100100100006820101",
+            "IBAN DE44 5001 0517 5407 3249 31",
+            "order 6759649826438453",
+            "4 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1",
+            "4111  1111  1111  1111",
+            "4111/1111/1111/1111",
+            "٤١١١١١١١١١١١١١١١",
+        ] {
+            assert_eq!(number_in(text), None, "{text}");
+            assert!(matches!(masked(text), Cow::Borrowed(_)));
+        }
+    }
+
+    /// Groups of four after the letters and digits that an IBAN begins with: some of these would pass for a number.
+    #[test]
+    fn no_iban_is_taken_for_a_card() {
+        let mut taken = 0;
+        for number in 0..2_000_u64 {
+            let bban = format!("4{:017}", number * 7_919 + 100_000_000_000_000);
+            let digits = format!("{bban}131400");
+            let rest = digits
+                .bytes()
+                .fold(0_u64, |rest, byte| (rest * 10 + u64::from(byte - b'0')) % 97);
+            let iban = format!("DE{:02}{bban}", 98 - rest);
+            let groups: Vec<&str> = (0..iban.len())
+                .step_by(4)
+                .map(|at| &iban[at..iban.len().min(at + 4)])
+                .collect();
+            let printed = groups.join(" ");
+            assert_eq!(number_in(&printed), None, "{printed}");
+            assert_eq!(number_in(&iban), None, "{iban}");
+            taken += usize::from(number_in(printed.split_at(5).1).is_some());
+        }
+        assert!(taken > 50, "the test meets none: {taken}");
     }
 
     /// What the formula is for: one wrong digit is always found, and two neighbours in each other's place are, unless

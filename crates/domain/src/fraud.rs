@@ -13,9 +13,10 @@ mod recent;
 mod rule;
 mod rule_set;
 mod sketch;
+mod trial;
 mod window;
 
-use std::str::FromStr;
+use std::{str::FromStr, sync::Arc};
 
 pub use features::{Features, Flow};
 pub use measure::{Measure, Scene};
@@ -28,6 +29,7 @@ pub use rule_set::{
     DRAFT_PARAMETERS_MAX, DRAFT_RULES_MAX, Invalid, Parameter, RuleChange, RuleDraft, RuleSet, Threshold,
     UnreadableRules,
 };
+pub use trial::{Compared, Outcome, Trial};
 
 /// Scores of rules that together are worth a look, whatever each alone asks for.
 pub const SCORE_REVIEW: u32 = 100;
@@ -130,6 +132,8 @@ pub struct FraudRules {
     pub revision: i64,
     /// The rules, at most [`RULES_MAX`].
     pub rules: Vec<Rule>,
+    /// A draft that runs beside them, of which nothing follows.
+    pub trial: Option<Arc<Trial>>,
 }
 
 impl FraudRules {
@@ -144,6 +148,16 @@ impl FraudRules {
             mode,
             revision,
             rules: set.rules().to_vec(),
+            trial: None,
+        }
+    }
+
+    /// These, with a draft beside them.
+    #[must_use]
+    pub fn beside(self, trial: Option<Trial>) -> Self {
+        Self {
+            trial: trial.map(Arc::new),
+            ..self
         }
     }
 
@@ -161,6 +175,7 @@ impl FraudRules {
             mode,
             revision,
             rules: all.into_iter().collect(),
+            trial: None,
         }
     }
 
@@ -185,6 +200,9 @@ impl FraudRules {
         if judgement.score >= SCORE_REVIEW {
             judgement.verdict = judgement.verdict.max(Verdict::Review);
         }
+        if let Some(trial) = &self.trial {
+            judgement.trial = Some(Box::new(trial.compare(&judgement, scene)));
+        }
         judgement
     }
 }
@@ -205,6 +223,8 @@ pub struct Judgement {
     pub shadow: Verdict,
     /// Those of them that were met.
     pub would: Vec<RuleName>,
+    /// What a draft that runs beside them would have asked for.
+    pub trial: Option<Box<Compared>>,
 }
 
 impl Default for Judgement {
@@ -215,6 +235,7 @@ impl Default for Judgement {
             reasons: Vec::new(),
             shadow: Verdict::Allow,
             would: Vec::new(),
+            trial: None,
         }
     }
 }

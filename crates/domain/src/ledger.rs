@@ -42,6 +42,6 @@ pub use payments::{
 pub use rail::{RailBook, RailChanges, RailNeed, ReadEntry, Resolve, StatementEntry};
 pub use refusal::Refusal;
 pub use reviews::{
-    DecideReview, DecidedReview, FraudBook, FraudChanges, REVIEW_SECS, Review, ReviewState, ReviewVerb,
+    DecideReview, DecidedReview, FraudBook, FraudChanges, REVIEW_SECS, Review, ReviewState, ReviewVerb, Tried,
 };
 pub use sending::{Cancel, NewSending, SendingBook, SendingChanges, SendingNeed};

@@ -1,5 +1,7 @@
 //! Text that people typed: kept exactly as written, encoded on output, refused where it deceives.
 
+use crate::card;
+
 /// Longest free text on a movement (description, reference), in Unicode scalar values.
 pub const MEMO_CHARS_MAX: usize = 500;
 /// Longest name or label, in Unicode scalar values.
@@ -34,6 +36,9 @@ pub enum TextError {
     /// A control, bidirectional or invisible formatting character, which can make text read otherwise than it is.
     #[error("contains a control or direction-changing character")]
     Deceptive,
+    /// The number of a card, which is kept nowhere in the clear ([`crate::card::number_in`]).
+    #[error("contains the number of a card, which must not be written here")]
+    CardNumber,
 }
 
 /// Checks a text of one line.
@@ -50,6 +55,8 @@ pub fn check_line(text: &str, chars_max: usize, required: bool) -> Result<(), Te
     }
     if text.chars().any(is_deceptive) {
         Err(TextError::Deceptive)
+    } else if card::number_in(text).is_some() {
+        Err(TextError::CardNumber)
     } else {
         Ok(())
     }
@@ -98,6 +105,21 @@ mod tests {
                 Err(TextError::Deceptive),
                 "{text:?}"
             );
+        }
+    }
+
+    #[test]
+    fn numbers_of_cards_are_refused_and_others_pass() {
+        let check = |text| check_line(text, MEMO_CHARS_MAX, false);
+        for text in ["4111 1111 1111 1111", "paid by 5555555555554444"] {
+            assert_eq!(check(text), Err(TextError::CardNumber), "{text}");
+        }
+        for text in [
+            "4111 1111 1111 1112",
+            "DE02100100100006820101",
+            "Invoice 2026000000000042",
+        ] {
+            assert_eq!(check(text), Ok(()), "{text}");
         }
     }
 

@@ -88,7 +88,7 @@ impl Bank {
             .collect();
         let keys = self.item_keys(cx, input.idempotency_key.as_deref(), &fields)?;
         let all: Vec<Vec<u8>> = fields.concat();
-        let step_up = match largest(&input.transfers) {
+        let step_up = match largest(input.transfers.iter().map(|one| (one.amount, one.currency))) {
             Some((amount, currency)) => self.step_up_for(cx, amount, currency, &all).await?,
             None => None,
         };
@@ -160,7 +160,7 @@ impl Bank {
 
     /// The first item has the client's key, so that it cannot stand for another request as well; the others have keys
     /// that no client can send.
-    fn item_keys(
+    pub(super) fn item_keys(
         &self,
         cx: &Cx,
         text: Option<&str>,
@@ -222,13 +222,13 @@ fn item_fields(transfer: &CreateTransfer, batch: &[Vec<u8>]) -> Vec<Vec<u8>> {
 
 /// What the bound for a fresh factor is held against: the largest sum of a currency. Many small transfers are one
 /// large.
-fn largest(transfers: &[CreateTransfer]) -> Option<(Amount, Currency)> {
+pub(super) fn largest(amounts: impl IntoIterator<Item = (Amount, Currency)>) -> Option<(Amount, Currency)> {
     let mut sums: Vec<(Currency, i64)> = Vec::new();
-    for transfer in transfers {
-        let minor = transfer.amount.minor();
-        match sums.iter_mut().find(|sum| sum.0 == transfer.currency) {
+    for (amount, currency) in amounts {
+        let minor = amount.minor();
+        match sums.iter_mut().find(|sum| sum.0 == currency) {
             Some(sum) => sum.1 = sum.1.saturating_add(minor),
-            None => sums.push((transfer.currency, minor)),
+            None => sums.push((currency, minor)),
         }
     }
     let weighed = sums.into_iter().max_by_key(|(currency, minor)| {

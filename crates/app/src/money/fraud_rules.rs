@@ -27,6 +27,10 @@ use crate::{
     cx::Cx,
     error::{Error, FieldError, Kind},
     identity::step_up::require_recent_login,
+    money::{
+        fraud::Stage,
+        fraud_trials::{TriedLine, running},
+    },
 };
 
 /// A set of rules, and how it came in force.
@@ -72,6 +76,8 @@ pub enum WantedRules {
         base: Option<i64>,
         /// What is another.
         rules: Vec<RuleDraft>,
+        /// Why it should come in force although it did not run beside the set in force for long enough.
+        untried_reason: Option<String>,
     },
     /// An earlier set; 0 for the program's own.
     Earlier(i64),
@@ -86,6 +92,12 @@ struct RulesRequest {
     digest: String,
     reason: String,
     rules: String,
+    /// The trial in which it ran long enough.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tried: Option<TriedLine>,
+    /// Why it is asked for without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    untried_reason: Option<String>,
 }
 
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
@@ -132,7 +144,7 @@ const fn reason_place(revision: &[u8; 8]) -> Place<'_> {
     }
 }
 
-fn moved() -> Error {
+pub(super) fn moved() -> Error {
     Error::new(
         Kind::Conflict,
         "fraud_rules_moved",
@@ -140,7 +152,7 @@ fn moved() -> Error {
     )
 }
 
-fn unreadable() -> Error {
+pub(super) fn unreadable() -> Error {
     Error::new(
         Kind::Conflict,
         "fraud_rules_unreadable",
@@ -153,7 +165,7 @@ fn no_such_revision() -> Error {
 }
 
 /// What is wrong with a draft, by pointers into the body that it came in.
-fn refused(wrong: Vec<Invalid>) -> Error {
+pub(super) fn refused(wrong: Vec<Invalid>) -> Error {
     let field = |invalid: Invalid| FieldError {
         pointer: format!("/rules{}", invalid.pointer),
         code: invalid.code,
@@ -240,6 +252,7 @@ impl Bank {
     /// `forbidden` for others than compliance and administrators; `step_up_required` without a fresh login;
     /// `validation_failed` with all that is wrong; `not_found` for a set that there is not; `fraud_rules_moved` where
     /// the author looked at another set than the one in force; `fraud_rules_unchanged` where it would change nothing;
+    /// `fraud_rules_untried` where the draft did not run beside it for long enough and nothing is said why;
     /// `fraud_rules_unreadable`.
     pub async fn ask_for_fraud_rules(
         self: &Arc<Self>,
@@ -255,6 +268,7 @@ impl Bank {
                 .map_err(|error| Error::field("/reason", "invalid_value", error.to_string()))?;
             let now = bank.newest_rules().await?;
             let (next, restores) = bank.wanted_set(&now, &wanted).await?;
+            let untried_reason = Self::check_untried_reason(&wanted)?;
             // Where what is in force cannot be read, an earlier set or the program's own brings the bank back; whoever
             // decides then sees what is another than in the program's own.
             let is_readable = now.set.is_some();
@@ -266,9 +280,19 @@ impl Bank {
                     "These rules are in force already.",
                 ));
             }
+            // What was in force once was tried.
+            let tried = match restores {
+                None => {
+                    bank.tried_or_told_why(&cx, now.revision, &next, untried_reason.is_some())
+                        .await?
+                }
+                Some(_) => None,
+            };
             let request = RulesRequest {
                 base: now.revision,
                 restores,
+                untried_reason: untried_reason.filter(|_| tried.is_none()),
+                tried,
                 changes: changes.into_iter().map(line_of).collect(),
                 digest: hex(&next.digest()),
                 reason,
@@ -291,7 +315,7 @@ impl Bank {
         wanted: &WantedRules,
     ) -> Result<(RuleSet, Option<i64>), Error> {
         match wanted {
-            WantedRules::Drafted { base, rules } => {
+            WantedRules::Drafted { base, rules, .. } => {
                 if base.is_some_and(|base| base != now.revision) {
                     return Err(moved());
                 }
@@ -306,12 +330,12 @@ impl Bank {
         }
     }
 
-    async fn newest_rules(&self) -> Result<RulesRevision, Error> {
+    pub(super) async fn newest_rules(&self) -> Result<RulesRevision, Error> {
         let newest = self.store.fraud_rule_sets(None, 1).await?.into_iter().next();
         Ok(newest.map_or_else(programs_own, |row| self.revision_of(row)))
     }
 
-    async fn rules_of(&self, revision: i64) -> Result<RulesRevision, Error> {
+    pub(super) async fn rules_of(&self, revision: i64) -> Result<RulesRevision, Error> {
         if revision == 0 {
             return Ok(programs_own());
         }
@@ -337,23 +361,29 @@ impl Bank {
         }
     }
 
-    /// Takes over the rules that are in force now, where this node does not know them.
+    /// Takes over the rules that are in force now, and the draft that runs beside them, where this node does not know
+    /// them.
     pub(crate) async fn read_fraud_rules(&self) -> Result<(), Error> {
-        let Some(row) = self.store.fraud_rule_sets(None, 1).await?.into_iter().next() else {
-            return Ok(());
-        };
-        let (mode, revision) = (self.fraud.mode, row.revision);
-        let rules = readable(&row).map_or_else(
-            || {
+        let newest = self.store.fraud_rule_sets(None, 1).await?.into_iter().next();
+        let trial = self.store.fraud_trials(None, 1).await?.into_iter().next();
+        let (mode, revision) = (self.fraud.mode, newest.as_ref().map_or(0, |row| row.revision));
+        let set = newest.as_ref().map_or_else(|| Some(RuleSet::default()), readable);
+        let rules = match &set {
+            Some(set) => FraudRules::of(mode, revision, set).beside(running(trial.as_ref(), revision, set)),
+            None => {
                 tracing::error!(
                     revision,
                     "rules about fraud cannot be read: every payment is looked at"
                 );
                 FraudRules::unreadable(mode, revision)
-            },
-            |set| FraudRules::of(mode, revision, &set),
-        );
-        self.fraud_rules.put(rules);
+            }
+        };
+        let stage = Stage {
+            revision,
+            trial: trial.as_ref().map_or(0, |row| row.trial),
+            ended: trial.is_some_and(|row| row.ended_at.is_some()),
+        };
+        self.fraud_rules.put(rules, stage);
         Ok(())
     }
 
@@ -414,6 +444,8 @@ impl Bank {
             at: cx.now(),
         };
         tx.insert_fraud_rule_set(&row).await?;
+        // A draft runs beside the set that it is a draft of.
+        tx.end_fraud_trial(cx.now()).await?;
         let entry = Entry {
             object: Object::Other("fraud_rules", prepared.object()),
             outcome: "ok",

@@ -38,6 +38,8 @@ pub const HOLD_FIELDS: Fields = Fields(&[
 ]);
 /// Fields of `POST /holds/{id}/capture` in the order of its fingerprint.
 pub const CAPTURE_FIELDS: Fields = Fields(&["", "/amount/amount", "/amount/currency", "/final"]);
+/// What is said of an end that is over or too far away.
+pub(super) const END_OUT_OF_RANGE: &str = "must lie in the future, at most 31 days ahead";
 /// Fields of `POST /holds/{id}/void`.
 pub const VOID_FIELDS: Fields = Fields(&[""]);
 
@@ -114,11 +116,7 @@ impl Bank {
             .unwrap_or_else(|| cx.now().plus_seconds(HOLD_SECONDS_DEFAULT));
         // A repetition may come after the end of its hold: it is answered as the first time.
         if (expires_at <= cx.now() || expires_at > latest) && !self.is_known(idempotency.as_ref()).await? {
-            return Err(Error::field(
-                "/expires_at",
-                "out_of_range",
-                "must lie in the future, at most 31 days ahead",
-            ));
+            return Err(Error::field("/expires_at", "out_of_range", END_OUT_OF_RANGE));
         }
         let step_up = self
             .step_up_for(cx, input.amount, input.currency, &fields)
@@ -176,6 +174,7 @@ impl Bank {
                     amount: input.amount.map(|(amount, _)| amount),
                     last: input.last,
                 },
+                currency: input.amount.map(|(_, currency)| currency),
                 salt: random::bytes(),
             }),
         };
@@ -274,7 +273,7 @@ impl Bank {
         Err(Refusal::HoldNotFound.into())
     }
 
-    async fn is_known(&self, key: Option<&Idempotency>) -> Result<bool, Error> {
+    pub(super) async fn is_known(&self, key: Option<&Idempotency>) -> Result<bool, Error> {
         match key {
             Some(key) => Ok(self.store.outcome(&key.tag).await?.is_some()),
             None => Ok(false),
@@ -323,7 +322,7 @@ impl Bank {
     }
 
     /// The hold as the first request left it.
-    async fn hold_as_told(&self, verb: &Verb, resource: [u8; 16]) -> Result<Hold, Error> {
+    pub(super) async fn hold_as_told(&self, verb: &Verb, resource: [u8; 16]) -> Result<Hold, Error> {
         let gone = || Error::broken("a hold that was answered is gone");
         let mut left = None;
         let id = match verb {
@@ -351,7 +350,7 @@ impl Bank {
     }
 }
 
-const fn reference(hold: &Hold) -> HoldRef {
+pub(super) const fn reference(hold: &Hold) -> HoldRef {
     HoldRef {
         id: hold.id,
         account: hold.account,
@@ -359,7 +358,7 @@ const fn reference(hold: &Hold) -> HoldRef {
     }
 }
 
-fn hold_fields(input: &PlaceHold) -> Vec<Vec<u8>> {
+pub(super) fn hold_fields(input: &PlaceHold) -> Vec<Vec<u8>> {
     let (id, number) = input.to.fields();
     let end = input.expires_at.map(|end| end.micros().to_be_bytes().to_vec());
     vec![
@@ -373,7 +372,7 @@ fn hold_fields(input: &PlaceHold) -> Vec<Vec<u8>> {
     ]
 }
 
-fn capture_fields(input: &CaptureHold) -> Vec<Vec<u8>> {
+pub(super) fn capture_fields(input: &CaptureHold) -> Vec<Vec<u8>> {
     let (amount, currency) = input.amount.map_or_else(Default::default, |(amount, currency)| {
         (amount.minor().to_be_bytes().to_vec(), currency.code().into())
     });

@@ -21,7 +21,10 @@ use strongroom_store::{
 };
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
-use crate::error::{Error, Kind};
+use crate::{
+    error::{Error, Kind},
+    money::fraud_trials::TrialLog,
+};
 
 /// How often a batch is run again after losing a race before its commands are told to come back.
 const ATTEMPTS_MAX: usize = 8;
@@ -71,6 +74,7 @@ impl LedgerWriter {
         lane: Lane,
         signer: Arc<dyn Signer + Send + Sync>,
         settings: WriterSettings,
+        trials: TrialLog,
     ) -> std::io::Result<Self> {
         let (queue, waiting) = mpsc::unbounded_channel();
         let places = Arc::new(Semaphore::new(settings.queue_commands_max.max(1)));
@@ -80,6 +84,7 @@ impl LedgerWriter {
         let writer = Writer {
             lane,
             signer,
+            trials,
             waiting,
             batch_max,
             report,
@@ -165,6 +170,7 @@ impl LedgerWriter {
 struct Writer {
     lane: Lane,
     signer: Arc<dyn Signer + Send + Sync>,
+    trials: TrialLog,
     waiting: mpsc::UnboundedReceiver<Job>,
     batch_max: usize,
     report: watch::Sender<LaneCounters>,
@@ -266,6 +272,7 @@ impl Writer {
             match self.lane.commit(book, &changes).await {
                 Ok(()) => {
                     count_rules(&changes.fraud);
+                    self.trials.take(changes.fraud.tried);
                     return Ok(answers);
                 }
                 Err(StoreError::CommitUnknown) => {

@@ -419,6 +419,7 @@ fn scores_of_rules_that_each_ask_for_little_add_up_to_a_look() {
     let judged = |rules| {
         let mode = FraudMode::Enforce;
         FraudRules {
+            trial: None,
             mode,
             revision: 0,
             rules,
@@ -508,5 +509,76 @@ proptest! {
             let bucket = at.seconds().rem_euclid(DAY);
             prop_assert!(day >= within(bucket + 1).min(usize::from(u16::MAX)));
         }
+    }
+}
+
+/// A draft of the program's own rules with other numbers, modes and verdicts.
+fn drafts() -> impl Strategy<Value = RuleSet> {
+    let one = (
+        0..built_in().len(),
+        prop::option::of(prop::sample::select(vec!["enforce", "shadow", "off"])),
+        prop::option::of(prop::sample::select(vec!["step_up", "review", "refuse"])),
+        0..=100_i64,
+        prop::option::of(1..200_i64),
+    );
+    prop::collection::vec(one, 0..6).prop_map(|drawn| {
+        let mut set = RuleSet::default();
+        for (at, mode, verdict, score, value) in drawn {
+            let rule = &set.rules()[at];
+            let first = rule.parameters().next();
+            let parameters = first.zip(value).map(|(first, value)| {
+                let bounds = first.bounds;
+                (
+                    first.measure.name().to_owned(),
+                    value.clamp(bounds.min, bounds.max),
+                )
+            });
+            let draft = RuleDraft {
+                rule: rule.id.clone(),
+                mode: mode.map(str::to_owned),
+                verdict: verdict.map(str::to_owned),
+                score: Some(score),
+                parameters: parameters.into_iter().collect(),
+            };
+            // What others rely on is refused, and stays.
+            set = set.with(&[draft]).unwrap_or(set);
+        }
+        set
+    })
+}
+
+proptest! {
+    /// Whatever the sets: beside the one in force a draft comes to what it would come to in its place, and the set in
+    /// force to what it comes to alone.
+    #[test]
+    fn a_draft_beside_the_set_in_force_comes_to_what_it_would_come_to_in_its_place(
+        now in drafts(),
+        draft in drafts(),
+        minor in prop::sample::select(vec![100_i64, 6_000, 60_000, 500_000, 2_000_000]),
+        to in prop::sample::select(vec![1_u32, 77]),
+        small in 0..40_i64,
+        known in any::<bool>(),
+        mode in prop::sample::select(vec![FraudMode::Enforce, FraudMode::Shadow]),
+    ) {
+        let mut customer = regular();
+        for number in 0..small {
+            let at = noon().plus_seconds(number - 300);
+            customer.paid_out(&flow(at, TransactionKind::Transfer, 100, 1));
+        }
+        let scene = scene(&customer, minor, to);
+        let scene = Scene { payer: scene.payer.filter(|_| known), ..scene };
+        let alone = |set: &RuleSet| {
+            let judged = FraudRules::of(FraudMode::Enforce, 1, set).judge(&scene);
+            let rules: Vec<_> = judged.reasons.iter().map(|(id, version)| format!("{id}/{version}")).collect();
+            Outcome { verdict: judged.verdict, score: judged.score, rules: rules.join(",") }
+        };
+        let rules = FraudRules::of(mode, 1, &now);
+        let beside = rules.clone().beside(Some(Trial::of(3, &now, &draft))).judge(&scene);
+        let found = beside.trial.clone().unwrap();
+        prop_assert_eq!(&found.in_force, &alone(&now));
+        prop_assert_eq!(&found.draft, &alone(&draft));
+        prop_assert_eq!((found.trial, found.differs()), (3, alone(&now).verdict != alone(&draft).verdict));
+        // And nothing follows from it.
+        prop_assert_eq!(Judgement { trial: None, ..beside }, rules.judge(&scene));
     }
 }

@@ -209,6 +209,8 @@ pub struct Capture {
     pub hold: HoldRef,
     /// How much of it.
     pub take: Take,
+    /// Of which currency that is, where it is said.
+    pub currency: Option<Currency>,
     /// 128 random bits for the digest of the entries.
     pub salt: [u8; 16],
 }

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use crate::{
-    fraud::{Features, FraudRules, RuleName, Verdict},
+    fraud::{Compared, Features, FraudRules, RuleName, Verdict},
     id::{AccountId, TransactionId, UserId},
     money::{Amount, Currency},
     time::{Date, Timestamp},
@@ -187,6 +187,17 @@ pub struct DecidedReview {
     pub sealed_reason: Option<Vec<u8>>,
 }
 
+/// A movement that a draft was held against, too.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tried {
+    /// Which one: a payment, a transfer or a hold.
+    pub id: TransactionId,
+    /// When.
+    pub at: Timestamp,
+    /// Under both sets.
+    pub compared: Compared,
+}
+
 /// What a batch writes about fraud.
 #[derive(Debug, Clone, Default)]
 pub struct FraudChanges {
@@ -196,6 +207,8 @@ pub struct FraudChanges {
     pub decided: Vec<DecidedReview>,
     /// The rules that were met, and whether they counted: told to whoever watches, written nowhere.
     pub met: Vec<(RuleName, bool)>,
+    /// What a draft that runs beside the rules would have asked for: written by a job, after the commit.
+    pub tried: Vec<Tried>,
     /// Whether the command that is decided was held against rules: its record names their revision.
     pub(crate) judged: bool,
 }

@@ -7,7 +7,7 @@ use super::{
     book::{Book, Changes},
     command::Command,
     refusal::Refusal,
-    reviews::{Review, ReviewState},
+    reviews::{Review, ReviewState, Tried},
     spending::{self, Paid},
 };
 use crate::{
@@ -90,11 +90,14 @@ pub(super) fn admit(
     amount: Amount,
 ) -> Result<(), Refusal> {
     let judged = judge(book, command, paid, amount);
-    count(changes, command, &judged);
-    // A payment or a hold has somebody who waits at the other end: a factor decides, or nothing does.
+    count(book, changes, command, id, &judged);
+    // A payment or a hold has somebody who waits at the other end: a factor decides, or nothing does. Of many nobody is
+    // asked about one: what approved them all decides.
+    let approved = command.step_up.is_some_and(|claim| claim.approval.is_some());
+    let alone = book.fraud.many.is_none();
     let verdict = match verdict(book, command, &judged) {
-        Verdict::Review if command.step_up.is_some_and(|claim| claim.approval.is_some()) => Verdict::Allow,
-        Verdict::Review if can_confirm(command) => Verdict::StepUp,
+        Verdict::Review if approved || book.fraud.many == Some(true) => Verdict::Allow,
+        Verdict::Review if alone && can_confirm(command) => Verdict::StepUp,
         Verdict::Review => Verdict::Refuse,
         other => other,
     };
@@ -110,8 +113,14 @@ pub(super) const fn refusal_of(verdict: Verdict) -> Option<Refusal> {
     }
 }
 
-/// Counts the rules that were met.
-pub(super) fn count(changes: &mut Changes, command: &Command, judged: &Judgement) {
+/// Counts the rules that were met, and keeps what a draft would have asked for.
+pub(super) fn count(
+    book: &Book,
+    changes: &mut Changes,
+    command: &Command,
+    id: TransactionId,
+    judged: &Judgement,
+) {
     if !command.dry_run {
         changes.fraud.judged = true;
         let met = |rules: &[RuleName], counts| {
@@ -120,6 +129,13 @@ pub(super) fn count(changes: &mut Changes, command: &Command, judged: &Judgement
         };
         changes.fraud.met.extend(met(&judged.reasons, true));
         changes.fraud.met.extend(met(&judged.would, false));
+        if let Some(compared) = &judged.trial {
+            changes.fraud.tried.push(Tried {
+                id,
+                at: book.booked_at,
+                compared: (**compared).clone(),
+            });
+        }
     }
 }
 

@@ -42,6 +42,7 @@ fn rules() -> Arc<FraudRules> {
     )
     .unwrap();
     Arc::new(FraudRules {
+        trial: None,
         mode: FraudMode::Enforce,
         revision: 0,
         rules: vec![rule, unknown],

@@ -13,6 +13,7 @@ mod faults;
 mod feed;
 mod fraud;
 mod fraud_rules;
+mod fraud_trials;
 mod holds;
 mod invariants;
 mod keys;

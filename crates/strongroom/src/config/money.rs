@@ -44,6 +44,11 @@ impl Reader<'_> {
     }
 
     pub(super) fn fraud(&self) -> FraudSettings {
+        let small = |key| {
+            self.number(key)
+                .and_then(|number| u32::try_from(number).ok())
+                .unwrap_or_default()
+        };
         FraudSettings {
             mode: self
                 .text("fraud.mode")
@@ -54,6 +59,8 @@ impl Reader<'_> {
                 .number("fraud.reviews_kept_days")
                 .and_then(|days| u32::try_from(days).ok())
                 .unwrap_or(u32::MAX),
+            trial_hours_min: small("fraud.trial_hours_min"),
+            trial_payments_min: small("fraud.trial_payments_min"),
         }
     }
 }

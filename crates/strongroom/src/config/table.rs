@@ -352,6 +352,11 @@ settings! {
     "fraud.reviews_kept_days": count(365, 3_653, "days"), Some("1826"),
         "How long it is kept why a payment was stopped and what was written about it: five years, as FATF Recommendation 11 \
          asks. What was booked stays.";
+    "fraud.trial_hours_min": count(0, 720, "hours"), Some("24"),
+        "How long a draft of the rules about fraud has to run beside the set in force before it is asked for without a reason \
+         why not.";
+    "fraud.trial_payments_min": count(0, 1_000_000, "payments"), Some("100"),
+        "How many payments it has to be held against meanwhile.";
 
     "counter.two_people_over": count(0, 1_000_000_000, "whole units of the currency"), Some("1000000"),
         "Above how much a deposit or a withdrawal takes two people: one asks, a teller or an administrator approves.";

@@ -12,6 +12,8 @@ stories! {
     with BUSY;
     every_operation_tells_all_that_an_empty_body_lacks_and_all_that_is_of_the_wrong_type,
     a_query_is_told_everything_that_is_wrong_with_it,
+    wrong_shapes_and_wrong_values_are_told_at_once_and_nothing_is_done,
+    the_number_of_a_card_is_refused_in_any_text_and_repeated_nowhere,
 }
 
 /// An operation with a body of which fields are required.
@@ -200,4 +202,202 @@ async fn a_query_is_told_everything_that_is_wrong_with_it(server: Server) {
         let answer = alice.client.get(&format!("{history}?kind={kind}")).await;
         answer.expect(200);
     }
+}
+
+/// Bodies of which some fields are of the wrong shape, and others of the right shape and wrong all the same.
+fn half_right(account: &Value) -> Vec<(&'static str, Value, Vec<(&'static str, &'static str)>)> {
+    let id = account["id"].clone();
+    vec![
+        (
+            "/api/v1/transfers",
+            json!({"from_account_id": "acct_1", "to_account_number": "DE03100100100006820101",
+                "amount": {"amount": "5", "currency": "EURO"}, "description": "a\u{202e}b", "memo": 1}),
+            vec![
+                ("/amount/amount", "wrong_type"),
+                ("/memo", "unknown_field"),
+                ("/from_account_id", "invalid_value"),
+                ("/to_account_number", "invalid_value"),
+                ("/amount/currency", "invalid_value"),
+                ("/description", "deceptive_text"),
+            ],
+        ),
+        (
+            // What is of no shape is told of once, and not asked for besides.
+            "/api/v1/transfers",
+            json!({"from_account_id": 7, "to_account_number": 8, "amount": {"amount": 0, "currency": "EUR"}}),
+            vec![
+                ("/from_account_id", "wrong_type"),
+                ("/to_account_number", "wrong_type"),
+                ("/amount/amount", "out_of_range"),
+            ],
+        ),
+        (
+            "/api/v1/transfers/batch",
+            json!({"mode": "some", "transfers": [
+                {"from_account_id": id, "to_account_id": "x", "amount": {"amount": 1, "currency": "EUR"}},
+                {"to_account_id": id, "amount": {"amount": -1, "currency": "XXX"}},
+                5,
+            ]}),
+            vec![
+                ("/mode", "invalid_value"),
+                ("/transfers/1/from_account_id", "required"),
+                ("/transfers/2", "wrong_type"),
+                ("/transfers/0/to_account_id", "invalid_value"),
+                ("/transfers/1/amount/amount", "out_of_range"),
+                ("/transfers/1/amount/currency", "invalid_value"),
+            ],
+        ),
+        (
+            "/api/v1/holds",
+            json!({"account_id": true, "to_account_id": id, "amount": {"amount": 1, "currency": "usd"},
+                "expires_at": "tomorrow"}),
+            vec![
+                ("/account_id", "wrong_type"),
+                ("/amount/currency", "invalid_value"),
+                ("/expires_at", "invalid_value"),
+            ],
+        ),
+        (
+            "/api/v1/holds/batch/capture",
+            json!({"mode": "atomic", "captures": [{"hold_id": "x", "final": "yes"},
+                {"hold_id": "hold_01jd3vw4ezfkx8y0q4sfcmj2t9", "amount": {"amount": 0, "currency": 840}}]}),
+            vec![
+                ("/captures/0/final", "wrong_type"),
+                ("/captures/1/amount/currency", "wrong_type"),
+                ("/captures/0/hold_id", "invalid_value"),
+                ("/captures/1/amount/amount", "out_of_range"),
+            ],
+        ),
+        (
+            "/api/v1/payments",
+            json!({"from_account_id": "x", "merchant_id": 1, "amount": {"currency": "usd "},
+                "reference": "x".repeat(501)}),
+            vec![
+                ("/merchant_id", "wrong_type"),
+                ("/amount/amount", "required"),
+                ("/from_account_id", "invalid_value"),
+                ("/amount/currency", "invalid_value"),
+                ("/reference", "too_long"),
+            ],
+        ),
+        (
+            "/api/v1/accounts",
+            json!({"kind": "checking", "currency": "XXX", "name": 5}),
+            vec![("/name", "wrong_type"), ("/currency", "invalid_value")],
+        ),
+        (
+            "/api/v1/beneficiaries",
+            json!({"name": 1, "account_number": "DE00", "currency": "EUR"}),
+            vec![],
+        ),
+        (
+            "/api/v1/auth/register",
+            json!({"email": "a@b\r\nBcc: c", "full_name": "a\u{2066}b", "password": 5}),
+            vec![
+                ("/password", "wrong_type"),
+                ("/email", "invalid_value"),
+                ("/full_name", "deceptive_text"),
+            ],
+        ),
+    ]
+}
+
+async fn wrong_shapes_and_wrong_values_are_told_at_once_and_nothing_is_done(server: Server) {
+    let alice = server.customer("alice").await;
+    let account = alice.account("Household").await;
+    for (path, body, expected) in half_right(&account) {
+        let refused = alice.client.post_once(path, &new_key(), body.clone()).await;
+        let refused = refused.refused(400, "validation_failed");
+        if expected.is_empty() {
+            // Whatever is told, there is more than one thing, and a shape is the first.
+            assert!(told(&refused).len() > 1, "{path}: {refused:?}");
+            continue;
+        }
+        let expected = expected
+            .into_iter()
+            .map(|(pointer, code)| (pointer.to_owned(), code.to_owned()));
+        assert_eq!(told(&refused), expected.collect(), "{path} {body}");
+        assert!(!refused.body.to_string().contains("202e"));
+    }
+    let teller = server.operator("teller").await;
+    let body = json!({"account_id": "x", "amount": 5, "reference": "a\tb", "value_date": "2026-02-30"});
+    let refused = teller
+        .client
+        .post_once("/api/v1/deposits", &new_key(), body)
+        .await;
+    let expected = [
+        ("/account_id", "invalid_value"),
+        ("/amount", "wrong_type"),
+        ("/reference", "deceptive_text"),
+        ("/value_date", "invalid_value"),
+    ];
+    let expected = expected.map(|(pointer, code)| (pointer.to_owned(), code.to_owned()));
+    assert_eq!(told(&refused.refused(400, "validation_failed")), expected.into());
+    assert_eq!(alice.posted(&account).await, 0);
+}
+
+async fn the_number_of_a_card_is_refused_in_any_text_and_repeated_nowhere(server: Server) {
+    let (alice, bob) = (server.customer("alice").await, server.customer("bob").await);
+    let (from, to) = (alice.account("Household").await, bob.account("Shop").await);
+    let teller = server.operator("teller").await;
+    teller.deposit(&from, 1_000).await.expect(201);
+    let card = "4111 1111 1111 1111";
+    let pay = |text: &str| {
+        json!({"from_account_id": from["id"], "to_account_id": to["id"], "description": text,
+            "amount": {"amount": 100, "currency": "EUR"}})
+    };
+    let mut asked = 0;
+    for (person, path, body, pointer) in [
+        (
+            &alice,
+            "/api/v1/transfers",
+            pay(&format!("my card {card} 12/29")),
+            "/description",
+        ),
+        (
+            &alice,
+            "/api/v1/transfers",
+            pay("4111111111111111"),
+            "/description",
+        ),
+        (
+            &alice,
+            "/api/v1/accounts",
+            json!({"kind": "savings", "currency": "EUR", "name": card}),
+            "/name",
+        ),
+        (
+            &teller,
+            "/api/v1/deposits",
+            json!({"account_id": from["id"], "amount": {"amount": 1, "currency": "EUR"}, "reference": card}),
+            "/reference",
+        ),
+    ] {
+        let refused = person.client.post_once(path, &new_key(), body).await;
+        let refused = refused.refused(400, "validation_failed");
+        assert_eq!(
+            told(&refused),
+            [(pointer.to_owned(), "card_number".to_owned())].into(),
+            "{path}"
+        );
+        for digits in ["4111 1111", "41111111", "1111 1111"] {
+            assert!(!refused.body.to_string().contains(digits), "{refused:?}");
+        }
+        asked += 1;
+    }
+    assert_eq!((asked, alice.posted(&from).await), (4, 1_000));
+    // A wrong check digit makes it a number like any other, and so does an IBAN around it.
+    for text in [
+        "4111 1111 1111 1112",
+        "to DE44 5001 0517 5407 3249 31",
+        "Invoice 2026000000000042",
+    ] {
+        let sent = alice
+            .client
+            .post_once("/api/v1/transfers", &new_key(), pay(text))
+            .await;
+        assert_eq!(sent.expect(201).body["description"], text);
+    }
+    assert_eq!(bob.posted(&to).await, 300);
+    assert!(!server.logged().contains("4111 1111 1111 1111"));
 }

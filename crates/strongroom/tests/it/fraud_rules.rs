@@ -17,7 +17,7 @@ use crate::{
     payments::is_clean,
 };
 
-const SETTINGS: &[(&str, &str)] = &[
+pub(crate) const SETTINGS: &[(&str, &str)] = &[
     BUSY[0],
     BUSY[1],
     BUSY[2],
@@ -27,8 +27,8 @@ const SETTINGS: &[(&str, &str)] = &[
     ("STRONGROOM_APPROVALS__BOOTSTRAP", "true"),
     ("STRONGROOM_FRAUD__MODE", "enforce"),
 ];
-const RULES: &str = "/api/v1/admin/fraud/rules";
-const APPROVALS: &str = "/api/v1/admin/approvals";
+pub(crate) const RULES: &str = "/api/v1/admin/fraud/rules";
+pub(crate) const APPROVALS: &str = "/api/v1/admin/approvals";
 /// Steps of whoever changes sets: before the first one, one for each of eight sets; this is the end.
 const STEPS: i64 = 9;
 /// Payments of one sender within a step.
@@ -45,13 +45,13 @@ stories! {
 }
 
 /// Who asks and who decides.
-struct Desk {
-    maker: Person,
-    checker: Person,
+pub(crate) struct Desk {
+    pub(crate) maker: Person,
+    pub(crate) checker: Person,
 }
 
 impl Desk {
-    async fn of(server: &Server) -> Self {
+    pub(crate) async fn of(server: &Server) -> Self {
         Self {
             maker: server.operator("compliance").await,
             checker: server.operator("admin").await,
@@ -72,7 +72,8 @@ impl Desk {
 }
 
 async fn propose(who: &Person, rules: Value) -> Answer {
-    let body = json!({"reason": "A story.", "rules": rules});
+    let body =
+        json!({"reason": "A story.", "rules": rules, "untried_reason": "Trials have a story of their own."});
     who.client.post(&format!("{RULES}/proposals"), body).await
 }
 
@@ -81,17 +82,17 @@ async fn restore(who: &Person, revision: i64) -> Answer {
     who.client.post(&path, json!({"reason": "It was better."})).await
 }
 
-async fn approve(who: &Person, asked: &Answer) -> Answer {
+pub(crate) async fn approve(who: &Person, asked: &Answer) -> Answer {
     decide(who, &asked.text("approval_id"), "approve").await
 }
 
-async fn in_force(who: &Person) -> i64 {
+pub(crate) async fn in_force(who: &Person) -> i64 {
     let found = who.client.get(RULES).await.expect(200);
     found.body["revision"].as_i64().unwrap()
 }
 
 /// Two units at most are small: with these rules such payments wait, or nothing does.
-fn small_ones(wait: bool) -> Value {
+pub(crate) fn small_ones(wait: bool) -> Value {
     let mode = if wait { "enforce" } else { "off" };
     json!([
         {"rule": "card_testing", "mode": mode, "verdict": "review",
@@ -103,7 +104,7 @@ fn small_ones(wait: bool) -> Value {
     ])
 }
 
-async fn pair(server: &Server) -> (Person, Value, Value) {
+pub(crate) async fn pair(server: &Server) -> (Person, Value, Value) {
     let (alice, bob) = (server.customer("alice").await, server.customer("bob").await);
     let (from, to) = (alice.account("Household").await, bob.account("Shop").await);
     let teller = server.operator("teller").await;
@@ -112,7 +113,7 @@ async fn pair(server: &Server) -> (Person, Value, Value) {
 }
 
 /// Pays two units at most, and tells whether it was booked, or waits.
-async fn pays(who: &Person, from: &Value, to: &Value) -> String {
+pub(crate) async fn pays(who: &Person, from: &Value, to: &Value) -> String {
     let sent = who.transfer(&new_key(), from, to, 150).await.expect(201);
     sent.text("state")
 }
@@ -402,7 +403,7 @@ async fn what_was_asked_for_on_another_base_is_stale(server: Server) {
     restore(&desk.maker, 1)
         .await
         .refused(409, "fraud_rules_unchanged");
-    let body = |base: i64| json!({"base_revision": base, "reason": "A story.", "rules": score(62)});
+    let body = |base: i64| json!({"base_revision": base, "reason": "A story.", "untried_reason": "As well.", "rules": score(62)});
     let path = format!("{RULES}/proposals");
     let late = desk.maker.client.post(&path, body(0)).await;
     late.refused(409, "fraud_rules_moved");

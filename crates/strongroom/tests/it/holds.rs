@@ -25,22 +25,22 @@ stories! {
     a_large_hold_needs_a_factor_as_a_transfer_does,
 }
 
-fn euros(minor: i64) -> Value {
+pub(crate) fn euros(minor: i64) -> Value {
     json!({"amount": minor, "currency": "EUR"})
 }
 
-fn body(from: &Value, to: &Value, minor: i64) -> Value {
+pub(crate) fn body(from: &Value, to: &Value, minor: i64) -> Value {
     json!({"account_id": from["id"], "to_account_id": to["id"], "amount": euros(minor)})
 }
 
-async fn place(person: &Person, from: &Value, to: &Value, minor: i64) -> Answer {
+pub(crate) async fn place(person: &Person, from: &Value, to: &Value, minor: i64) -> Answer {
     person
         .client
         .post_once("/api/v1/holds", &new_key(), body(from, to, minor))
         .await
 }
 
-async fn act(person: &Person, hold: &str, verb: &str, body: Value) -> Answer {
+pub(crate) async fn act(person: &Person, hold: &str, verb: &str, body: Value) -> Answer {
     person
         .client
         .post_once(&format!("/api/v1/holds/{hold}/{verb}"), &new_key(), body)
@@ -48,7 +48,7 @@ async fn act(person: &Person, hold: &str, verb: &str, body: Value) -> Answer {
 }
 
 /// What the owner's account shows: posted, held, available.
-async fn balance(person: &Person, account: &Value) -> (i64, i64, i64) {
+pub(crate) async fn balance(person: &Person, account: &Value) -> (i64, i64, i64) {
     let id = account["id"].as_str().unwrap();
     let path = format!("/api/v1/accounts/{id}/balance");
     let found = person.client.get(&path).await.expect(200).body;
@@ -57,7 +57,7 @@ async fn balance(person: &Person, account: &Value) -> (i64, i64, i64) {
 }
 
 /// Alice with so much, Bob with nothing.
-async fn town(server: &Server, minor: i64) -> (Person, Value, Person, Value) {
+pub(crate) async fn town(server: &Server, minor: i64) -> (Person, Value, Person, Value) {
     let (alice, bob) = (server.customer("alice").await, server.customer("bob").await);
     let teller = server.operator("teller").await;
     let (from, to) = (alice.account("Household").await, bob.account("Shop").await);

@@ -12,7 +12,7 @@ use super::{
     json_scan::{Finding, scan},
     json_strict::{NOT_YOURS, Segment, Strict, Trail},
 };
-use crate::{BODY_BYTES_MAX, Problem, layers::Record, views::Reader};
+use crate::{BODY_BYTES_MAX, Problem, layers::Record, v1::check::Check, views::Reader};
 
 /// How deeply arrays and objects may be nested.
 pub const JSON_DEPTH_MAX: usize = 32;
@@ -25,16 +25,80 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        require_json(request.headers())?;
-        let bytes_max = Record::of(request.extensions()).map_or(BODY_BYTES_MAX, Record::body_bytes_max);
-        let record = Record::of(request.extensions()).cloned();
-        let bytes = read(request.into_body(), bytes_max).await?;
-        let reader = record.as_ref().and_then(Record::reader);
-        let writer = reader.map_or(Audience::SELF, Reader::audience);
-        if let (Some(record), Ok(text)) = (&record, std::str::from_utf8(&bytes)) {
-            record.detection().look_at_json(record, text);
+        let (bytes, writer) = arrived(request).await?;
+        parse_from(&bytes, writer).map(Self).map_err(Problem::from)
+    }
+}
+
+/// A JSON body as `T` with what its shape lacks, for handlers that look at values: so that whoever sent it is told of
+/// shapes and values at once. Where something is wrong the body is mended, and the check refuses it in the end:
+/// nothing may be done with it before [`Check::done`].
+#[derive(Debug)]
+pub(crate) struct JsonDraft<T>(pub(crate) T, pub(crate) Check);
+
+impl<S: Sync, T: DeserializeOwned> FromRequest<S> for JsonDraft<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let (bytes, writer) = arrived(request).await?;
+        Self::read(&bytes, writer)
+    }
+}
+
+impl<T: DeserializeOwned> JsonDraft<T> {
+    fn read(bytes: &[u8], writer: Audience) -> Result<Self, Problem> {
+        match parse_from(bytes, writer) {
+            Ok(body) => Ok(Self(body, Check::default())),
+            Err(Unreadable {
+                errors,
+                mended: Some(body),
+            }) => Ok(Self(body, Check::after(errors))),
+            Err(unreadable) => Err(unreadable.into()),
         }
-        parse_from(&bytes, writer).map(Self)
+    }
+}
+
+/// As [`JsonDraft`], or none: for verbs that need no more than their address.
+#[derive(Debug)]
+pub(crate) struct OptionalJsonDraft<T>(pub(crate) Option<T>, pub(crate) Check);
+
+impl<S: Sync, T: DeserializeOwned> FromRequest<S> for OptionalJsonDraft<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        use axum::body::HttpBody;
+        if request.body().size_hint().exact() == Some(0) {
+            return Ok(Self(None, Check::default()));
+        }
+        let JsonDraft(body, check) = JsonDraft::from_request(request, state).await?;
+        Ok(Self(Some(body), check))
+    }
+}
+
+/// What arrived, and in whose name.
+async fn arrived(request: Request) -> Result<(Bytes, Audience), Problem> {
+    require_json(request.headers())?;
+    let bytes_max = Record::of(request.extensions()).map_or(BODY_BYTES_MAX, Record::body_bytes_max);
+    let record = Record::of(request.extensions()).cloned();
+    let bytes = read(request.into_body(), bytes_max).await?;
+    let reader = record.as_ref().and_then(Record::reader);
+    let writer = reader.map_or(Audience::SELF, Reader::audience);
+    if let (Some(record), Ok(text)) = (&record, std::str::from_utf8(&bytes)) {
+        record.detection().look_at_json(record, text);
+    }
+    Ok((bytes, writer))
+}
+
+/// All that is wrong with the shape of a body, and what is left of it once that is mended.
+#[derive(Debug)]
+struct Unreadable<T> {
+    errors: Vec<FieldError>,
+    mended: Option<T>,
+}
+
+impl<T> From<Unreadable<T>> for Problem {
+    fn from(unreadable: Unreadable<T>) -> Self {
+        Self::invalid(unreadable.errors)
     }
 }
 
@@ -127,26 +191,26 @@ pub(crate) async fn read(mut body: Body, bytes_max: usize) -> Result<Bytes, Prob
 
 /// Reads `T` from JSON text with all the rules of a body; also for JSON that arrives in other ways.
 pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    parse_from(bytes, Audience::SELF)
+    parse_from(bytes, Audience::SELF).map_err(Problem::from)
 }
 
 /// Reads `T` from JSON text that somebody wrote, who may not set every field of it.
-fn parse_from<T: DeserializeOwned>(bytes: &[u8], writer: Audience) -> Result<T, Problem> {
-    let text = std::str::from_utf8(bytes).map_err(|_| refused("", "invalid_utf8", "must be UTF-8"))?;
+fn parse_from<T: DeserializeOwned>(bytes: &[u8], writer: Audience) -> Result<T, Unreadable<T>> {
+    let text = std::str::from_utf8(bytes).map_err(|_| unread("", "invalid_utf8", "must be UTF-8"))?;
     if text.trim_ascii().is_empty() {
-        return Err(refused("", "body_empty", "must not be empty"));
+        return Err(unread("", "body_empty", "must not be empty"));
     }
     match scan(text, JSON_DEPTH_MAX) {
         Ok(()) => {}
         Err(Finding::TooDeep) => {
-            return Err(refused(
+            return Err(unread(
                 "",
                 "json_depth",
                 format!("may be nested {JSON_DEPTH_MAX} levels deep"),
             ));
         }
         Err(Finding::Duplicate(pointer)) => {
-            return Err(refused(&pointer, "duplicate_field", "appears twice"));
+            return Err(unread(&pointer, "duplicate_field", "appears twice"));
         }
     }
     let trail = Trail::of(writer);
@@ -156,8 +220,15 @@ fn parse_from<T: DeserializeOwned>(bytes: &[u8], writer: Audience) -> Result<T, 
     // What follows the value must be blank.
     reader
         .end()
-        .map_err(|_| refused("", "json_syntax", "must be one JSON value with nothing behind it"))?;
+        .map_err(|_| unread("", "json_syntax", "must be one JSON value with nothing behind it"))?;
     Ok(value)
+}
+
+fn unread<T>(pointer: &str, code: &str, detail: impl Into<String>) -> Unreadable<T> {
+    Unreadable {
+        errors: vec![FieldError::body(pointer, code, detail)],
+        mended: None,
+    }
 }
 
 fn refused(pointer: &str, code: &str, detail: impl Into<String>) -> Problem {
@@ -170,14 +241,15 @@ fn explain<T: DeserializeOwned>(
     error: &serde_json::Error,
     trail: Trail,
     writer: Audience,
-) -> Problem {
+) -> Unreadable<T> {
     // The parser also says "syntax" where an enum finds a number: only text that nobody can read is no JSON.
     if (error.is_syntax() || error.is_eof()) && serde_json::from_str::<IgnoredAny>(text).is_err() {
         let place = format!("is not JSON at line {}, column {}", error.line(), error.column());
-        return refused("", "json_syntax", place);
+        return unread("", "json_syntax", place);
     }
     let (first, _) = explained(&error.to_string(), &trail.into_segments());
-    Problem::invalid(json_mend::all::<T>(text, writer, first))
+    let (errors, mended) = json_mend::all::<T>(text, writer, first);
+    Unreadable { errors, mended }
 }
 
 /// One thing that is wrong, and the name of the field where one is missing.
@@ -314,7 +386,9 @@ mod tests {
     fn a_field_that_the_role_does_not_set_is_refused_where_it_sets_others() {
         let body = br#"{"customer_id": "user_1", "kind": "savings", "currency": "EUR", "name": "x",
             "overdraft": {"amount": 1, "currency": "EUR"}}"#;
-        let read = |writer| parse_from::<strongroom_api::accounts::OpenAccountFor>(body, writer);
+        let read = |writer| {
+            parse_from::<strongroom_api::accounts::OpenAccountFor>(body, writer).map_err(Problem::from)
+        };
         assert!(read(Audience::TELLER).is_ok());
         assert!(read(Audience::SUPPORT.and(Audience::TELLER)).is_ok());
         let document = read(Audience::SUPPORT).unwrap_err().document(&RequestId::next());

@@ -3,8 +3,8 @@
 //! A body that was refused is read once more into a tree. What serde names is noted and mended: a field that is not
 //! known is taken out, a value of the wrong type or a field that is missing becomes [`Tree::Mended`], which gives
 //! whatever it is asked for. Then the tree is read again, until serde has nothing to say or the bound is reached. What
-//! was read so is never handed on. Only a body that is refused anyway costs this, and at most [`WORK_BYTES_MAX`] of
-//! reading.
+//! was read so is refused, whatever it says: it is handed on to be told what else is wrong with it. Only a body that is
+//! refused anyway costs this, and at most [`WORK_BYTES_MAX`] of reading.
 
 use std::fmt;
 
@@ -161,20 +161,30 @@ impl Tree {
     }
 }
 
-/// Everything that is wrong with a text that is JSON and no `T`, the first first.
-pub(super) fn all<T: DeserializeOwned>(text: &str, writer: Audience, first: FieldError) -> Vec<FieldError> {
+/// Everything that is wrong with a text that is JSON and no `T`, the first first, and the `T` that is left once all of
+/// that is mended: to look at what is wrong with the rest of it, and for nothing else.
+pub(super) fn all<T: DeserializeOwned>(
+    text: &str,
+    writer: Audience,
+    first: FieldError,
+) -> (Vec<FieldError>, Option<T>) {
     let Ok(mut tree) = serde_json::from_str::<Tree>(text) else {
-        return vec![first];
+        return (vec![first], None);
     };
     let rounds = WORK_BYTES_MAX
         .checked_div(text.len())
         .unwrap_or(ERRORS_MAX)
         .clamp(1, ERRORS_MAX);
     let mut found = Vec::new();
+    let mut left = None;
     for _ in 0..rounds {
         let trail = Trail::of(writer);
-        let Err(error) = T::deserialize(Strict::new(&tree, &trail)) else {
-            break;
+        let error = match T::deserialize(Strict::new(&tree, &trail)) {
+            Ok(value) => {
+                left = Some(value);
+                break;
+            }
+            Err(error) => error,
         };
         let path = trail.into_segments();
         let (field, missing) = explained(&error.to_string(), &path);
@@ -186,7 +196,11 @@ pub(super) fn all<T: DeserializeOwned>(text: &str, writer: Audience, first: Fiel
             break;
         }
     }
-    if found.is_empty() { vec![first] } else { found }
+    if found.is_empty() {
+        (vec![first], None)
+    } else {
+        (found, left)
+    }
 }
 
 macro_rules! any_or {

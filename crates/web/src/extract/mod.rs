@@ -18,6 +18,7 @@ pub use client::{Anonymous, DEVICE_TOKEN};
 pub(crate) use cookie::{Cookie, Keep, foreign_cookies, read_cookie};
 pub(crate) use json::read as read_body;
 pub use json::{JSON_DEPTH_MAX, JsonBody, OptionalJsonBody, parse_json};
+pub(crate) use json::{JsonDraft, OptionalJsonDraft};
 pub(crate) use json_scan::each_string;
 pub use query::{QUERY_BYTES_MAX, QUERY_PARAMETERS_MAX, QueryParams};
 pub(crate) use query::{form_fields, form_pairs};
@@ -46,6 +47,10 @@ pub const FIELD_CODES: &[(&str, &str)] = &[
     (
         "deceptive_text",
         "the text holds a control or direction-changing character",
+    ),
+    (
+        "card_number",
+        "the text holds the number of a card, which is kept nowhere in the clear",
     ),
     ("ambiguous", "two fields say the same thing in two ways: send one"),
     (

@@ -20,7 +20,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     Problem,
-    extract::{Auth, JsonBody, OptionalJsonBody, QueryParams},
+    extract::{Auth, JsonDraft, OptionalJsonBody, QueryParams},
     state::AppState,
     v1::{
         check::{Check, path_id},
@@ -48,9 +48,8 @@ async fn open(
     State(state): State<AppState>,
     Auth(cx): Auth,
     IdempotencyKey(key): IdempotencyKey,
-    JsonBody(body): JsonBody<wire::OpenAccount>,
+    JsonDraft(body, mut check): JsonDraft<wire::OpenAccount>,
 ) -> Result<Response, Problem> {
-    let mut check = Check::default();
     let currency = check.currency("/currency", &body.currency);
     let name = check.line("/name", &body.name, NAME_CHARS_MAX, true);
     let input = currency.zip(name).map(|(currency, name)| OpenAccount {
@@ -137,9 +136,8 @@ async fn rename(
     State(state): State<AppState>,
     Auth(cx): Auth,
     Path(id): Path<String>,
-    JsonBody(body): JsonBody<wire::RenameAccount>,
+    JsonDraft(body, mut check): JsonDraft<wire::RenameAccount>,
 ) -> Result<Json<wire::Account>, Problem> {
-    let mut check = Check::default();
     let name = check.line("/name", &body.name, NAME_CHARS_MAX, true);
     let account = state
         .bank

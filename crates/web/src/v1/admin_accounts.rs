@@ -16,7 +16,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     Problem,
-    extract::{Auth, JsonBody, OptionalJsonBody, QueryParams},
+    extract::{Auth, JsonDraft, OptionalJsonBody, QueryParams},
     state::AppState,
     v1::{
         accounts::{account_id, kind_of, scope_of, to_wire},
@@ -42,9 +42,8 @@ async fn open(
     State(state): State<AppState>,
     Auth(cx): Auth,
     IdempotencyKey(key): IdempotencyKey,
-    JsonBody(body): JsonBody<wire::OpenAccountFor>,
+    JsonDraft(body, mut check): JsonDraft<wire::OpenAccountFor>,
 ) -> Result<Response, Problem> {
-    let mut check = Check::default();
     let customer: Option<UserId> = check.id("/customer_id", &body.customer_id);
     let currency = check.currency("/currency", &body.currency);
     let name = check.line("/name", &body.name, NAME_CHARS_MAX, true);

@@ -16,7 +16,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     Problem,
-    extract::{Auth, JsonBody, QueryParams},
+    extract::{Auth, JsonDraft, QueryParams},
     state::AppState,
     v1::{
         api_keys::{KeysQuery, parse, to_wire},
@@ -41,9 +41,8 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
 async fn ask(
     State(state): State<AppState>,
     Auth(cx): Auth,
-    JsonBody(body): JsonBody<wire::NewTechnicalKey>,
+    JsonDraft(body, mut check): JsonDraft<wire::NewTechnicalKey>,
 ) -> Result<Response, Problem> {
-    let mut check = Check::default();
     let role = match &body.role {
         Some(name) => Role::parse(name).filter(|role| is_technical(*role)),
         None => Some(Role::Teller),

@@ -21,7 +21,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     Problem,
-    extract::{Auth, JsonBody, OptionalJsonBody, QueryParams},
+    extract::{Auth, JsonBody, JsonDraft, OptionalJsonBody, QueryParams},
     state::AppState,
     v1::{
         api_keys::made,
@@ -62,9 +62,8 @@ struct ApprovalsQuery {
 async fn ask_for_operator(
     State(state): State<AppState>,
     Auth(cx): Auth,
-    JsonBody(body): JsonBody<wire::NewOperator>,
+    JsonDraft(body, mut check): JsonDraft<wire::NewOperator>,
 ) -> Result<Response, Problem> {
-    let mut check = Check::default();
     let role = Role::parse(&body.role).filter(|role| role.is_operator());
     if role.is_none() {
         check.refuse("/role", "invalid_value", "must be an operator's role");

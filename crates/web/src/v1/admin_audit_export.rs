@@ -9,12 +9,9 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     Problem,
-    extract::{Auth, JsonBody},
+    extract::{Auth, JsonDraft},
     state::AppState,
-    v1::{
-        admin_audit::{Wanted, audit_record},
-        check::Check,
-    },
+    v1::admin_audit::{Wanted, audit_record},
     views::Lines,
 };
 
@@ -34,9 +31,8 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
 async fn export(
     State(state): State<AppState>,
     Auth(cx): Auth,
-    JsonBody(body): JsonBody<wire::NewAuditExport>,
+    JsonDraft(body, mut check): JsonDraft<wire::NewAuditExport>,
 ) -> Result<Lines<wire::AuditExportLine>, Problem> {
-    let mut check = Check::default();
     let wanted = Wanted {
         action: body.action.as_deref(),
         object: body.object.as_deref(),

@@ -36,11 +36,27 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-struct RevisionsQuery {
+pub(super) struct RevisionsQuery {
     /// 1 to 100; 20 when absent.
-    limit: Option<u32>,
+    pub(super) limit: Option<u32>,
     /// `next_cursor` of the page before.
-    cursor: Option<String>,
+    pub(super) cursor: Option<String>,
+}
+
+impl RevisionsQuery {
+    /// Below which number, and how many.
+    pub(super) fn read(&self) -> Result<(Option<i64>, u32), Problem> {
+        let mut check = Check::default();
+        let limit = check.limit(self.limit);
+        let before = self.cursor.as_deref().and_then(|cursor| {
+            let read = cursor.parse::<i64>().ok();
+            if read.is_none() {
+                check.refuse("?cursor", "invalid_value", "must be a cursor of a page before");
+            }
+            read
+        });
+        Ok((before, check.done(limit)?))
+    }
 }
 
 /// Read the rules about fraud that are in force.
@@ -76,7 +92,8 @@ async fn validate(
 ///
 /// Needs a fresh login or step-up. An administrator decides, never who asks; from the answer to the approval on every
 /// movement on every node is held against them. Where other rules came in force meanwhile the request is
-/// `approval_stale`.
+/// `approval_stale`. A draft that did not run beside the rules in force for long enough
+/// (`POST /api/v1/admin/fraud/rules/trials`) is `fraud_rules_untried` unless `untried_reason` says why it cannot wait.
 #[utoipa::path(post, path = "/api/v1/admin/fraud/rules/proposals", tag = "operators",
     request_body = wire::FraudRulesProposal,
     responses((status = 202, description = "Asked for.", body = ApprovalRequested)))]
@@ -88,6 +105,7 @@ async fn propose(
     let wanted = WantedRules::Drafted {
         base: body.base_revision,
         rules: drafts(body.rules),
+        untried_reason: body.untried_reason,
     };
     ask(&state, &cx, wanted, &body.reason).await
 }
@@ -100,16 +118,7 @@ async fn list(
     Auth(cx): Auth,
     QueryParams(query): QueryParams<RevisionsQuery>,
 ) -> Result<Json<Page<wire::FraudRulesSummary>>, Problem> {
-    let mut check = Check::default();
-    let limit = check.limit(query.limit);
-    let before = query.cursor.as_deref().and_then(|cursor| {
-        let read = cursor.parse::<i64>().ok();
-        if read.is_none() {
-            check.refuse("?cursor", "invalid_value", "must be a cursor of a page before");
-        }
-        read
-    });
-    let limit = check.done(limit)?;
+    let (before, limit) = query.read()?;
     let more = limit.saturating_add(1);
     let found = state.bank.fraud_rules_revisions(&cx, before, more).await?;
     Ok(Json(page_of(
@@ -163,11 +172,11 @@ async fn ask(state: &AppState, cx: &Cx, wanted: WantedRules, reason: &str) -> Re
 }
 
 /// What is no number is the number of no set: whoever may not look is told so first.
-fn number_of(text: &str) -> i64 {
+pub(super) fn number_of(text: &str) -> i64 {
     text.parse().unwrap_or(-1)
 }
 
-fn drafts(rules: Vec<wire::SetFraudRule>) -> Vec<RuleDraft> {
+pub(super) fn drafts(rules: Vec<wire::SetFraudRule>) -> Vec<RuleDraft> {
     let draft = |rule: wire::SetFraudRule| RuleDraft {
         rule: rule.rule,
         mode: rule.mode,
@@ -182,7 +191,7 @@ fn drafts(rules: Vec<wire::SetFraudRule>) -> Vec<RuleDraft> {
     rules.into_iter().map(draft).collect()
 }
 
-fn change(change: RuleChange) -> wire::FraudRuleChange {
+pub(super) fn change(change: RuleChange) -> wire::FraudRuleChange {
     wire::FraudRuleChange {
         rule: change.rule,
         field: change.field.to_owned(),

@@ -15,9 +15,9 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     Problem,
-    extract::{Auth, JsonBody},
+    extract::{Auth, JsonDraft},
     state::AppState,
-    v1::check::{Check, path_id},
+    v1::check::path_id,
     views::Json,
 };
 
@@ -76,10 +76,9 @@ async fn give(
     State(state): State<AppState>,
     Auth(cx): Auth,
     Path(id): Path<String>,
-    JsonBody(body): JsonBody<wire::NewGrant>,
+    JsonDraft(body, mut check): JsonDraft<wire::NewGrant>,
 ) -> Result<Response, Problem> {
     let user = path_id::<UserKind>(&id)?;
-    let mut check = Check::default();
     let role = Role::parse(&body.role).filter(|role| role.is_operator());
     if role.is_none() {
         check.refuse("/role", "invalid_value", "must be an operator's role");

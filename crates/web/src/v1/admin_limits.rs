@@ -14,11 +14,10 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     Problem,
-    extract::{Auth, JsonBody},
+    extract::{Auth, JsonDraft},
     state::AppState,
     v1::{
         accounts::account_id,
-        check::Check,
         limits::{caps, to_wire},
     },
     views::Json,
@@ -54,10 +53,9 @@ async fn ask(
     State(state): State<AppState>,
     Auth(cx): Auth,
     Path(id): Path<String>,
-    JsonBody(body): JsonBody<wire::ExceptionRequest>,
+    JsonDraft(body, mut check): JsonDraft<wire::ExceptionRequest>,
 ) -> Result<Response, Problem> {
     let account = account_id(&id)?;
-    let mut check = Check::default();
     let named = [&body.per_transfer, &body.daily, &body.monthly].map(Option::as_ref);
     let first = named.into_iter().flatten().next();
     let code = first.map(|money| money.currency.as_str());
@@ -110,10 +108,9 @@ async fn allow(
     State(state): State<AppState>,
     Auth(cx): Auth,
     Path(id): Path<String>,
-    JsonBody(body): JsonBody<wire::AllowLimits>,
+    JsonDraft(body, mut check): JsonDraft<wire::AllowLimits>,
 ) -> Result<Response, Problem> {
     let account = account_id(&id)?;
-    let mut check = Check::default();
     let named = [&body.per_transfer, &body.daily, &body.monthly].map(Option::as_ref);
     let first = named.into_iter().flatten().next();
     let currency = match first {

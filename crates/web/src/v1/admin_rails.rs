@@ -25,7 +25,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     Problem,
-    extract::{Auth, JsonBody, QueryParams},
+    extract::{Auth, JsonDraft, QueryParams},
     state::AppState,
     v1::{
         check::{Check, path_id},
@@ -163,10 +163,9 @@ async fn resolve(
     State(state): State<AppState>,
     Auth(cx): Auth,
     Path(id): Path<String>,
-    JsonBody(body): JsonBody<wire::ResolveSuspense>,
+    JsonDraft(body, mut check): JsonDraft<wire::ResolveSuspense>,
 ) -> Result<Response, Problem> {
     let id = path_id::<SuspenseItemKind>(&id)?;
-    let mut check = Check::default();
     let account: Option<AccountId> = body
         .account_id
         .as_deref()

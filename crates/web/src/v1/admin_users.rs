@@ -11,7 +11,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     Problem,
-    extract::{Auth, JsonBody, QueryParams},
+    extract::{Auth, JsonBody, JsonDraft, QueryParams},
     state::AppState,
     v1::{
         check::{Check, path_id},
@@ -149,10 +149,9 @@ async fn place(
     State(state): State<AppState>,
     Auth(cx): Auth,
     Path(id): Path<String>,
-    JsonBody(body): JsonBody<wire::Place>,
+    JsonDraft(body, mut check): JsonDraft<wire::Place>,
 ) -> Result<Json<wire::User>, Problem> {
     let id: UserId = path_id::<UserKind>(&id)?;
-    let mut check = Check::default();
     let department = match &body.department {
         Some(name) => check.department("/department", name).map(Some),
         None => Some(None),

@@ -29,7 +29,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     Problem,
-    extract::{Auth, JsonBody, OptionalJsonBody, QueryParams},
+    extract::{Auth, JsonBody, OptionalJsonDraft, QueryParams},
     state::AppState,
     v1::{
         check::{Check, path_id},
@@ -225,10 +225,9 @@ async fn rotate(
     State(state): State<AppState>,
     Auth(cx): Auth,
     Path(id): Path<String>,
-    OptionalJsonBody(body): OptionalJsonBody<wire::RotateApiKey>,
+    OptionalJsonDraft(body, mut check): OptionalJsonDraft<wire::RotateApiKey>,
 ) -> Result<(StatusCode, Json<wire::ApiKeyMade>), Problem> {
     let body = body.unwrap_or_default();
-    let mut check = Check::default();
     let public_key = bytes(&mut check, &PUBLIC_KEY, body.public_key.as_deref());
     let certificate = bytes(&mut check, &CERTIFICATE, body.certificate_thumbprint.as_deref());
     let overlap_secs = body.overlap_secs.unwrap_or(OVERLAP_SECS);

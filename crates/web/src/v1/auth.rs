@@ -15,11 +15,12 @@ use strongroom_app::{
     },
     security::{catalogue::SecurityEventKind, stream::Whence},
 };
+use strongroom_domain::text::NAME_CHARS_MAX;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     Problem,
-    extract::{Anonymous, Auth, DEVICE_TOKEN, JsonBody},
+    extract::{Anonymous, Auth, DEVICE_TOKEN, JsonBody, JsonDraft},
     layers::Record,
     state::AppState,
     v1::check::Check,
@@ -91,8 +92,14 @@ pub(crate) fn shown_proof(
 async fn register(
     State(state): State<AppState>,
     Anonymous(cx, _): Anonymous,
-    JsonBody(body): JsonBody<wire::Register>,
+    JsonDraft(body, mut check): JsonDraft<wire::Register>,
 ) -> Result<Response, Problem> {
+    // Of a body of the right shape the bank tells all, the password's weakness with the rest.
+    if check.is_after_errors() {
+        check.email("/email", &body.email);
+        check.line("/full_name", &body.full_name, NAME_CHARS_MAX, true);
+        return check.done(None);
+    }
     let input = Register {
         password: secret(&body.password),
         email: body.email,

@@ -12,11 +12,10 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     BATCH_BODY_BYTES_MAX, Problem,
-    extract::{JsonBody, MoneyAuth},
+    extract::{JsonDraft, MoneyAuth},
     layers::{Record, RequestId, body_limit},
     state::AppState,
     v1::{
-        check::Check,
         idempotency::{IdempotencyKey, answered},
         transfers::{parse_into, to_wire},
     },
@@ -40,9 +39,8 @@ async fn create(
     MoneyAuth(cx): MoneyAuth,
     Extension(record): Extension<Record>,
     IdempotencyKey(key): IdempotencyKey,
-    JsonBody(body): JsonBody<wire::CreateBatch>,
+    JsonDraft(body, mut check): JsonDraft<wire::CreateBatch>,
 ) -> Result<Response, Problem> {
-    let mut check = Check::default();
     if body.transfers.is_empty() || body.transfers.len() > BATCH_ITEMS_MAX {
         check.refuse("/transfers", "out_of_range", "must have 1 to 1000 items");
     }

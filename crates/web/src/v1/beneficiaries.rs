@@ -22,7 +22,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     Problem,
-    extract::{Auth, JsonBody, QueryParams},
+    extract::{Auth, JsonDraft, QueryParams},
     layers::Record,
     state::AppState,
     v1::{
@@ -47,9 +47,8 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
 async fn add(
     State(state): State<AppState>,
     Auth(cx): Auth,
-    JsonBody(body): JsonBody<wire::AddBeneficiary>,
+    JsonDraft(body, mut check): JsonDraft<wire::AddBeneficiary>,
 ) -> Result<Response, Problem> {
-    let mut check = Check::default();
     let name = check.line("/name", &body.name, NAME_CHARS_MAX, true);
     let number = check.iban("/account_number", &body.account_number);
     let currency = check.currency("/currency", &body.currency);
@@ -112,9 +111,8 @@ async fn check_name(
     State(state): State<AppState>,
     Auth(cx): Auth,
     record: Record,
-    JsonBody(body): JsonBody<wire::CheckName>,
+    JsonDraft(body, mut check): JsonDraft<wire::CheckName>,
 ) -> Result<Json<wire::NameChecked>, Problem> {
-    let mut check = Check::default();
     let name = check.line("/name", &body.name, NAME_CHARS_MAX, true);
     let number = check.iban("/account_number", &body.account_number);
     let (name, number) = check.done(name.zip(number))?;

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use strongroom_api::{FieldError, money};
+use strongroom_app::identity::email::Email;
 use strongroom_domain::{
     department::Department,
     iban::Iban,
@@ -23,11 +24,39 @@ const PAGE_ITEMS_DEFAULT: u32 = 20;
 #[derive(Debug, Default)]
 pub(crate) struct Check {
     errors: Vec<FieldError>,
+    /// Of what was refused for its shape: what is there instead says nothing.
+    mended: Vec<String>,
     /// What stands before every pointer: where in the body the item is that is looked at.
     place: String,
 }
 
 impl Check {
+    /// For a body whose shape is wrong: these are told whatever else is found.
+    pub(crate) fn after(errors: Vec<FieldError>) -> Self {
+        // What is taken out leaves nothing that could be told of.
+        let is_there = |error: &&FieldError| !matches!(error.code.as_str(), "unknown_field" | "not_yours");
+        let mended = errors.iter().filter(is_there);
+        Self {
+            mended: mended.map(|error| error.pointer.clone()).collect(),
+            errors,
+            place: String::new(),
+        }
+    }
+
+    /// Whether something is wrong with the shape of the body.
+    pub(crate) const fn is_after_errors(&self) -> bool {
+        !self.errors.is_empty()
+    }
+
+    /// Whether a value was refused for its shape, or what it is in was.
+    pub(crate) fn is_mended(&self, pointer: &str) -> bool {
+        let pointer = format!("{}{pointer}", self.place);
+        self.mended.iter().any(|mended| {
+            let below = pointer.strip_prefix(mended.as_str());
+            below.is_some_and(|below| below.is_empty() || below.starts_with('/'))
+        })
+    }
+
     /// From now on pointers are below this one.
     pub(crate) fn below(&mut self, place: String) {
         self.place = place;
@@ -35,6 +64,9 @@ impl Check {
 
     /// Notes a refused field.
     pub(crate) fn refuse(&mut self, pointer: &str, code: &str, detail: &str) {
+        if self.is_mended(pointer) {
+            return;
+        }
         self.errors.push(FieldError {
             pointer: format!("{}{pointer}", self.place),
             code: code.to_owned(),
@@ -78,6 +110,12 @@ impl Check {
 
     pub(crate) fn iban(&mut self, pointer: &str, text: &str) -> Option<Iban> {
         self.keep(pointer, Iban::parse(text))
+    }
+
+    pub(crate) fn email(&mut self, pointer: &str, text: &str) {
+        if Email::parse(text).is_none() {
+            self.refuse(pointer, "invalid_value", "must be an e-mail address");
+        }
     }
 
     pub(crate) fn date(&mut self, pointer: &str, text: &str) -> Option<Date> {
@@ -131,10 +169,11 @@ impl Check {
                     TextError::Empty => "empty",
                     TextError::TooLong => "too_long",
                     TextError::Deceptive => "deceptive_text",
+                    TextError::CardNumber => "card_number",
                 };
                 let detail = match error {
                     TextError::TooLong => format!("must have at most {chars_max} characters"),
-                    TextError::Empty | TextError::Deceptive => error.to_string(),
+                    TextError::Empty | TextError::Deceptive | TextError::CardNumber => error.to_string(),
                 };
                 self.refuse(pointer, code, &detail);
                 None

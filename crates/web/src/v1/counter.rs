@@ -19,7 +19,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     Problem,
-    extract::{JsonBody, MoneyAuth},
+    extract::{JsonDraft, MoneyAuth},
     state::AppState,
     v1::{
         check::Check,
@@ -46,9 +46,9 @@ async fn deposit(
     State(state): State<AppState>,
     MoneyAuth(cx): MoneyAuth,
     IdempotencyKey(key): IdempotencyKey,
-    JsonBody(body): JsonBody<wire::MoveCash>,
+    JsonDraft(body, check): JsonDraft<wire::MoveCash>,
 ) -> Result<Response, Problem> {
-    Ok(told(state.bank.deposit(&cx, parse(body, key)?).await?))
+    Ok(told(state.bank.deposit(&cx, parse(check, &body, key)?).await?))
 }
 
 /// Book cash out of an account. Tellers only, and never about an account of one's own.
@@ -63,9 +63,9 @@ async fn withdraw(
     State(state): State<AppState>,
     MoneyAuth(cx): MoneyAuth,
     IdempotencyKey(key): IdempotencyKey,
-    JsonBody(body): JsonBody<wire::MoveCash>,
+    JsonDraft(body, check): JsonDraft<wire::MoveCash>,
 ) -> Result<Response, Problem> {
-    Ok(told(state.bank.withdraw(&cx, parse(body, key)?).await?))
+    Ok(told(state.bank.withdraw(&cx, parse(check, &body, key)?).await?))
 }
 
 fn told(cash: Cash) -> Response {
@@ -83,8 +83,7 @@ fn told(cash: Cash) -> Response {
     }
 }
 
-fn parse(body: wire::MoveCash, key: Option<String>) -> Result<MoveCash, Problem> {
-    let mut check = Check::default();
+fn parse(mut check: Check, body: &wire::MoveCash, key: Option<String>) -> Result<MoveCash, Problem> {
     let account: Option<AccountId> = check.id("/account_id", &body.account_id);
     let amount = check.amount("/amount", &body.amount);
     let reference = match &body.reference {

@@ -21,7 +21,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     Problem,
-    extract::{Auth, JsonBody, MoneyAuth, OptionalJsonBody, QueryParams},
+    extract::{Auth, JsonDraft, MoneyAuth, OptionalJsonDraft, QueryParams},
     state::AppState,
     v1::{
         check::{Check, path_id},
@@ -50,12 +50,23 @@ async fn place(
     State(state): State<AppState>,
     MoneyAuth(cx): MoneyAuth,
     IdempotencyKey(key): IdempotencyKey,
-    JsonBody(body): JsonBody<wire::PlaceHold>,
+    JsonDraft(body, mut check): JsonDraft<wire::PlaceHold>,
 ) -> Result<Response, Problem> {
-    let mut check = Check::default();
+    let input = parse_into(&mut check, &body);
+    let input = PlaceHold {
+        idempotency_key: key,
+        ..check.done(input)?
+    };
+    let once = state.bank.place_hold(&cx, input).await?;
+    let hold = to_wire(&once.value);
+    Ok(created(&once, &format!("/api/v1/holds/{}", hold.id), hold))
+}
+
+/// The hold that is asked for, without a key.
+pub(super) fn parse_into(check: &mut Check, body: &wire::PlaceHold) -> Option<PlaceHold> {
     let account: Option<AccountId> = check.id("/account_id", &body.account_id);
     let to = payee(
-        &mut check,
+        check,
         body.to_account_id.as_deref(),
         body.to_account_number.as_deref(),
     );
@@ -64,19 +75,15 @@ async fn place(
         Some(text) => check.moment("/expires_at", text).map(Some),
         None => Some(None),
     };
-    let input = account.zip(to).zip(amount).zip(expires_at).map(
-        |(((account, to), (amount, currency)), expires_at)| PlaceHold {
-            account,
-            to,
-            amount,
-            currency,
-            expires_at,
-            idempotency_key: key,
-        },
-    );
-    let once = state.bank.place_hold(&cx, check.done(input)?).await?;
-    let hold = to_wire(&once.value);
-    Ok(created(&once, &format!("/api/v1/holds/{}", hold.id), hold))
+    let parts = account.zip(to).zip(amount).zip(expires_at);
+    parts.map(|(((account, to), (amount, currency)), expires_at)| PlaceHold {
+        account,
+        to,
+        amount,
+        currency,
+        expires_at,
+        idempotency_key: None,
+    })
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -142,10 +149,9 @@ async fn capture(
     MoneyAuth(cx): MoneyAuth,
     Path(id): Path<String>,
     IdempotencyKey(key): IdempotencyKey,
-    OptionalJsonBody(body): OptionalJsonBody<wire::CaptureHold>,
+    OptionalJsonDraft(body, mut check): OptionalJsonDraft<wire::CaptureHold>,
 ) -> Result<Response, Problem> {
     let body = body.unwrap_or_default();
-    let mut check = Check::default();
     let amount = match &body.amount {
         Some(amount) => check.amount("/amount", amount).map(Some),
         None => Some(None),
@@ -180,7 +186,7 @@ fn hold_id(text: &str) -> Result<HoldId, Problem> {
     path_id::<HoldKind>(text).map_err(|_| strongroom_app::Error::from(Refusal::HoldNotFound).into())
 }
 
-fn to_wire(details: &HoldDetails) -> wire::Hold {
+pub(super) fn to_wire(details: &HoldDetails) -> wire::Hold {
     let hold = &details.hold;
     let money = |amount| in_currency(amount, hold.currency);
     wire::Hold {

@@ -13,7 +13,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     Problem,
-    extract::{Auth, JsonBody, QueryParams},
+    extract::{Auth, JsonDraft, QueryParams},
     state::AppState,
     v1::{accounts::account_id, check::Check},
     views::Json,
@@ -59,9 +59,8 @@ async fn read(
 async fn change(
     State(state): State<AppState>,
     Auth(cx): Auth,
-    JsonBody(body): JsonBody<wire::SetLimits>,
+    JsonDraft(body, mut check): JsonDraft<wire::SetLimits>,
 ) -> Result<Json<wire::Limits>, Problem> {
-    let mut check = Check::default();
     let named = [&body.per_transfer, &body.daily, &body.monthly].map(Option::as_ref);
     let currency = match code_of(body.currency.as_deref(), named) {
         Some((pointer, code)) => check.currency(pointer, code),
@@ -98,10 +97,9 @@ async fn change_account(
     State(state): State<AppState>,
     Auth(cx): Auth,
     Path(id): Path<String>,
-    JsonBody(body): JsonBody<wire::SetLimits>,
+    JsonDraft(body, mut check): JsonDraft<wire::SetLimits>,
 ) -> Result<Json<wire::AccountLimits>, Problem> {
     let account = account_id(&id)?;
-    let mut check = Check::default();
     let named = [&body.per_transfer, &body.daily, &body.monthly].map(Option::as_ref);
     let currency = match code_of(body.currency.as_deref(), named) {
         Some((pointer, code)) => check.currency(pointer, code).map(Some),

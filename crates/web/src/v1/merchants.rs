@@ -17,7 +17,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     Problem,
-    extract::{Auth, JsonBody, QueryParams},
+    extract::{Auth, JsonDraft, QueryParams},
     state::AppState,
     v1::{
         check::{Check, path_id},
@@ -38,9 +38,8 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
 async fn create(
     State(state): State<AppState>,
     Auth(cx): Auth,
-    JsonBody(body): JsonBody<wire::CreateMerchant>,
+    JsonDraft(body, mut check): JsonDraft<wire::CreateMerchant>,
 ) -> Result<Response, Problem> {
-    let mut check = Check::default();
     let account: Option<AccountId> = check.id("/account_id", &body.account_id);
     let name = check.line("/name", &body.name, NAME_CHARS_MAX, true);
     let input = account

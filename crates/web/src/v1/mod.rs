@@ -11,6 +11,7 @@ mod admin_blocks;
 mod admin_decisions;
 mod admin_event_feed;
 mod admin_fraud_rules;
+mod admin_fraud_trials;
 mod admin_grants;
 mod admin_incidents;
 mod admin_keys;
@@ -25,13 +26,14 @@ mod api_keys;
 mod auth;
 mod batches;
 mod beneficiaries;
-mod check;
+pub(crate) mod check;
 mod counter;
 mod devices;
 mod export;
 mod external;
 mod factors;
 mod history;
+mod hold_batches;
 mod holds;
 mod idempotency;
 mod limits;
@@ -73,6 +75,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .merge(history::routes())
         .merge(transfers::routes())
         .merge(batches::routes())
+        .merge(hold_batches::routes())
         .merge(holds::routes())
         .merge(limits::routes())
         .merge(payments::routes())
@@ -99,6 +102,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .merge(admin_policies::routes())
         .merge(admin_reviews::routes())
         .merge(admin_fraud_rules::routes())
+        .merge(admin_fraud_trials::routes())
         .merge(admin_rails::routes())
         .merge(admin_grants::routes())
         .merge(admin_decisions::routes())

@@ -14,7 +14,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     Problem,
-    extract::{Auth, JsonBody, QueryParams},
+    extract::{Auth, JsonDraft, QueryParams},
     state::AppState,
     v1::{
         check::{Check, path_id},
@@ -103,9 +103,8 @@ async fn preferences(
 async fn prefer(
     State(state): State<AppState>,
     Auth(cx): Auth,
-    JsonBody(body): JsonBody<wire::NoticePreferences>,
+    JsonDraft(body, mut check): JsonDraft<wire::NoticePreferences>,
 ) -> Result<Json<wire::NoticePreferences>, Problem> {
-    let mut check = Check::default();
     if body.events.len() > EVENTS_MAX {
         check.refuse("/events", "too_many", "there are fewer events than that");
     }

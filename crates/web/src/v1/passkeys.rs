@@ -12,11 +12,11 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     Problem,
-    extract::{Anonymous, Auth, JsonBody},
+    extract::{Anonymous, Auth, JsonBody, JsonDraft},
     state::AppState,
     v1::{
         auth::{secret, tokens},
-        check::{Check, path_id},
+        check::path_id,
     },
     views::Json,
 };
@@ -96,7 +96,7 @@ async fn ask(
     State(state): State<AppState>,
     Anonymous(anonymous, _): Anonymous,
     auth: Option<Auth>,
-    JsonBody(body): JsonBody<wire::AskForPasskey>,
+    JsonDraft(body, mut check): JsonDraft<wire::AskForPasskey>,
 ) -> Result<Json<wire::PasskeyOptions>, Problem> {
     let wanted = match (body.mfa_token, body.challenge, auth) {
         (Some(token), None, None) => PasskeyUse::Second(secret(&token)),
@@ -104,7 +104,6 @@ async fn ask(
         (None, None, None) => PasskeyUse::Login,
         (None, Some(_), None) => return Err(strongroom_app::Error::unauthenticated().into()),
         (Some(_), _, _) => {
-            let mut check = Check::default();
             check.refuse(
                 "/mfa_token",
                 "ambiguous",

@@ -26,7 +26,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     Problem,
-    extract::{Auth, JsonBody, OptionalJsonBody, QueryParams},
+    extract::{Auth, JsonDraft, OptionalJsonDraft, QueryParams},
     state::AppState,
     v1::{
         check::{Check, path_id},
@@ -88,9 +88,8 @@ async fn create(
     Auth(cx): Auth,
     IdempotencyKey(key): IdempotencyKey,
     Confirmed(confirmed): Confirmed,
-    JsonBody(body): JsonBody<wire::CreatePayment>,
+    JsonDraft(body, mut check): JsonDraft<wire::CreatePayment>,
 ) -> Result<Response, Problem> {
-    let mut check = Check::default();
     let from: Option<AccountId> = check.id("/from_account_id", &body.from_account_id);
     let payee = payee(&mut check, &body);
     let amount = check.amount("/amount", &body.amount);
@@ -142,6 +141,8 @@ enum Payee {
 
 fn payee(check: &mut Check, body: &wire::CreatePayment) -> Option<Payee> {
     match (&body.merchant_id, &body.beneficiary_id) {
+        // One that was sent and is of no shape is told of already.
+        (None, None) if check.is_mended("/merchant_id") || check.is_mended("/beneficiary_id") => None,
         (Some(id), None) => check.id("/merchant_id", id).map(Payee::Merchant),
         (None, Some(id)) => check.id("/beneficiary_id", id).map(Payee::Beneficiary),
         (None, None) => {
@@ -244,10 +245,9 @@ async fn refund(
     Auth(cx): Auth,
     Path(id): Path<String>,
     IdempotencyKey(key): IdempotencyKey,
-    OptionalJsonBody(body): OptionalJsonBody<wire::RefundPayment>,
+    OptionalJsonDraft(body, mut check): OptionalJsonDraft<wire::RefundPayment>,
 ) -> Result<Response, Problem> {
     let body = body.unwrap_or_default();
-    let mut check = Check::default();
     let amount = match &body.amount {
         Some(amount) => check.amount("/amount", amount).map(Some),
         None => Some(None),

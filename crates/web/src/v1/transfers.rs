@@ -17,7 +17,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     Problem,
-    extract::{Auth, JsonBody, MoneyAuth, QueryParams},
+    extract::{Auth, JsonDraft, MoneyAuth, QueryParams},
     layers::Record,
     state::AppState,
     v1::{
@@ -58,9 +58,9 @@ async fn create(
     record: Record,
     QueryParams(query): QueryParams<CreateQuery>,
     IdempotencyKey(key): IdempotencyKey,
-    JsonBody(body): JsonBody<wire::CreateTransfer>,
+    JsonDraft(body, check): JsonDraft<wire::CreateTransfer>,
 ) -> Result<Response, Problem> {
-    let input = parse(body, key, query.dry_run)?;
+    let input = parse(check, &body, key, query.dry_run)?;
     let dry_run = input.dry_run;
     if dry_run {
         record.limits().preview(&record, &cx).await?;
@@ -77,9 +77,13 @@ async fn create(
     ))
 }
 
-fn parse(body: wire::CreateTransfer, key: Option<String>, dry_run: bool) -> Result<CreateTransfer, Problem> {
-    let mut check = Check::default();
-    let input = parse_into(&mut check, &body);
+fn parse(
+    mut check: Check,
+    body: &wire::CreateTransfer,
+    key: Option<String>,
+    dry_run: bool,
+) -> Result<CreateTransfer, Problem> {
+    let input = parse_into(&mut check, body);
     if dry_run && key.is_some() {
         check.refuse(
             "Idempotency-Key:",
@@ -128,6 +132,8 @@ pub(crate) fn payee(check: &mut Check, id: Option<&str>, number: Option<&str>) -
     match (id, number) {
         (Some(id), None) => check.id("/to_account_id", id).map(Payee::Account),
         (None, Some(number)) => check.iban("/to_account_number", number).map(Payee::Number),
+        // One that was sent and is of no shape is told of already.
+        (None, None) if check.is_mended("/to_account_number") => None,
         (None, None) => {
             check.refuse(
                 "/to_account_id",

@@ -10,6 +10,7 @@ use strongroom_crypto::{Place, random};
 use strongroom_domain::{
     action::Action,
     audit::{Details, Object},
+    card,
     id::{AccountId, Id, PaymentId, TransactionId},
     ledger::{Answer, Command, Done, Refusal, SealedMemo, StatementEntry, Verb},
     rail::{Direction, EntryTag, file_digest, tag_of},
@@ -66,6 +67,8 @@ fn memo_of(entry: &Entry) -> Option<String> {
         .flatten()
         .collect();
     let text: String = parts.join(": ").chars().take(MEMO_CHARS_MAX).collect();
+    // Nobody here typed it, so nobody can be asked to leave it out.
+    let text = card::masked(&text).into_owned();
     check_line(&text, MEMO_CHARS_MAX, true).is_ok().then_some(text)
 }
 

@@ -174,6 +174,7 @@ fn books() -> Books {
                 amount: Some(Amount::new(minor).unwrap()),
                 last: false,
             },
+            currency: None,
             salt: [id; 16],
         }));
     }

@@ -254,6 +254,9 @@ pub(super) fn capture(
 /// A freeze stops a capture, too: the hold stays, and may be captured once the freeze is lifted.
 fn check_capture(book: &Book, command: &Command, asked: &Capture) -> Result<(Posting, Taken), Refusal> {
     let (hold, own, payee) = find(book, command, Action::HoldCapture, asked.hold)?;
+    if asked.currency.is_some_and(|currency| currency != hold.currency) {
+        return Err(Refusal::CurrencyMismatch);
+    }
     let taken = hold.clone().capture(asked.take, book.booked_at)?;
     check_own(own, own.freezes.stops_debits(), hold.currency)?;
     let amount = taken.amount.minor();

@@ -38,7 +38,7 @@ pub(super) fn post(book: &mut Book, changes: &mut Changes, command: &Command, po
     }
     if let Some(paid) = paid(posting) {
         let judged = scrutiny::judge(book, command, &paid, posting.amount);
-        scrutiny::count(changes, command, &judged);
+        scrutiny::count(book, changes, command, posting.id, &judged);
         let verdict = scrutiny::verdict(book, command, &judged);
         scrutiny::note(
             book,

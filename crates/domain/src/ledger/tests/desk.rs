@@ -155,6 +155,7 @@ pub(super) fn capture(by: UserId, hold: HoldRef, minor: Option<i64>, last: bool)
             amount: minor.map(amount),
             last,
         },
+        currency: None,
         salt: draw(),
     });
     command(by, scope_of(by), Action::HoldCapture, verb)

@@ -25,6 +25,7 @@ const CLERK: UserId = UserId::from_bytes([0xc1; 16]);
 fn rules(mode: FraudMode, verdict: Verdict) -> Arc<FraudRules> {
     let rule = Rule::new("large", 3, "amount >= 100", verdict, 50, RuleMode::Enforce).unwrap();
     Arc::new(FraudRules {
+        trial: None,
         mode,
         revision: 6,
         rules: vec![rule],

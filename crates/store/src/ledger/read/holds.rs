@@ -60,6 +60,14 @@ struct CaptureSql {
 }
 
 const HOLD: &str = concat!("SELECT ", hold_columns!(), " FROM holds h WHERE h.id = $1");
+/// Holds that one statement reads.
+const PORTION: usize = 25;
+const SOME_HOLDS: &str = concat!(
+    "SELECT ",
+    hold_columns!(),
+    " FROM holds h WHERE h.id IN ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, \
+     $20, $21, $22, $23, $24, $25)"
+);
 const HOLDS_OF: &str = concat!(
     "SELECT ",
     hold_columns!(),
@@ -75,6 +83,29 @@ impl Store {
     pub async fn hold(&self, id: HoldId) -> Result<Option<Hold>, StoreError> {
         let found: Vec<HoldSql> = rows(self.books(), HOLD, vec![uuid(id.as_bytes()).into()]).await?;
         found.into_iter().next().map(Hold::try_from).transpose()
+    }
+
+    /// Holds by their ids, in no order; what is not there is missing.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database does not answer.
+    pub async fn holds_by_id(&self, ids: &[HoldId]) -> Result<Vec<Hold>, StoreError> {
+        let mut all = Vec::with_capacity(ids.len());
+        for portion in ids.chunks(PORTION) {
+            // One text for any number: the last one is asked for again.
+            let padded = portion
+                .iter()
+                .chain(std::iter::repeat_n(&portion[portion.len() - 1], PORTION));
+            let values = padded
+                .take(PORTION)
+                .map(|id| uuid(id.as_bytes()).into())
+                .collect();
+            let found: Vec<HoldSql> = rows(self.books(), SOME_HOLDS, values).await?;
+            for row in found {
+                all.push(Hold::try_from(row)?);
+            }
+        }
+        Ok(all)
     }
 
     /// The holds on an account that no batch has ended, newest first, older than `before`.

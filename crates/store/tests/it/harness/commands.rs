@@ -201,6 +201,7 @@ pub(crate) fn capture(hold: HoldRef, minor: Option<i64>, last: bool) -> Asked {
                 amount: minor.map(|minor| Amount::new(minor).unwrap()),
                 last,
             },
+            currency: None,
             salt: tag(),
         }),
     )

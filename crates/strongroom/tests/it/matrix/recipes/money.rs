@@ -26,6 +26,24 @@ pub(super) async fn ask(operation: &str, scene: &Scene<'_>) -> Option<Ask> {
         }
         "GET /api/v1/holds" => Ask::to(format!("{path}?account_id={}", account(scene))),
         "POST /api/v1/holds" => Ask::to(path).with(body(scene, &account(scene))).once(),
+        "POST /api/v1/holds/batch" => {
+            let item = body(scene, &account(scene));
+            Ask::to(path)
+                .with(json!({"mode": "atomic", "holds": [item]}))
+                .once()
+        }
+        "POST /api/v1/holds/batch/capture" => {
+            let item = json!({"hold_id": hold(scene).await});
+            Ask::to(path)
+                .with(json!({"mode": "atomic", "captures": [item]}))
+                .once()
+        }
+        "POST /api/v1/holds/batch/void" => {
+            let hold = hold(scene).await;
+            Ask::to(path)
+                .with(json!({"mode": "atomic", "hold_ids": [hold]}))
+                .once()
+        }
         "GET /api/v1/holds/{id}" => Ask::to(format!("/api/v1/holds/{}", hold(scene).await)),
         "POST /api/v1/holds/{id}/capture" => Ask::to(format!("/api/v1/holds/{}/capture", hold(scene).await))
             .with(json!({}))
