@@ -98,6 +98,7 @@ impl MigratorTrait for Migrator {
             Box::new(step!("0042_security_feed")),
             Box::new(step!("0047_lapsed_reviews")),
             Box::new(step!("0048_earlier_payments")),
+            Box::new(step!("0055_serious_events")),
             Box::new(Step {
                 name: "0024_auditor",
                 sqlite: "",
