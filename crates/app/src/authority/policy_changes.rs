@@ -21,6 +21,7 @@ use crate::{
     cx::Cx,
     error::{Error, Kind},
     identity::step_up::require_recent_login,
+    security::catalogue::SecurityEventKind,
 };
 
 /// What a person must still be able to do to take a set of policies back.
@@ -59,6 +60,13 @@ pub(crate) struct PreparedChange {
     revision: i64,
     activates: bool,
     in_force: Arc<InForce>,
+}
+
+impl PreparedChange {
+    /// The policy that comes in force or out of it.
+    pub(crate) const fn policy(&self) -> PolicyId {
+        self.policy
+    }
 }
 
 fn moved() -> Error {
@@ -242,7 +250,10 @@ impl Bank {
                 )),
             };
             bank.recorder.append(&mut tx, &cx, &permit, entry).await?;
+            let (kind, about) = (SecurityEventKind::PolicyChanged, *policy.as_bytes());
+            bank.raise_within(&mut tx, &cx, kind, about).await?;
             tx.commit().await?;
+            bank.note(&cx, kind, Some((policy.to_string(), about)));
             tracing::warn!(%policy, set = version, "a policy was put out of force without approval");
             Ok(version)
         })
