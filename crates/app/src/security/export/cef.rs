@@ -146,7 +146,11 @@ mod tests {
                 "cs1",
                 "cs1Label",
                 "cs4",
-                "cs4Label"
+                "cs4Label",
+                "cs6",
+                "cs6Label",
+                "flexString1",
+                "flexString1Label"
             ]
         );
         let agent = &fields[7].1;
