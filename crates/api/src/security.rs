@@ -69,7 +69,7 @@ pub struct EventFeed {
     "severity": "low", "at": "2026-11-20T09:15:00Z", "outcome": "refused", "reason": "invalid_credentials",
     "request_id": "req_01kaggvh4tfs8rm9wpsh5d0a3e", "principal": null, "session_id": null, "incident_id": null,
     "address": "203.0.113.9", "user_agent": "curl/8.14.1", "subject": "5f2b1c0d9e8f7a6b5c4d3e2f1a0b9c8d",
-    "object": null}))]
+    "object": null, "policy": null, "token": null}))]
 pub struct FeedEvent {
     /// Its number, the same wherever the event goes.
     pub id: String,
@@ -101,6 +101,10 @@ pub struct FeedEvent {
     pub subject: Option<String>,
     /// The id of what it was done to.
     pub object: Option<String>,
+    /// Of `access_denied`: the set of policies that refused, by number, and those of it that forbade, by name.
+    pub policy: Option<String>,
+    /// Hexadecimal digits: keyed digest of the id (`jti`) of the token that was shown.
+    pub token: Option<String>,
 }
 
 /// Addresses that are blocked.

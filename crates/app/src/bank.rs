@@ -9,7 +9,7 @@ use strongroom_domain::{
     fraud::{FraudMode, FraudRules},
     iban::Iban,
     id::{AccountId, UserId},
-    ledger::{Answer, Command, Order},
+    ledger::{Answer, Order},
     limits::LimitRules,
 };
 use strongroom_store::{BankRow, Store};
@@ -147,7 +147,8 @@ impl Bank {
             prove_continues(&store, &latest, &head).await?;
         }
         let live = LiveRing::from(ring.clone());
-        let recorder = RecordSigner::new(live.clone());
+        let security = Arc::<Security>::default();
+        let recorder = RecordSigner::new(live.clone()).telling(security.clone());
         let lane = store.lane(Arc::new(bank_clock));
         let fraud_trials = TrialLog::default();
         let writer = LedgerWriter::start(
@@ -157,7 +158,6 @@ impl Bank {
             fraud_trials.clone(),
         )
         .map_err(Error::internal)?;
-        let security = Arc::<Security>::default();
         let bank = Self {
             _keeper: LogKeeper::start(&store, checkpoints.clone(), clock.clone(), security.clone()),
             checkpoints,
@@ -209,7 +209,6 @@ impl Bank {
         &self.zone
     }
 
-    /// Sends a command to the books; where rights changed while it waited, decides anew with the rights of now.
     /// As [`Self::submit`], for an order: rights that changed on the way are asked for again for all of it.
     pub(crate) async fn submit_order(
         &self,
@@ -220,24 +219,10 @@ impl Bank {
         for _ in 0..STALE_ATTEMPTS_MAX {
             let answers = self.writer.submit_order(order(&current)?).await?;
             if !answers.contains(&Answer::Stale) {
+                self.tell_limit(&current, &answers);
                 return Ok(answers);
             }
             current = self.renew(&current).await?;
-        }
-        Err(Error::overloaded())
-    }
-
-    pub(crate) async fn submit(
-        &self,
-        cx: &Cx,
-        command: impl Fn(&Cx) -> Result<Command, Error>,
-    ) -> Result<Answer, Error> {
-        let mut current = cx.clone();
-        for _ in 0..STALE_ATTEMPTS_MAX {
-            match self.writer.submit(command(&current)?).await? {
-                Answer::Stale => current = self.renew(&current).await?,
-                answer => return Ok(answer),
-            }
         }
         Err(Error::overloaded())
     }

@@ -14,6 +14,7 @@ pub mod bank;
 pub mod clock;
 pub mod cx;
 pub mod error;
+mod figures;
 pub mod identity;
 pub mod jobs;
 pub mod keys;

@@ -9,3 +9,4 @@ pub mod feed;
 pub mod incident_actions;
 pub mod incidents;
 pub mod stream;
+pub(crate) mod told;

@@ -31,5 +31,5 @@ pub use keys::{KeyCheckRow, KeyRotationRow};
 pub use maintain::{KEYS_KEPT_SECONDS, Maintained};
 pub use people::NewUser;
 pub use settings::{DatabaseUrl, StoreSettings};
-pub use store::{BankRow, Engine, Store};
+pub use store::{BankRow, Engine, PoolSize, Store};
 pub use tx::{ReadTx, RecordSlot, Scope, WriteTx};

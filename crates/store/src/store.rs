@@ -38,6 +38,30 @@ pub struct Store {
     pub(crate) engines: Engines,
 }
 
+/// How full a pool of connections is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolSize {
+    /// What the connections are for.
+    pub name: &'static str,
+    /// Those that serve somebody now.
+    pub busy: u32,
+    /// Those that are open, busy or not.
+    pub open: u32,
+    /// Most that are opened.
+    pub most: u32,
+}
+
+impl PoolSize {
+    fn new(name: &'static str, open: u32, idle: usize, most: u32) -> Self {
+        Self {
+            name,
+            busy: open.saturating_sub(u32::try_from(idle).unwrap_or(u32::MAX)),
+            open,
+            most,
+        }
+    }
+}
+
 /// What the bank is: fixed at first start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BankRow {
@@ -169,6 +193,28 @@ impl Store {
         match &self.engines {
             Engines::Sqlite(engine) => &engine.readers,
             Engines::Postgres(engine) => &engine.books,
+        }
+    }
+
+    /// The connections that this process holds to the database, by what they are for, but for the lane's own.
+    pub fn pools(&self) -> Vec<PoolSize> {
+        match &self.engines {
+            Engines::Sqlite(engine) => {
+                let of = |name, pool: &DatabaseConnection| {
+                    let pool = pool.get_sqlite_connection_pool();
+                    let most = pool.options().get_max_connections();
+                    PoolSize::new(name, pool.size(), pool.num_idle(), most)
+                };
+                vec![of("read", &engine.readers), of("write", &engine.writer)]
+            }
+            Engines::Postgres(engine) => {
+                let of = |name, pool: &DatabaseConnection| {
+                    let pool = pool.get_postgres_connection_pool();
+                    let most = pool.options().get_max_connections();
+                    PoolSize::new(name, pool.size(), pool.num_idle(), most)
+                };
+                vec![of("app", &engine.pool), of("books", &engine.books)]
+            }
         }
     }
 

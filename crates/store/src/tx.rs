@@ -1,6 +1,10 @@
 //! Transactions of the control plane, and what every change of rights or people leaves in the log.
 
-use std::sync::{Arc, Mutex, PoisonError, atomic::Ordering};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    time::Instant,
+};
 
 use sea_orm::{
     ConnectionTrait, DatabaseTransaction, DbBackend, FromQueryResult, Statement, TransactionTrait, Value,
@@ -42,6 +46,30 @@ impl Scope {
     }
 }
 
+/// Somebody who waits for a connection, or on SQLite for the right to write; counted and timed until it is dropped.
+struct Waiting {
+    to: &'static str,
+    since: Instant,
+}
+
+impl Waiting {
+    fn to(to: &'static str) -> Self {
+        metrics::gauge!("strongroom_database_waiting", "to" => to).increment(1.0);
+        Self {
+            to,
+            since: Instant::now(),
+        }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        metrics::gauge!("strongroom_database_waiting", "to" => self.to).decrement(1.0);
+        metrics::histogram!("strongroom_database_wait_duration_seconds", "to" => self.to)
+            .record(self.since.elapsed().as_secs_f64());
+    }
+}
+
 /// A read-only transaction of the control plane.
 #[derive(Debug)]
 pub struct ReadTx {
@@ -56,7 +84,9 @@ impl ReadTx {
     }
 
     pub(crate) async fn begin(pool: &sea_orm::DatabaseConnection, scope: Scope) -> Result<Self, StoreError> {
+        let waiting = Waiting::to("read");
         let tx = pool.begin().await?;
+        drop(waiting);
         enter(&tx, scope).await?;
         Ok(Self { tx })
     }
@@ -72,6 +102,17 @@ pub struct WriteTx {
     rights_locked: bool,
     /// What changed of people and was not told by a record yet.
     told: Mutex<Vec<Told>>,
+    follows: Follows,
+}
+
+/// What is done once a transaction is committed, and never where it is not.
+#[derive(Default)]
+struct Follows(Vec<Box<dyn FnOnce() + Send + Sync>>);
+
+impl fmt::Debug for Follows {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{} follow", self.0.len())
+    }
 }
 
 /// What a write unit continues on SQLite, moved into the head when it commits.
@@ -134,7 +175,9 @@ pub struct RecordSlot {
 
 impl WriteTx {
     pub(crate) async fn begin_sqlite(engine: Arc<SqliteEngine>) -> Result<Self, StoreError> {
+        let waiting = Waiting::to("write");
         let mut head = engine.gate.clone().lock_owned().await;
+        drop(waiting);
         if !head.loaded {
             head = engine.reload(head).await?;
         }
@@ -158,6 +201,7 @@ impl WriteTx {
             sqlite: Some(unit),
             rights_locked: false,
             told: Mutex::default(),
+            follows: Follows::default(),
         })
     }
 
@@ -165,13 +209,16 @@ impl WriteTx {
         pool: &sea_orm::DatabaseConnection,
         scope: Scope,
     ) -> Result<Self, StoreError> {
+        let waiting = Waiting::to("write");
         let tx = pool.begin().await?;
+        drop(waiting);
         enter(&tx, scope).await?;
         Ok(Self {
             tx,
             sqlite: None,
             rights_locked: false,
             told: Mutex::default(),
+            follows: Follows::default(),
         })
     }
 
@@ -276,6 +323,13 @@ impl WriteTx {
         std::mem::take(self.told.get_mut().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Does this once the transaction is committed, in the order of the calls, also where whoever waits for the commit
+    /// goes away. It is not done where the transaction is abandoned, refused, or its outcome not known. It runs in the
+    /// task that commits: it must be short and must not wait.
+    pub fn after_commit(&mut self, follows: impl FnOnce() + Send + Sync + 'static) {
+        self.follows.0.push(Box::new(follows));
+    }
+
     /// Makes everything durable.
     ///
     /// # Errors
@@ -291,14 +345,18 @@ impl WriteTx {
         if untold.iter().any(is_credential) {
             return Err(StoreError::Corrupt("a credential that changed without a record"));
         }
-        let Self { tx, sqlite, .. } = self;
+        let Self {
+            tx, sqlite, follows, ..
+        } = self;
         // In a task of its own: a caller who goes away does not leave half of this behind.
         let committing = tokio::spawn(async move {
             let done = tx.commit().await;
             match sqlite {
-                Some(unit) => unit.committed(done.is_ok()),
-                None => done.map_err(|_| StoreError::CommitUnknown),
+                Some(unit) => unit.committed(done.is_ok())?,
+                None => done.map_err(|_| StoreError::CommitUnknown)?,
             }
+            follows.0.into_iter().for_each(|follow| follow());
+            Ok(())
         });
         committing.await.map_err(|_| StoreError::CommitUnknown)?
     }

@@ -2,13 +2,17 @@
 
 use std::{sync::Arc, time::Duration};
 
-use strongroom_app::{Bank, Clock, SystemClock, security::incidents::Incident};
+use strongroom_app::{
+    Bank, Clock, SystemClock,
+    security::{incidents::Incident, stream::Whence},
+};
+use strongroom_domain::id::RequestId;
 use strongroom_guard::{Detector, TrustedProxies};
 use strongroom_web::{
     SecurityTxt,
     detection::Detection,
     extract::shows_session,
-    layers::{FrontSettings, Hsts, Origins},
+    layers::{Front, FrontSettings, Hsts, Origins},
     limits::Limits,
     suspicion::Watch,
 };
@@ -74,6 +78,20 @@ pub(crate) fn watch(
     watch.tell_of_blocks(move |address, enforced| told.note_address_blocked(address, enforced));
     shared::share_blocks(watch.clone());
     Ok(watch)
+}
+
+/// Requests that end with an error of ours are noted by the bank.
+pub(crate) fn tell_of_failures(front: &Front, bank: &Arc<Bank>) {
+    let bank = Arc::clone(bank);
+    front.tell_of_failures(move |failed| {
+        let whence = Whence {
+            request: Some(RequestId::from_bytes(failed.request)),
+            address: &failed.client.to_string(),
+            agent: &failed.agent,
+            token: None,
+        };
+        bank.note_request_failed(&whence, failed.principal, failed.code);
+    });
 }
 
 /// What looks for attacks; what it finds is noted by the bank.

@@ -6,8 +6,8 @@ use std::{
     net::SocketAddr,
     path::Path,
     pin::Pin,
-    sync::Arc,
-    time::Duration,
+    sync::{Arc, Weak},
+    time::{Duration, Instant},
 };
 
 use rustls::server::ClientHello;
@@ -53,6 +53,8 @@ use crate::{
 
 /// How often certificates are looked at.
 const CERTIFICATE_CHECK: Duration = Duration::from_secs(2);
+/// Between two words about a certificate that ends soon.
+const ENDING_TOLD_EVERY: Duration = Duration::from_secs(6 * 3600);
 
 /// Which verb runs the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -274,6 +276,7 @@ async fn serve(config: &Config, data: &DataDir, metrics: &Metrics, purpose: Purp
             docs: server.docs,
         },
     );
+    front::tell_of_failures(&site.front, &composed.bank);
     let (stop, stopped) = stop_signal();
     let settings = ServerSettings {
         connections_max: server.connections_max,
@@ -307,10 +310,15 @@ async fn serve(config: &Config, data: &DataDir, metrics: &Metrics, purpose: Purp
         Arc::new(move |hello: &ClientHello<'_>| proofs.answer(hello)) as Arc<ProofOf>
     });
     for certificates in certificates.into_iter().chain(operators_certificates) {
-        tokio::spawn(refresh(certificates));
+        tokio::spawn(refresh(certificates, Arc::downgrade(&composed.bank)));
     }
     if let Some(listener) = metrics_listener {
-        tokio::spawn(metrics_server(listener, metrics.clone(), stopped.clone()));
+        tokio::spawn(metrics_server(
+            listener,
+            metrics.clone(),
+            Arc::clone(&composed.bank),
+            stopped.clone(),
+        ));
     }
     tokio::spawn(signals.stop_on_first(stop, readiness));
 
@@ -422,8 +430,12 @@ async fn bind_metrics(config: &Config) -> Result<Option<TcpListener>, io::Error>
     }
 }
 
-async fn metrics_server(listener: TcpListener, metrics: Metrics, stopped: Stopped) {
-    let front = strongroom_web::metrics_site(move || metrics.render(), front::plain_settings());
+async fn metrics_server(listener: TcpListener, metrics: Metrics, bank: Arc<Bank>, stopped: Stopped) {
+    let render = move || {
+        bank.set_gauges();
+        metrics.render()
+    };
+    let front = strongroom_web::metrics_site(render, front::plain_settings());
     plain_server(listener, front, stopped).await;
 }
 
@@ -436,11 +448,21 @@ async fn plain_server(listener: TcpListener, front: Front, stopped: Stopped) {
     Server::new(listener, None, front, bounds).run(stopped).await;
 }
 
-/// Looks at the certificate for ever. A failure keeps the old one and is said every time.
-async fn refresh(certificates: Arc<Certificates>) {
+/// Looks at the certificate for ever. A failure keeps the old one and is said every time; that it ends soon is told
+/// again and again until another one is there.
+async fn refresh(certificates: Arc<Certificates>, bank: Weak<Bank>) {
     let mut tick = tokio::time::interval(CERTIFICATE_CHECK);
+    let mut told: Option<Instant> = None;
     loop {
         tick.tick().await;
+        if !certificates.are_ending() {
+            told = None;
+        } else if told.is_none_or(|at| at.elapsed() >= ENDING_TOLD_EVERY) {
+            told = Some(Instant::now());
+            if let Some(bank) = bank.upgrade() {
+                bank.note_certificate_ending();
+            }
+        }
         let looked = {
             let certificates = Arc::clone(&certificates);
             tokio::task::spawn_blocking(move || certificates.refresh()).await

@@ -3,10 +3,10 @@
 //! Only requests of nobody in particular are looked at, and only those are refused: whoever shows a session that is
 //! valid is served from a blocked address as from any other. What only looks like a credential buys nothing: before
 //! anything is done for the request it is verified, by the authenticator that stands before every route that wants
-//! somebody, or here ([`Watch::stands`]) for a route that is open to everybody. Requests that a page of another site
-//! makes a browser send add nothing, so that no page can get its visitors blocked; a scanner that claims to be such a
-//! page still meets the limits. Proxies that this server trusts are never looked at: their address would be
-//! everybody's.
+//! somebody, or here ([`Watch::at_route`]) for a route that is open to everybody: what kind of route it is says which
+//! ([`Shows`]). Requests that a page of another site makes a browser send add nothing, so that no page can get its
+//! visitors blocked; a scanner that claims to be such a page still meets the limits. Proxies that this server trusts are
+//! never looked at: their address would be everybody's.
 
 use std::{
     cmp::Reverse,
@@ -19,7 +19,7 @@ use std::{
 };
 
 use axum::{extract::Request, response::Response};
-use http::{HeaderMap, StatusCode, header, request::Parts};
+use http::{HeaderMap, Method, StatusCode, header, request::Parts};
 use strongroom_api::codes;
 use strongroom_guard::{
     Block, Common, Network, Observation, Reputation, SharedBlocks, Shed, TrustedProxies, Verdict,
@@ -29,7 +29,7 @@ use crate::{
     Problem,
     extract::{Cookie, read_cookie},
     layers::{Record, SIGNED},
-    limits::Traffic,
+    limits::{RouteClass, Shows, Traffic},
 };
 
 /// How many requests are made to wait at once; the rest is refused.
@@ -84,11 +84,6 @@ type TellBlock = dyn Fn(IpAddr, bool) + Send + Sync;
 
 /// Whether the head of a request shows a session that is valid.
 type KnowsSession = dyn Fn(Parts) -> Pin<Box<dyn Future<Output = bool> + Send>> + Send + Sync;
-
-/// Routes that verify the token of a session that is in their body.
-const WITH_TOKEN: [&str; 2] = ["/api/v1/auth/refresh", "/api/v1/auth/logout"];
-/// What is open to strangers and is done within a session, too.
-const WITHIN_SESSION: [&str; 1] = ["/api/v1/auth/password/change"];
 
 /// The memory of suspicion. Clones are one.
 #[derive(Clone)]
@@ -168,11 +163,12 @@ impl Watch {
         }
     }
 
-    /// Before anything is done for a request: a suspect waits or is refused. Who shows what may be a credential owes
-    /// the wait, or is refused, until it is verified.
-    pub(crate) async fn admit(
+    /// Before anything is done for a request: whether its address is under suspicion, and the first decision. Who shows
+    /// what may be a credential owes the wait, or is refused, until it is verified.
+    pub(crate) async fn at_front(
         &self,
         record: &Record,
+        method: &Method,
         headers: &HeaderMap,
         path: &str,
     ) -> Result<(), Problem> {
@@ -183,107 +179,54 @@ impl Watch {
         else {
             return Ok(());
         };
-        if let Some(left) = (inner.set)(record.client()) {
-            metrics::counter!(SUSPECTED, "verdict" => "network", "enforced" => "true").increment(1);
-            record.block(left);
-            return if may_be_somebody(headers, path) {
-                Ok(())
-            } else {
-                Err(refused(left))
-            };
-        }
-        if inner.mode == Mode::Off {
+        inner.suspect(record);
+        if !record.is_suspect() {
             return Ok(());
         }
-        match inner.verdict(record.client()) {
-            Verdict::Pass => Ok(()),
-            verdict if inner.mode != Mode::Enforce => {
-                let what = if matches!(verdict, Verdict::Slow(_)) {
-                    "slow"
-                } else {
-                    "block"
-                };
-                metrics::counter!(SUSPECTED, "verdict" => what, "enforced" => "false").increment(1);
-                Ok(())
-            }
-            Verdict::Blocked(left) => {
-                metrics::counter!(SUSPECTED, "verdict" => "block", "enforced" => "true").increment(1);
-                record.block(left);
-                if may_be_somebody(headers, path) {
-                    Ok(())
-                } else {
-                    Err(refused(left))
-                }
-            }
-            Verdict::Slow(delay) => {
-                record.owe(delay);
-                if may_be_somebody(headers, path) {
-                    Ok(())
-                } else {
-                    inner.pay(record).await
-                }
-            }
-        }
+        let is_undecided = shows_credential(headers) || RouteClass::of(method, path).shows == Shows::Token;
+        let standing = match is_undecided {
+            true => Standing::Undecided,
+            false => Standing::Nobody,
+        };
+        inner.judge(record, standing).await
     }
 
-    /// Before a route does anything for a suspect who showed what may be a credential. Routes that want somebody find
-    /// out first whether it is one; at the others it is found out here, or was no reason to be let through.
-    pub(crate) async fn stands(
-        &self,
-        record: &Record,
-        traffic: Traffic,
-        request: Head,
-    ) -> Result<(), Problem> {
+    /// Before a route does anything for a suspect who showed what may be a credential. What kind of route it is says who
+    /// finds out whose that is.
+    pub(crate) async fn at_route(&self, record: &Record, request: Head) -> Result<(), Problem> {
         let Some(inner) = &self.0 else { return Ok(()) };
-        if matches!(traffic, Traffic::Principal | Traffic::Upload) || WITH_TOKEN.contains(&request.path()) {
-            return Ok(());
-        }
-        let within = traffic == Traffic::Session || WITHIN_SESSION.contains(&request.path());
-        if within
-            && let Some(knows) = inner.knows_session.get()
-            && knows(request.0).await
-        {
-            record.vouch();
-            return Ok(());
-        }
-        match record.blocked() {
-            Some(left) => Err(refused(left)),
-            None => inner.pay(record).await,
-        }
+        let standing = match record.shows().unwrap_or(Shows::Nothing) {
+            Shows::Credential | Shows::Token => Standing::Undecided,
+            Shows::Session if inner.is_session(request).await => {
+                record.vouch();
+                Standing::Somebody
+            }
+            Shows::Session | Shows::Nothing => Standing::Nobody,
+        };
+        inner.judge(record, standing).await
     }
 
-    /// After the answer to a request that nobody was established in: the wait that is still owed.
-    pub(crate) async fn settle(&self, record: &Record) -> Result<(), Problem> {
-        match &self.0 {
-            Some(inner) if !record.is_somebodys() => inner.pay(record).await,
-            _ => Ok(()),
-        }
+    /// After the answer: whether somebody was established is known now.
+    pub(crate) async fn at_end(&self, record: &Record) -> Result<(), Problem> {
+        let Some(inner) = &self.0 else { return Ok(()) };
+        let standing = match record.is_somebodys() {
+            true => Standing::Somebody,
+            false => Standing::Nobody,
+        };
+        inner.judge(record, standing).await
     }
 
-    /// After the answer: what a stranger asked and got. A refusal where the address is blocked and nobody was
-    /// established.
-    pub(crate) fn observe(
-        &self,
-        record: &Record,
-        headers: &Seen,
-        path: &str,
-        response: &Response,
-    ) -> Result<(), Problem> {
+    /// After the answer: what a stranger asked and got.
+    pub(crate) fn observe(&self, record: &Record, headers: &Seen, path: &str, response: &Response) {
         let Some(inner) = self
             .0
             .as_ref()
-            .filter(|inner| inner.watches(record.client(), path))
+            .filter(|inner| inner.mode != Mode::Off && inner.watches(record.client(), path))
         else {
-            return Ok(());
+            return;
         };
         if record.is_somebodys() {
-            return Ok(());
-        }
-        if let Some(left) = record.blocked() {
-            return Err(refused(left));
-        }
-        if inner.mode == Mode::Off {
-            return Ok(());
+            return;
         }
         let status = response.status();
         // Whoever logs in is no stranger in the end, and files of a page are asked for by the dozen.
@@ -291,7 +234,7 @@ impl Watch {
             matches!(record.traffic(), Some(Traffic::Guess | Traffic::Session)) && status.is_success();
         let is_file = matches!(record.traffic(), Some(Traffic::Asset | Traffic::Document));
         if is_somebody || is_file || headers.is_cross_site {
-            return Ok(());
+            return;
         }
         let seen = Observation {
             path,
@@ -318,7 +261,6 @@ impl Watch {
                 told(record.client(), inner.mode == Mode::Enforce);
             }
         }
-        Ok(())
     }
 
     /// The running blocks of all nodes that have them in common, the longest first, and whether they are enforced.
@@ -370,19 +312,25 @@ impl Head {
         head.extensions = request.extensions().clone();
         Self(head)
     }
-
-    fn path(&self) -> &str {
-        self.0.uri.path()
-    }
 }
 
-/// Whether somebody says who they are in a way of ours: a credential, the cookie of a session, or a token in the body.
-fn may_be_somebody(headers: &HeaderMap, path: &str) -> bool {
+/// Who a suspect is, as far as is known at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// Established, or a session was proved.
+    Somebody,
+    /// Something was shown, and whoever verifies it comes next.
+    Undecided,
+    /// A stranger.
+    Nobody,
+}
+
+/// Whether somebody says who they are in a way of ours: a credential, or the cookie of a session.
+fn shows_credential(headers: &HeaderMap) -> bool {
     headers.contains_key(header::AUTHORIZATION)
         || headers.contains_key("x-api-key")
         || SIGNED.iter().any(|name| headers.contains_key(name))
         || read_cookie(headers, Cookie::Session).is_some()
-        || WITH_TOKEN.contains(&path)
 }
 
 /// What the headers of a request say about its sender; kept until the answer is known.
@@ -406,6 +354,50 @@ impl Seen {
 }
 
 impl Inner {
+    /// Remembers what is held against the address of a request: a block, or a wait that it owes.
+    fn suspect(&self, record: &Record) {
+        let count = |verdict, enforced| {
+            metrics::counter!(SUSPECTED, "verdict" => verdict, "enforced" => enforced).increment(1);
+        };
+        if let Some(left) = (self.set)(record.client()) {
+            count("network", "true");
+            return record.block(left);
+        }
+        let enforces = match self.mode {
+            Mode::Off => return,
+            Mode::Observe => false,
+            Mode::Enforce => true,
+        };
+        match self.verdict(record.client()) {
+            Verdict::Pass => {}
+            Verdict::Blocked(_) if !enforces => count("block", "false"),
+            Verdict::Slow(_) if !enforces => count("slow", "false"),
+            Verdict::Blocked(left) => {
+                count("block", "true");
+                record.block(left);
+            }
+            // Counted when it is paid.
+            Verdict::Slow(delay) => record.owe(delay),
+        }
+    }
+
+    /// The one decision about a suspect, at each moment at which more is known: strangers are refused where their
+    /// address is blocked, and pay the wait that they owe, once; nobody else does either.
+    async fn judge(&self, record: &Record, standing: Standing) -> Result<(), Problem> {
+        match (standing, record.blocked()) {
+            (Standing::Somebody | Standing::Undecided, _) => Ok(()),
+            (Standing::Nobody, Some(left)) => Err(refused(left)),
+            (Standing::Nobody, None) => self.pay(record).await,
+        }
+    }
+
+    async fn is_session(&self, request: Head) -> bool {
+        match self.knows_session.get() {
+            Some(knows) => knows(request.0).await,
+            None => false,
+        }
+    }
+
     /// Waits for as long as is owed, once; a refusal where too many wait already.
     async fn pay(&self, record: &Record) -> Result<(), Problem> {
         let Some(delay) = record.pay() else { return Ok(()) };

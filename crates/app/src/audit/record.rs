@@ -1,5 +1,7 @@
 //! Audit records: signed by the node, in the same transaction as what they tell of.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value, json};
 use strongroom_domain::{
     audit::{Details, Object, Record, SignedRecord},
@@ -7,22 +9,38 @@ use strongroom_domain::{
 };
 use strongroom_store::{RecordSlot, WriteTx, audit::Told};
 
-use crate::{authority::authorize::Permit, cx::Cx, error::Error, keys::LiveRing};
+use crate::{
+    authority::authorize::Permit,
+    cx::Cx,
+    error::Error,
+    keys::LiveRing,
+    security::{stream::Security, told},
+};
 
 /// The node's audit key, as the books use it.
 #[derive(Debug, Clone)]
-pub struct RecordSigner(LiveRing);
+pub struct RecordSigner {
+    ring: LiveRing,
+    /// Who is told of events that follow from records, once these are committed.
+    security: Option<Arc<Security>>,
+}
 
 impl RecordSigner {
     /// Signs with the audit key that is active in this ring at the time.
     pub const fn new(ring: LiveRing) -> Self {
-        Self(ring)
+        Self { ring, security: None }
+    }
+
+    /// The same, and tells of what is committed.
+    pub(crate) fn telling(mut self, security: Arc<Security>) -> Self {
+        self.security = Some(security);
+        self
     }
 }
 
 impl Signer for RecordSigner {
     fn sign(&self, canonical: &[u8]) -> (i64, [u8; 32]) {
-        let key = self.0.now().audit_mac();
+        let key = self.ring.now().audit_mac();
         (i64::from(key.kid()), key.sign(canonical))
     }
 }
@@ -68,6 +86,12 @@ impl RecordSigner {
     ) -> Result<(), Error> {
         let authority = permit.authority();
         let details = with_told(entry.details, &tx.take_told())?;
+        if let Some(security) = &self.security
+            && let Some(event) = told::of_record(cx, authority.action, entry.object, entry.outcome, &details)
+        {
+            let security = security.clone();
+            tx.after_commit(move || security.note(&event.line()));
+        }
         let record = Record {
             id: slot.id,
             at: cx.now().max(slot.not_before),

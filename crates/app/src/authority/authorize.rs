@@ -94,9 +94,9 @@ pub fn authorize_about(cx: &Cx, action: Action, resource: Resource, about: About
     }
     let scope = decide(cx, cx.reason.is_some(), action, resource, about);
     if let Some(log) = cx.in_force.as_ref().and_then(|in_force| in_force.log.as_ref()) {
-        log.note(cx, action, resource, about, scope.is_some())?;
+        log.note(cx, action, resource, about, scope.as_ref().map(|_| ()))?;
     }
-    let scope = scope.ok_or_else(|| refusal(cx, action, resource, about))?;
+    let scope = scope.map_err(|_| refusal(cx, action, resource, about))?;
     let is_read_only = cx.in_force.as_ref().is_some_and(|in_force| in_force.read_only.0);
     if is_read_only && policy::moves_money(action) {
         return Err(read_only());
@@ -135,7 +135,7 @@ pub(crate) fn authorize_first(cx: &Cx, action: Action, resource: Resource) -> Re
 
 /// Whether this would be allowed, where that decides what is asked for: it gives nothing and is not noted.
 pub(crate) fn would_allow(cx: &Cx, action: Action, resource: Resource) -> bool {
-    decide(cx, cx.reason.is_some(), action, resource, About::default()).is_some()
+    decide(cx, cx.reason.is_some(), action, resource, About::default()).is_ok()
 }
 
 /// Whether the caller may do this to somebody's things at all, asked before anything is looked for. A role that counts
@@ -212,9 +212,7 @@ fn refusal(cx: &Cx, action: Action, resource: Resource, about: About) -> Error {
     let foreign = matches!(resource, Resource::OwnedBy(owner) if cx.caller.principal.owner() != Some(owner));
     if foreign && !cx.rights.roles.iter().any(|role| role.is_operator()) {
         Error::not_found()
-    } else if cx.reach().is_some()
-        && cx.reason.is_none()
-        && decide(cx, true, action, resource, about).is_some()
+    } else if cx.reach().is_some() && cx.reason.is_none() && decide(cx, true, action, resource, about).is_ok()
     {
         reason_required()
     } else {
@@ -222,11 +220,21 @@ fn refusal(cx: &Cx, action: Action, resource: Resource, about: About) -> Error {
     }
 }
 
+/// The verdict that refused; `None` where no policy was asked.
+pub(crate) type Forbidding = Option<std::sync::Arc<policy::Verdict>>;
+
 /// Asks the policies, and bounds what they may give away: who does not work for the bank never gets a permit beyond
-/// the own things, whatever a policy says.
-fn decide(cx: &Cx, reason: bool, action: Action, resource: Resource, about: About) -> Option<Owned> {
+/// the own things, whatever a policy says. Who is refused is told which policies forbade it, if any did: where none did,
+/// none permits it.
+fn decide(
+    cx: &Cx,
+    reason: bool,
+    action: Action,
+    resource: Resource,
+    about: About,
+) -> Result<Owned, Forbidding> {
     let kind = match cx.caller.principal {
-        Principal::Anonymous => return None,
+        Principal::Anonymous => return Err(None),
         Principal::User(_) => Kind::User,
         Principal::ApiKey { .. } => Kind::ApiKey,
         Principal::Job => Kind::Job,
@@ -261,17 +269,19 @@ fn decide(cx: &Cx, reason: bool, action: Action, resource: Resource, about: Abou
     };
     let policies = match &cx.in_force {
         Some(in_force) => &in_force.policies,
-        None => policy::built_in().ok()?,
+        None => policy::built_in().map_err(|_| None)?,
     };
     if !is_allowed(policies, &facts) {
-        return None;
+        // The same facts come to the same verdict.
+        let verdict = policies.decide(&facts);
+        return Err((!verdict.allowed).then_some(verdict));
     }
     // What the books let the permit touch: a customer's covers the customer's own, also when they look again.
     match (facts.kind, me) {
         (Kind::User | Kind::ApiKey, Some(me)) if facts.own && cx.rights.has(Role::Customer) => {
-            Some(Owned::By(me))
+            Ok(Owned::By(me))
         }
-        _ => Some(Owned::ByAnyone),
+        _ => Ok(Owned::ByAnyone),
     }
 }
 

@@ -27,7 +27,7 @@ use tokio::sync::Notify;
 
 use crate::{
     authority::{
-        authorize::{About, Resource, department_of, roles_for},
+        authorize::{About, Forbidding, Resource, department_of, roles_for},
         policy::{BUILT_IN_VERSION, is_counted_reading, is_read},
     },
     cx::{Cx, Rights},
@@ -109,6 +109,20 @@ pub(crate) struct DecisionLog {
     told: Mutex<HashMap<UserId, Timestamp>>,
 }
 
+/// Policies that an event names at most.
+const NAMED_MAX: usize = 4;
+
+/// Which set of policies refused, and which of them forbade it; where none is named, none permits it.
+fn refused_by(version: i32, verdict: &Forbidding) -> String {
+    let names = verdict.as_ref().map_or(&[][..], |verdict| &verdict.reasons);
+    let mut text = format!("set {version}");
+    for (place, name) in names.iter().take(NAMED_MAX).enumerate() {
+        text.push_str(if place == 0 { ": " } else { ", " });
+        text.push_str(name);
+    }
+    text
+}
+
 /// What happens to a decision that finds no room.
 enum Rank {
     /// It is left out and counted.
@@ -136,9 +150,14 @@ impl DecisionLog {
         action: Action,
         resource: Resource,
         about: About,
-        allowed: bool,
+        decided: Result<(), &Forbidding>,
     ) -> Result<(), Error> {
-        if let Some(security) = self.security.as_ref().filter(|_| !allowed) {
+        let allowed = decided.is_ok();
+        let version = cx
+            .in_force
+            .as_ref()
+            .map_or(BUILT_IN_VERSION, |in_force| in_force.version);
+        if let (Some(security), Err(verdict)) = (&self.security, decided) {
             let address = address_text(cx.address);
             security.note(&Line {
                 outcome: "refused",
@@ -147,6 +166,7 @@ impl DecisionLog {
                     Resource::OwnedBy(owner) => Some(owner.to_string()),
                     Resource::Bank => None,
                 },
+                policy: Some(refused_by(version, verdict)),
                 ..line_of(cx, SecurityEventKind::AccessDenied, &address)
             });
         }
@@ -168,10 +188,7 @@ impl DecisionLog {
             account_state: about.account_state,
             reason: cx.reason.clone(),
             allowed,
-            version: cx
-                .in_force
-                .as_ref()
-                .map_or(BUILT_IN_VERSION, |in_force| in_force.version),
+            version,
         };
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         match rank {
@@ -268,7 +285,10 @@ mod tests {
     #[test]
     fn what_finds_no_room_is_not_decided_and_who_knocks_all_day_keeps_no_operator_out() {
         let (log, customer, teller) = (DecisionLog::default(), cx(Role::Customer), cx(Role::Teller));
-        let note = |cx: &Cx, action, allowed| log.note(cx, action, Resource::Bank, About::default(), allowed);
+        let note = |cx: &Cx, action, allowed: bool| {
+            let decided = if allowed { Ok(()) } else { Err(&None) };
+            log.note(cx, action, Resource::Bank, About::default(), decided)
+        };
         let waiting = || log.first(usize::MAX).len();
         for _ in 0..WAITING_MAX {
             assert!(note(&customer, Action::TransferCreate, true).is_ok());
@@ -296,7 +316,7 @@ mod tests {
         let (log, customer, teller) = (DecisionLog::default(), cx(Role::Customer), cx(Role::Support));
         for _ in 0..READS_SAMPLED * 2 {
             for cx in [&customer, &teller] {
-                let noted = log.note(cx, Action::AccountRead, Resource::Bank, About::default(), true);
+                let noted = log.note(cx, Action::AccountRead, Resource::Bank, About::default(), Ok(()));
                 assert!(noted.is_ok());
             }
         }

@@ -22,6 +22,7 @@ use crate::{
     cx::Cx,
     error::{Error, Kind},
     identity::step_up::require_recent_login,
+    security::catalogue::SecurityEventKind,
 };
 
 /// What a person must still be able to do to take a set of policies back.
@@ -60,6 +61,13 @@ pub(crate) struct PreparedChange {
     revision: i64,
     activates: bool,
     in_force: Arc<InForce>,
+}
+
+impl PreparedChange {
+    /// The policy that comes in force or out of it.
+    pub(crate) const fn policy(&self) -> PolicyId {
+        self.policy
+    }
 }
 
 fn moved() -> Error {
@@ -243,7 +251,10 @@ impl Bank {
                 )),
             };
             bank.recorder.append(&mut tx, &cx, &permit, entry).await?;
+            let (kind, about) = (SecurityEventKind::PolicyChanged, *policy.as_bytes());
+            bank.raise_within(&mut tx, &cx, kind, about).await?;
             tx.commit().await?;
+            bank.note(&cx, kind, Some((policy.to_string(), about)));
             tracing::warn!(%policy, set = version, "a policy was put out of force without approval");
             Ok(version)
         })

@@ -17,7 +17,7 @@ use strongroom_domain::{
     fraud::{Compared, RuleSet, Trial, Verdict},
     id::{TransactionId, UserId},
     ledger,
-    text::{MEMO_CHARS_MAX, check_line},
+    text::{MEMO_CHARS_MAX, check_line, hex},
     time::Timestamp,
 };
 pub use strongroom_store::identity::DifferenceRow;
@@ -29,10 +29,7 @@ use tokio::sync::Notify;
 
 use crate::{
     audit::record::Entry,
-    authority::{
-        authorize::{Resource, authorize},
-        policies::hex,
-    },
+    authority::authorize::{Resource, authorize},
     bank::{Bank, FraudSettings},
     cx::Cx,
     error::{Error, Kind},

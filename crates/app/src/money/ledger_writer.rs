@@ -59,6 +59,7 @@ struct Job {
 pub struct LedgerWriter {
     queue: mpsc::UnboundedSender<Job>,
     places: Arc<Semaphore>,
+    places_max: usize,
     in_flight: Arc<InFlight>,
     counters: watch::Receiver<LaneCounters>,
     stop: Arc<Notify>,
@@ -77,7 +78,8 @@ impl LedgerWriter {
         trials: TrialLog,
     ) -> std::io::Result<Self> {
         let (queue, waiting) = mpsc::unbounded_channel();
-        let places = Arc::new(Semaphore::new(settings.queue_commands_max.max(1)));
+        let places_max = settings.queue_commands_max.max(1);
+        let places = Arc::new(Semaphore::new(places_max));
         let (report, counters) = watch::channel(LaneCounters::default());
         let batch_max = settings.batch_commands_max.clamp(1, BATCH_COMMANDS_MAX);
         let (stop, (ending, ended)) = (Arc::new(Notify::new()), watch::channel(false));
@@ -101,6 +103,7 @@ impl LedgerWriter {
         Ok(Self {
             queue,
             places,
+            places_max,
             in_flight: Arc::default(),
             counters,
             stop,
@@ -159,6 +162,12 @@ impl LedgerWriter {
         self.stop.notify_one();
         // An error means that the writer is gone already.
         drop(self.ended.clone().wait_for(|ended| *ended).await);
+    }
+
+    /// How many commands wait to be decided, and how many may.
+    pub fn waiting(&self) -> (usize, usize) {
+        let free = self.places.available_permits();
+        (self.places_max.saturating_sub(free), self.places_max)
     }
 
     /// What the lane has done so far.

@@ -1,7 +1,8 @@
 //! The catalogue: everything that is a security event, with class and severity, and the rules that make an alert of
 //! some of them. One table of each; `docs/security/events.md` is printed from them.
 //!
-//! A new event is a line in [`SecurityEventKind`] and a call of [`Bank::note`](crate::Bank::note) or
+//! A new event is a line in [`SecurityEventKind`]. Where an audit record stands for it, it is a line of the table in
+//! `told.rs` besides; else a call of [`Bank::note`](crate::Bank::note) or
 //! [`Bank::note_failure`](crate::Bank::note_failure) where it happens. If people are to be told, it is a line in
 //! [`AlertRule`] besides.
 
@@ -22,17 +23,20 @@ pub enum Class {
     Attack,
     /// Whether the books and the log are what they were, and the bank can defend itself.
     Integrity,
+    /// What went wrong here.
+    Errors,
 }
 
 impl Class {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Authentication,
         Self::Authorization,
         Self::Administration,
         Self::Money,
         Self::Attack,
         Self::Integrity,
+        Self::Errors,
     ];
 
     /// Reads the stable name.
@@ -49,6 +53,7 @@ impl Class {
             Self::Money => "money",
             Self::Attack => "attack",
             Self::Integrity => "integrity",
+            Self::Errors => "errors",
         }
     }
 }
@@ -136,11 +141,32 @@ events! {
     ProofRefused = "proof_refused", Authentication, Low,
         "The proof of a key was refused: a signature, a nonce, a bound token without its key.";
     MailTokenRefused = "mail_token_refused", Authentication, Low, "The token of a mail was refused.";
+    StepUpFailed = "step_up_failed", Authentication, Low,
+        "A factor that was to approve something was wrong; five times end the session.";
+    SessionEnded = "session_ended", Authentication, Info, "A session, or all of somebody, ended before its time.";
+    PasswordChanged = "password_changed", Authentication, Low, "A password was changed, or set anew.";
+    FactorAdded = "factor_added", Authentication, Low, "A second factor was added, or replaced another.";
+    FactorRemoved = "factor_removed", Authentication, Medium, "A second factor was taken away by its owner.";
+    RecoveryCodesMade = "recovery_codes_made", Authentication, Low, "Somebody had new recovery codes made.";
+    RecoveryUsed = "recovery_used", Authentication, Medium, "A recovery code stood in for a lost factor.";
+    EmailChangeAsked = "email_change_asked", Authentication, Low, "Somebody wants another address of mail.";
+    EmailChanged = "email_changed", Authentication, Medium, "The address of mail of a login was changed.";
+    LoginStopped = "login_stopped", Administration, Medium, "The bank stopped a login, or its owner left.";
+    LoginOpened = "login_opened", Administration, Medium, "The bank let a stopped login in again.";
+    ApiKeyMade = "api_key_made", Administration, Low, "A key of an integration was made, or replaced by another.";
+    ApiKeyEnded = "api_key_ended", Administration, Low, "A key of an integration was taken away.";
     AccessDenied = "access_denied", Authorization, Low,
         "Somebody who is known was refused by the policies, or asked for what is somebody else's.";
     OperatorAdded = "operator_added", Administration, High, "An operator was made.";
     OperatorForced = "operator_forced", Administration, Critical,
         "An operator was made on the command line without the approval of another.";
+    PolicyWritten = "policy_written", Administration, Low,
+        "The text of a policy was written or deleted; nothing follows from it until it is in force.";
+    PolicyChanged = "policy_changed", Administration, High, "A policy came in force, or out of it.";
+    KeyringChanged = "keyring_changed", Administration, Medium, "A key of the bank was rotated.";
+    LogExported = "log_exported", Administration, Medium, "Somebody took a part of the audit log away.";
+    ApprovalAsked = "approval_asked", Administration, Low, "Somebody asked for what takes two people.";
+    ApprovalDecided = "approval_decided", Administration, Low, "What takes two people was approved, rejected or taken back.";
     RoleGiven = "role_given", Administration, High, "A role was given.";
     RoleTaken = "role_taken", Administration, Medium, "A role was taken away.";
     FactorsReset = "factors_reset", Administration, High, "Somebody's second factors were taken away.";
@@ -149,6 +175,15 @@ events! {
     IncidentLifted = "incident_lifted", Administration, Medium, "What was done against an incident was taken back.";
     ReadsOutOfPattern = "reads_out_of_pattern", Money, High,
         "An operator read about more people than the work brings along.";
+    TransferReversed = "transfer_reversed", Money, Medium, "The bank took back what a movement had moved.";
+    AccountFrozen = "account_frozen", Money, Low, "An account was frozen, by its owner or by the bank.";
+    AccountUnfrozen = "account_unfrozen", Money, Low, "The freeze of an account was lifted.";
+    AccountClosed = "account_closed", Money, Low, "An account was closed.";
+    LimitExceeded = "limit_exceeded", Money, Low, "A movement was refused because it went beyond a limit.";
+    LimitChanged = "limit_changed", Money, Low, "Somebody changed the own limits.";
+    AllowanceChanged = "allowance_changed", Money, Medium, "The bank changed what a customer is allowed to pay.";
+    PayeeAdded = "payee_added", Money, Info, "Somebody added a beneficiary.";
+    ReviewDecided = "review_decided", Money, Low, "A payment that rules stopped was released, rejected or taken back.";
     ReviewExpired = "review_expired", Money, Medium,
         "A payment that rules stopped waited until its time was over: nobody looked at it.";
     AttackRecognised = "attack_recognised", Attack, Medium, "A request looked like an attack.";
@@ -164,6 +199,10 @@ events! {
         "Security events no longer leave this node: their collector was away for so long that there is no room for more.";
     CertificateNotRenewed = "certificate_not_renewed", Integrity, Medium,
         "It is time for a new certificate, and the directory gave none; the old one is served meanwhile.";
+    CertificateEnding = "certificate_ending", Integrity, High,
+        "The certificate of a node ends within six days, and there is no other.";
+    RequestFailed = "request_failed", Errors, Medium,
+        "A request was answered with an error of ours: of the program, of the database, or unknown.";
 }
 
 impl SecurityEventKind {
@@ -246,6 +285,8 @@ rules! {
         "People who are known were refused many times within a few minutes.";
     PrivilegeChange = "privilege_change", [OperatorAdded, RoleGiven, FactorsReset], 1 in MINUTE, once MINUTE, High,
         true, "Somebody was given power over the bank.";
+    PolicyChange = "policy_change", [PolicyChanged], 1 in MINUTE, once MINUTE, High, true,
+        "A policy came in force, or out of it.";
     FraudRules = "fraud_rules", [FraudRulesChanged], 1 in MINUTE, once MINUTE, High, true,
         "Other rules about fraud came in force.";
     BreakGlass = "break_glass", [OperatorForced], 1 in MINUTE, once MINUTE, Critical, false,
@@ -262,6 +303,10 @@ rules! {
         "Security events do not reach their collector, and new ones are not kept for it.";
     CertificateOverdue = "certificate_overdue", [CertificateNotRenewed], 3 in DAY, once DAY, High, true,
         "The certificate of a node cannot be renewed; when it ends nobody can connect.";
+    CertificateEnds = "certificate_ends", [CertificateEnding], 1 in MINUTE, once DAY, Critical, true,
+        "The certificate of a node ends within six days; then nobody can connect.";
+    FailingRequests = "failing_requests", [RequestFailed], 20 in 5 * MINUTE, once 15 * MINUTE, High, true,
+        "Many requests were answered with errors of ours within a few minutes.";
 }
 
 impl AlertRule {

@@ -16,7 +16,7 @@ use strongroom_domain::{
 };
 use strongroom_store::{
     Scope,
-    identity::{FeedRow, NewFeedEvent, SWEEP_ROWS_MAX},
+    identity::{FeedKept, FeedRow, NewFeedEvent, SWEEP_ROWS_MAX},
 };
 
 use crate::{
@@ -36,8 +36,11 @@ use crate::{
 pub const FEED_EXAMINED_MAX: u32 = 1_000;
 /// How long events are kept, in seconds.
 pub const FEED_KEPT_SECS: i64 = 30 * 24 * 60 * 60;
-/// How many events are kept: about 150 MB.
-pub const FEED_ROWS_MAX: u32 = 200_000;
+/// How many events are kept: about 150 MB. Of those that somebody has to act on so many of their own besides.
+pub const FEED_KEPT: FeedKept = FeedKept {
+    newest: 200_000,
+    serious: 20_000,
+};
 /// Events of one commit.
 const PORTION_MAX: usize = 100;
 /// Most portions that one run forgets.
@@ -137,11 +140,12 @@ impl Bank {
             sealed.push(NewFeedEvent {
                 id,
                 sealed: self.ring().seal(place(&id), &text),
+                serious: event.severity() >= Severity::High,
             });
         }
         for portion in sealed.chunks(PORTION_MAX) {
             let tx = self.store.write(Scope::System).await?;
-            tx.append_security_feed(portion, FEED_ROWS_MAX, self.clock.now())
+            tx.append_security_feed(portion, FEED_KEPT, self.clock.now())
                 .await?;
             tx.commit().await?;
         }
@@ -174,7 +178,8 @@ impl Bank {
             return Err(Error::field("?cursor", "invalid_value", detail));
         }
         let first = found.rows.first().map(|row| row.position);
-        // Places follow each other: what is not at the next one is not there any more.
+        // Places follow each other: what is not at the next one is not there any more, in front of the oldest event or
+        // between serious ones that outlived the rest.
         let mut expected = match (after, first) {
             (Some(after), _) => after.saturating_add(1),
             (None, Some(first)) => first,
@@ -196,7 +201,10 @@ impl Bank {
             .map(|email| hex(&self.subject_of(&Email::lenient(email))));
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         for row in &found.rows {
-            page.missed = page.missed.saturating_add(row.position.saturating_sub(expected));
+            // Who never asked has lost nothing; who goes on is told what lay between.
+            if after.is_some() {
+                page.missed = page.missed.saturating_add(row.position.saturating_sub(expected));
+            }
             expected = row.position.saturating_add(1);
             let Ok(event) = self.open_of_feed(row) else {
                 // One row that was changed, or whose key is gone, must not hide all that stand behind it.

@@ -7,7 +7,7 @@
 
 use std::net::IpAddr;
 
-use strongroom_crypto::random;
+use strongroom_crypto::{random, token::claimed_id};
 use strongroom_domain::{
     id::{Id, RequestId, SecurityEventId},
     principal::Principal,
@@ -17,6 +17,7 @@ use strongroom_domain::{
 use tokio::sync::{Notify, OnceCell};
 
 use crate::{
+    arrival::Credential,
     bank::Bank,
     cx::{AGENT_CHARS_MAX, Cx},
     error::{Error, Kind},
@@ -32,6 +33,8 @@ use crate::{
 
 /// The purpose of names in counters that nodes share.
 const LIMIT_INDEX: &str = "limits";
+/// The purpose of digests that stand for tokens.
+const TOKEN_INDEX: &str = "security_token";
 
 /// From where something came that nobody in particular did.
 #[derive(Debug, Clone, Copy, Default)]
@@ -42,6 +45,8 @@ pub struct Whence<'a> {
     pub address: &'a str,
     /// What the client calls itself; may be empty.
     pub agent: &'a str,
+    /// What stands for the token that was shown, as [`Bank::token_name`] says.
+    pub token: Option<[u8; 16]>,
 }
 
 impl<'a> Whence<'a> {
@@ -51,6 +56,7 @@ impl<'a> Whence<'a> {
             request: Some(cx.request),
             address: &client.address,
             agent: &client.user_agent,
+            token: None,
         }
     }
 
@@ -83,6 +89,10 @@ pub(crate) struct Line<'a> {
     pub(crate) subject: Option<[u8; 16]>,
     /// To what it was done, by id.
     pub(crate) object: Option<String>,
+    /// The set of policies that refused, by number, and those of it that forbade, by name.
+    pub(crate) policy: Option<String>,
+    /// Keyed digest of the id of the token that was shown.
+    pub(crate) token: Option<[u8; 16]>,
     /// What tells this one apart from others that one alert stands for.
     pub(crate) about: Option<[u8; 16]>,
 }
@@ -103,6 +113,8 @@ impl Line<'_> {
             incident: None,
             subject: None,
             object: None,
+            policy: None,
+            token: None,
             about: None,
         }
     }
@@ -143,6 +155,8 @@ impl Security {
             user_agent = some(line.agent),
             subject = line.subject.map(|digest| hex(&digest)),
             object = line.object,
+            policy = line.policy,
+            token = line.token.map(|digest| hex(&digest)),
             "{}", kind.means()
         );
         if self.alarm.count(kind, line.at, line.about, line.request) {
@@ -248,7 +262,36 @@ impl Bank {
             address: whence.address,
             agent: whence.agent,
             subject: email.map(|email| self.subject_of(email)),
+            token: whence.token,
             ..Line::of(kind, self.clock.now())
         });
+    }
+
+    /// What stands for the token of this credential where it has an id, whoever wrote it: refusals of one token are told
+    /// apart from those of others, and the token is told to nobody.
+    pub fn token_name(&self, credential: Credential<'_>) -> Option<[u8; 16]> {
+        let (Credential::Bearer(token) | Credential::Bound(token, _)) = credential else {
+            return None;
+        };
+        let id = claimed_id(token)?;
+        Some(self.ring().blind_index(TOKEN_INDEX, id.as_bytes()))
+    }
+
+    /// Notes that a request ended with an error of ours: its code, and nothing of what it was.
+    pub fn note_request_failed(&self, whence: &Whence<'_>, principal: Option<String>, code: &str) {
+        self.security.note(&Line {
+            reason: code,
+            request: whence.request,
+            address: whence.address,
+            agent: whence.agent,
+            principal,
+            ..Line::of(SecurityEventKind::RequestFailed, self.clock.now())
+        });
+    }
+
+    /// Notes that a certificate of this node ends soon and no other is there.
+    pub fn note_certificate_ending(&self) {
+        let kind = SecurityEventKind::CertificateEnding;
+        self.security.note(&Line::of(kind, self.clock.now()));
     }
 }

@@ -15,7 +15,10 @@ use strongroom_domain::{
     principal::Role,
     time::Timestamp,
 };
-use strongroom_store::Scope;
+use strongroom_store::{
+    Scope,
+    identity::{FeedKept, NewFeedEvent},
+};
 use tokio::task::JoinSet;
 
 use crate::harness::{TestBank, on_both_engines};
@@ -40,6 +43,8 @@ fn event(at: i64) -> ExportedEvent {
         user_agent: None,
         subject: None,
         object: None,
+        policy: None,
+        token: None,
     }
 }
 
@@ -107,6 +112,48 @@ on_both_engines! {
         assert_eq!(again, seen);
     }
 
+    async fn a_flood_of_harmless_events_does_not_push_out_what_somebody_has_to_act_on(bank: TestBank) {
+        let cx = auditor(&bank).await;
+        let of = |kind: &str, n: i64| ExportedEvent {
+            kind: kind.to_owned(),
+            ..event(1_795_132_800_000_000 + n)
+        };
+        let serious: Vec<_> = (0..3).map(|n| of("role_given", n)).collect();
+        bank.bank.append_to_feed(&serious).await.unwrap();
+        let flood: Vec<_> = (10..30).map(|n| of("login_failed", n)).collect();
+        bank.bank.append_to_feed(&flood).await.unwrap();
+        let forget = async |serious: bool| {
+            let events = if serious {
+                let late = of("role_given", 99);
+                vec![NewFeedEvent {
+                    id: SecurityEventId::parse(&late.id).unwrap(),
+                    sealed: vec![7],
+                    serious: true,
+                }]
+            } else {
+                vec![]
+            };
+            let kept = FeedKept { newest: 4, serious: 2 };
+            let tx = bank.bank.store().write(Scope::System).await.unwrap();
+            tx.append_security_feed(&events, kept, Timestamp::from_micros(0)).await.unwrap();
+            tx.commit().await.unwrap();
+        };
+        forget(false).await;
+        let page = follow(&bank, &cx, None, 100).await;
+        let kinds: Vec<_> = page.events.iter().map(|event| event.kind.as_str()).collect();
+        assert_eq!(&kinds[..3], ["role_given"; 3], "the serious ones are there");
+        assert_eq!(kinds[3..], ["login_failed"; 4], "and the newest of all kinds");
+        assert_eq!(page.missed, 0, "who never asked has lost nothing");
+        // Whoever goes on behind the serious ones is told what lay between.
+        let late = follow(&bank, &cx, Some(3), 100).await;
+        assert_eq!((late.missed, late.events.len()), (16, 4));
+        // The serious ones have a bound of their own.
+        forget(true).await;
+        let page = follow(&bank, &cx, None, 100).await;
+        let serious = page.events.iter().filter(|event| event.kind == "role_given").count();
+        assert_eq!(serious, 1, "one of the old ones is left beside the new one, which nobody can open");
+    }
+
     async fn whoever_comes_too_late_is_told_what_is_lost(bank: TestBank) {
         let cx = auditor(&bank).await;
         let events: Vec<_> = (0..6).map(|n| event(1_795_132_800_000_000 + n)).collect();
@@ -114,7 +161,8 @@ on_both_engines! {
         assert_eq!(follow(&bank, &cx, None, 10).await.events, events);
         // More than are kept.
         let tx = bank.bank.store().write(Scope::System).await.unwrap();
-        tx.append_security_feed(&[], 2, Timestamp::from_micros(0)).await.unwrap();
+        let kept = FeedKept { newest: 2, serious: 2 };
+        tx.append_security_feed(&[], kept, Timestamp::from_micros(0)).await.unwrap();
         tx.commit().await.unwrap();
         let late = follow(&bank, &cx, Some(1), 10).await;
         assert_eq!((late.missed, late.upto, late.caught_up), (3, 6, true));

@@ -197,6 +197,12 @@ impl PasswordPool {
         queue.known.len() + queue.unknown.len()
     }
 
+    /// How many jobs wait now, and how many may.
+    #[must_use]
+    pub fn queue(&self) -> (usize, usize) {
+        (self.waiting(), self.size.queue)
+    }
+
     fn submit(&self, work: Work, known: bool) -> Result<(), PasswordError> {
         let mut queue = self.shared.lock();
         let slots = if known {

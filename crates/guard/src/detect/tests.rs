@@ -23,6 +23,53 @@ fn memos_and_names_pass() {
     }
 }
 
+/// What browsers, other sites' programs and proxies add to a request without anybody writing it: values of cookies that
+/// are not ours, and of `X-` headers, in the forms that their makers document.
+const ADDED: &[&str] = &[
+    // Counting of visits, consent, advertising, chat.
+    "GA1.2.1234567890.1700000000",
+    "GS1.1.1700000000.3.1.1700000123.60.0.0",
+    "fb.1.1700000000000.1234567890",
+    "isGpcEnabled=0&datestamp=Sun+Nov+22+2026+07:00:00+GMT+0100&version=202405.1.0&groups=C0001:1,C0002:0",
+    "{stamp:%27abcDEF123==%27%2Cnecessary:true%2Cpreferences:false%2Cmethod:%27explicit%27%2Cver:1}",
+    "CPxyz-APxyzABAcABBENAyEgAAAAAAAAAAAAAAAAAAAA.YAAAAAAAAAA",
+    "1.1700000000.1700000000.abc-DEF_ghi",
+    "%7B%22distinct_id%22%3A%22user-1%22%2C%22%24device_id%22%3A%22abc%22%2C%22%24initial_referrer%22%3A%22%24direct%22%7D",
+    "s%3Aj2Kx9.7Zr0uY8Qm1",
+    "eyJhbGciOiJIUzI1NiJ9.eyJpZCI6MX0.c2ln",
+    "lang=de-DE; theme=dark",
+    "a:2:{s:4:lang;s:2:de;}",
+    "2026-11-22T07:00:00.000Z|1|0",
+    "AMCV_ABC%40AdobeOrg=1176715910%7CMCIDTS%7C19319%7CMCMID%7C123",
+    // What proxies and libraries say of a request.
+    "XMLHttpRequest",
+    "https",
+    "203.0.113.9, 198.51.100.7, 10.0.0.1",
+    "[2001:db8::1]:443",
+    "Root=1-67891233-abcdef012345678912345678;Parent=463ac35c9f6413ad;Sampled=1",
+    "80f198ee56343ba864fe8b2a57d3eff7-05e3ac9a4f6e3b90-1-e457b5a2e4d86bd1",
+    "105445aa7843bc8bf206b12000100000/1;o=1",
+    "for=192.0.2.60;proto=https;by=203.0.113.43",
+    "bank.example:443",
+    "max-age=0, private",
+    "1.1 varnish (Varnish/7.1), 1.1 cache-fra-1",
+    "com.example.bank/4.2 (Android 14; Pixel 8)",
+    "python-requests/2.31.0 CPython/3.12.1 Linux/6.1.0",
+    "?cc=DE&city=Frankfurt am Main",
+];
+
+#[test]
+fn what_browsers_and_proxies_add_is_no_attack() {
+    let found: Vec<_> = ADDED
+        .iter()
+        .filter_map(|value| recognised(Part::Header, value).map(|found| (value, found.rules)))
+        .collect();
+    // The one of them that says nothing else: a serialised object of PHP, which an interpreter would read.
+    let known = ["a:2:{s:4:lang;s:2:de;}"];
+    let others: Vec<_> = found.iter().filter(|(value, _)| !known.contains(value)).collect();
+    assert!(others.is_empty(), "{others:?}");
+}
+
 /// Ours, by kind.
 fn attacks() -> impl Iterator<Item = (&'static str, &'static str)> {
     include_str!("attacks.txt")

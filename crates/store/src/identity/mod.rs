@@ -50,7 +50,7 @@ pub use policies::{MembersRow, NewRevision, POLICIES_MAX, PolicyRow, RevisionRow
 pub use recovery::FactorCounts;
 pub use registrations::RegistrationRow;
 pub use security_events::{SecurityEventFilter, SecurityEventRow};
-pub use security_feed::{FeedRow, FeedRows, NewFeedEvent};
+pub use security_feed::{FeedKept, FeedRow, FeedRows, NewFeedEvent};
 pub use sessions::{NewSession, RefreshRow, SessionRow, SessionView};
 pub use step_ups::NewStepUp;
 pub use tickets::{Guesses, Ticket, TicketKind};

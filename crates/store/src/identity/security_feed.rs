@@ -18,12 +18,23 @@ pub struct NewFeedEvent {
     pub id: SecurityEventId,
     /// The event, sealed for its number.
     pub sealed: Vec<u8>,
+    /// Whether somebody has to act on it: then a flood of others does not push it out.
+    pub serious: bool,
+}
+
+/// How many events the feed keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FeedKept {
+    /// So many places back everything is kept.
+    pub newest: u32,
+    /// Behind them the newest serious ones, so many of them, those within the newest places included.
+    pub serious: u32,
 }
 
 /// An event of the feed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FeedRow {
-    /// Its place; places have no holes but in front of the oldest event that is kept.
+    /// Its place; what is missing between two places was there and is kept no longer.
     pub position: u64,
     /// Its number.
     pub id: SecurityEventId,
@@ -94,14 +105,15 @@ impl Store {
 
 impl WriteTx {
     /// Appends events, and forgets the oldest where more than `kept` would be there. Nobody else appends until the
-    /// commit.
+    /// commit. What it costs to forget grows with what is forgotten, not with what is kept, but for the serious ones,
+    /// which are counted where one is appended.
     ///
     /// # Errors
     /// [`StoreError`] when the database refuses or does not answer.
     pub async fn append_security_feed(
         &self,
         events: &[NewFeedEvent],
-        kept: u32,
+        kept: FeedKept,
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let head = self
@@ -114,13 +126,14 @@ impl WriteTx {
         for event in events {
             let added = self
                 .execute(
-                    "INSERT INTO security_feed (position, id, written_at, sealed) VALUES ($1, $2, $3, $4) \
-                     ON CONFLICT (id) DO NOTHING",
+                    "INSERT INTO security_feed (position, id, written_at, sealed, serious) \
+                     VALUES ($1, $2, $3, $4, $5) ON CONFLICT (id) DO NOTHING",
                     vec![
                         (newest + 1).into(),
                         uuid(event.id).into(),
                         now.micros().into(),
                         event.sealed.clone().into(),
+                        i16::from(event.serious).into(),
                     ],
                 )
                 .await?;
@@ -132,10 +145,21 @@ impl WriteTx {
         )
         .await?;
         self.execute(
-            "DELETE FROM security_feed WHERE position <= $1",
-            vec![(newest - i64::from(kept)).into()],
+            "DELETE FROM security_feed WHERE serious = 0 AND position <= $1",
+            vec![(newest - i64::from(kept.newest)).into()],
         )
         .await?;
+        if events.iter().any(|event| event.serious) {
+            self.execute(
+                "DELETE FROM security_feed WHERE serious = 1 AND position <= $1 AND position <= \
+                 (SELECT position FROM security_feed WHERE serious = 1 ORDER BY position DESC LIMIT 1 OFFSET $2)",
+                vec![
+                    (newest - i64::from(kept.newest)).into(),
+                    i64::from(kept.serious).into(),
+                ],
+            )
+            .await?;
+        }
         Ok(())
     }
 

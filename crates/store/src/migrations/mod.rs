@@ -99,6 +99,7 @@ impl MigratorTrait for Migrator {
             Box::new(step!("0047_lapsed_reviews")),
             Box::new(step!("0048_earlier_payments")),
             Box::new(step!("0052_fraud_trials")),
+            Box::new(step!("0055_serious_events")),
             Box::new(Step {
                 name: "0024_auditor",
                 sqlite: "",

@@ -268,6 +268,8 @@ pub(crate) struct Config {
     pub security_txt: SecurityTxtConfig,
     /// Where security events go.
     pub siem: Option<SiemConfig>,
+    /// Most bytes of events that wait for each collector.
+    pub spool_bytes: u64,
     /// Where traces go, and security events as logs.
     pub otlp: Option<OtlpConfig>,
     /// Where alerts go besides the log and mails: address and what they are signed with.
@@ -461,6 +463,7 @@ impl<'a> Reader<'a> {
             detection: self.detection(),
             security_txt: self.security_txt(),
             siem: self.siem(),
+            spool_bytes: self.number("siem.spool_bytes").unwrap_or_default(),
             otlp: self.otlp(),
             alert_webhook: self
                 .secret("alerts.webhook_url")

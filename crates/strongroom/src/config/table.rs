@@ -225,7 +225,7 @@ settings! {
     "limits.api_write": Kind::Quota, Some("100/1h"),
         "Changing, by customer.";
     "limits.file_upload": Kind::Quota, Some("10/1h"),
-        "Uploads, by whoever it is.";
+        "Uploads, by whoever it is. No route takes one yet: statements of the bank's own bank come as files of the host.";
     "limits.preview": Kind::Quota, Some("30/1h"),
         "Dry runs, which tell whether a payee can be paid, by whoever it is, besides the class of the request.";
     "limits.payee_check": Kind::Quota, Some("10/1h, 30/1d"),
@@ -282,6 +282,9 @@ settings! {
          TLS.";
     "siem.format": Kind::Choice(&["ocsf", "cef"]), Some("ocsf"),
         "`ocsf`: JSON of the Open Cybersecurity Schema Framework. `cef`: Common Event Format.";
+    "siem.spool_bytes": count(262_144, 8_589_934_592, "bytes"), Some("67108864"),
+        "Most bytes of events that wait on this node for each collector, and for the feed. The last eighth is for events that \
+         somebody has to act on.";
 
     "otlp.endpoint": Kind::PublicUrl, None,
         "A collector of OpenTelemetry (OTLP, protobuf over HTTP), such as `https://collector.bank.example:4318`: it gets a span \

@@ -95,6 +95,8 @@ fn record(event: &ExportedEvent) -> LogRecord {
         ("strongroom.incident_id", event.incident_id.as_deref()),
         ("strongroom.subject", event.subject.as_deref()),
         ("strongroom.object", event.object.as_deref()),
+        ("strongroom.policy", event.policy.as_deref()),
+        ("strongroom.token", event.token.as_deref()),
         ("user.id", event.principal.as_deref()),
         ("session.id", event.session_id.as_deref()),
         ("client.address", event.address.as_deref()),

@@ -3,8 +3,14 @@
 
 mod spool;
 mod syslog;
+mod unsettled;
 
-use std::{error::Error, io, sync::Arc, time::Duration};
+use std::{
+    error::Error,
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use strongroom_app::{
     Bank,
@@ -14,7 +20,11 @@ use strongroom_app::{
     },
 };
 
-use self::{spool::Spool, syslog::Collector};
+use self::{
+    spool::{Place, Spool},
+    syslog::{Collector, Presence},
+    unsettled::Unsettled,
+};
 use crate::{config::Config, data_dir::DataDir, otlp};
 
 /// Longest time between two looks.
@@ -27,6 +37,17 @@ const RETRY_FIRST: Duration = Duration::from_millis(500);
 const RETRY_LONGEST: Duration = Duration::from_secs(15);
 /// Between two portions for the feed: each is a commit, and the right to write is the books' meanwhile.
 const FEED_PAUSE: Duration = Duration::from_secs(1);
+
+/// So often in a row what a collector read comes again because it seemed to die before that had settled.
+const ENDS_MAX: u32 = 5;
+/// Events that somebody took; one that came again is counted again.
+const DELIVERED: &str = "strongroom_siem_events_delivered_total";
+/// Events that nobody gets: there was no room, or they cannot be read.
+const LOST: &str = "strongroom_siem_events_lost_total";
+/// Tries that failed.
+const FAILED: &str = "strongroom_siem_deliveries_failed_total";
+/// Events that come again because whoever had read them died soon after.
+const AGAIN: &str = "strongroom_siem_events_sent_again_total";
 
 /// By what events leave.
 #[derive(Clone, Copy, Debug)]
@@ -71,11 +92,16 @@ pub(crate) fn keep(
     let mut spools = Vec::new();
     for way in ways.into_iter().flatten() {
         let told = Arc::downgrade(bank);
-        let spool = Spool::open(data.directory(way.name())?, way.name(), move || {
-            if let Some(bank) = told.upgrade() {
-                bank.note_export_lost();
-            }
-        })?;
+        let spool = Spool::open(
+            data.directory(way.name())?,
+            way.name(),
+            config.spool_bytes,
+            move || {
+                if let Some(bank) = told.upgrade() {
+                    bank.note_export_lost();
+                }
+            },
+        )?;
         spools.push((way, Arc::new(spool)));
     }
     let spools = Arc::new(Spools(spools));
@@ -92,37 +118,104 @@ pub(crate) fn start(
 ) -> Result<(), Box<dyn Error + Send + Sync>> {
     for (way, spool) in &spools.0 {
         let target = match (way, &config.siem, &config.otlp) {
-            (Way::Syslog, Some(siem), _) => Target::Syslog(Collector::open(siem, host)?),
+            (Way::Syslog, Some(siem), _) => Target::Syslog(Reader::of(Collector::open(siem, host)?)),
             (Way::Otlp, _, Some(otlp)) => Target::Otlp(otlp::Events::open(otlp, host)?),
             (Way::Feed, ..) => Target::Feed(Arc::clone(bank)),
             _ => continue,
         };
-        tokio::spawn(carry(*way, Arc::clone(spool), target, Arc::clone(bank)));
+        let carrier = Carrier {
+            way: *way,
+            spool: Arc::clone(spool),
+            target,
+            bank: Arc::clone(bank),
+        };
+        tokio::spawn(carrier.run());
     }
     Ok(())
 }
 
 /// Who gets them.
 enum Target {
-    Syslog(Collector),
+    Syslog(Reader),
     Otlp(otlp::Events),
     Feed(Arc<Bank>),
 }
 
-impl Target {
-    /// Brings events; how many of them it took, once it has read all of them.
-    async fn bring(&self, events: &[ExportedEvent]) -> io::Result<u64> {
-        match self {
-            Self::Syslog(collector) => {
-                collector.bring(events).await?;
-                Ok(count(events))
+/// A collector that says what it has read, and not what it has kept.
+struct Reader {
+    collector: Collector,
+    unsettled: Unsettled,
+    /// While something is unsettled: whether it died since.
+    presence: Option<Presence>,
+    /// How often it seemed to die since something settled.
+    ends: u32,
+}
+
+impl Reader {
+    fn of(collector: Collector) -> Self {
+        Self {
+            collector,
+            unsettled: Unsettled::default(),
+            presence: None,
+            ends: 0,
+        }
+    }
+
+    /// What it read has settled by now, or comes again because it died since: then that is an error, once.
+    fn look(&mut self, spool: &Spool) -> io::Result<()> {
+        if self.presence.take_if(|presence| presence.has_ended()).is_some() {
+            self.ends = self.ends.saturating_add(1);
+            if self.ends <= ENDS_MAX {
+                self.again(spool);
+                return Err(io::Error::new(
+                    io::ErrorKind::ConnectionAborted,
+                    "it ended a connection that should stand: what it read last comes again",
+                ));
             }
-            Self::Otlp(events_of) => events_of.bring(events).await,
-            Self::Feed(bank) => {
-                bank.append_to_feed(events).await.map_err(io::Error::other)?;
-                Ok(count(events))
+            // It ends whatever is silent: what it read would come again for ever.
+            if let Some(upto) = self.unsettled.settle_all() {
+                spool.delivered(upto)?;
             }
         }
+        if let Some(upto) = self.unsettled.settle(Instant::now()) {
+            self.ends = 0;
+            spool.delivered(upto)?;
+        }
+        if self.unsettled.is_empty() {
+            self.presence = None;
+        }
+        Ok(())
+    }
+
+    fn again(&mut self, spool: &Spool) {
+        self.presence = None;
+        spool.carry_again();
+        let again = self.unsettled.forget();
+        metrics::counter!(AGAIN, "collector" => Way::Syslog.name()).increment(again);
+    }
+
+    /// Brings events; they are kept until they have settled.
+    async fn bring(
+        &mut self,
+        spool: &Spool,
+        events: &[ExportedEvent],
+        (upto, bytes): (Place, u64),
+    ) -> io::Result<()> {
+        let brought = async {
+            // Before anything is read that could be lost.
+            if self.presence.is_none() {
+                self.presence = Some(self.collector.attend().await?);
+            }
+            self.collector.bring(events).await
+        };
+        let brought = brought.await;
+        if brought.is_err() {
+            self.again(spool);
+        } else {
+            spool.carried(upto);
+            self.unsettled.add(Instant::now(), upto, count(events), bytes);
+        }
+        brought
     }
 }
 
@@ -130,67 +223,86 @@ fn count<T>(of: &[T]) -> u64 {
     u64::try_from(of.len()).unwrap_or(u64::MAX)
 }
 
-async fn carry(way: Way, spool: Arc<Spool>, target: Target, bank: Arc<Bank>) {
-    let collector = way.name();
-    for name in [
-        "strongroom_siem_events_delivered_total",
-        "strongroom_siem_events_lost_total",
-        "strongroom_siem_deliveries_failed_total",
-    ] {
-        metrics::counter!(name, "collector" => collector).increment(0);
-    }
-    let mut wait = RETRY_FIRST;
-    let mut is_away = false;
-    loop {
-        metrics::gauge!("strongroom_siem_waiting_bytes", "collector" => collector)
-            .set(spool.waiting_bytes() as f64);
-        match carry_some(&spool, &target, &bank, collector).await {
-            Ok(0) => spool.wait(LOOK_EVERY).await,
-            Ok(number) => {
-                metrics::counter!("strongroom_siem_events_delivered_total", "collector" => collector)
-                    .increment(number);
-                if is_away {
-                    tracing::info!(target: "strongroom", collector, "the collector of security events is back");
+/// Who carries events from a spool to whom they are for.
+struct Carrier {
+    way: Way,
+    spool: Arc<Spool>,
+    target: Target,
+    bank: Arc<Bank>,
+}
+
+impl Carrier {
+    async fn run(mut self) {
+        let collector = self.way.name();
+        for name in [DELIVERED, LOST, FAILED, AGAIN] {
+            metrics::counter!(name, "collector" => collector).increment(0);
+        }
+        let mut wait = RETRY_FIRST;
+        let mut is_away = false;
+        loop {
+            metrics::gauge!("strongroom_siem_waiting_bytes", "collector" => collector)
+                .set(self.spool.waiting_bytes() as f64);
+            match self.carry_some().await {
+                Ok(0) => self.spool.wait(LOOK_EVERY).await,
+                Ok(number) => {
+                    metrics::counter!(DELIVERED, "collector" => collector).increment(number);
+                    if is_away {
+                        tracing::info!(target: "strongroom", collector, "the collector of security events is back");
+                    }
+                    (wait, is_away) = (RETRY_FIRST, false);
+                    if matches!(self.way, Way::Feed) {
+                        tokio::time::sleep(FEED_PAUSE).await;
+                    }
                 }
-                (wait, is_away) = (RETRY_FIRST, false);
-                if matches!(way, Way::Feed) {
-                    tokio::time::sleep(FEED_PAUSE).await;
+                Err(error) => {
+                    metrics::counter!(FAILED, "collector" => collector).increment(1);
+                    if !is_away {
+                        tracing::warn!(target: "strongroom", collector, %error, "the collector of security events is away");
+                    }
+                    is_away = true;
+                    tokio::time::sleep(wait).await;
+                    wait = (wait * 2).min(RETRY_LONGEST);
                 }
-            }
-            Err(error) => {
-                metrics::counter!("strongroom_siem_deliveries_failed_total", "collector" => collector)
-                    .increment(1);
-                if !is_away {
-                    tracing::warn!(target: "strongroom", collector, %error, "the collector of security events is away");
-                }
-                is_away = true;
-                tokio::time::sleep(wait).await;
-                wait = (wait * 2).min(RETRY_LONGEST);
             }
         }
     }
-}
 
-/// Carries what fits into one connection; how many events that was.
-async fn carry_some(spool: &Spool, target: &Target, bank: &Bank, collector: &'static str) -> io::Result<u64> {
-    let waiting = spool.read(BATCH_BYTES_MAX)?;
-    let mut events: Vec<ExportedEvent> = Vec::with_capacity(waiting.records.len());
-    for record in &waiting.records {
-        // One that is not readable now will not be later either: it must not hold up the others.
-        events.extend(bank.open_exported(record).ok());
+    /// Carries what fits into one connection; how many events that was.
+    async fn carry_some(&mut self) -> io::Result<u64> {
+        if let Target::Syslog(reader) = &mut self.target {
+            reader.look(&self.spool)?;
+        }
+        let waiting = self.spool.read(BATCH_BYTES_MAX)?;
+        let all = count(&waiting.records);
+        if all == 0 {
+            return Ok(0);
+        }
+        let mut events: Vec<ExportedEvent> = Vec::with_capacity(waiting.records.len());
+        for record in &waiting.records {
+            // One that is not readable now will not be later either: it must not hold up the others.
+            events.extend(self.bank.open_exported(record).ok());
+        }
+        let taken = match &mut self.target {
+            _ if events.is_empty() => 0,
+            Target::Syslog(reader) => {
+                let bytes = waiting.records.iter().map(|record| count(record)).sum();
+                reader.bring(&self.spool, &events, (waiting.upto, bytes)).await?;
+                count(&events)
+            }
+            Target::Otlp(collector) => collector.bring(&events).await?,
+            Target::Feed(bank) => {
+                bank.append_to_feed(&events).await.map_err(io::Error::other)?;
+                count(&events)
+            }
+        };
+        if taken < all {
+            metrics::counter!(LOST, "collector" => self.way.name()).increment(all - taken);
+        }
+        if !matches!(self.target, Target::Syslog(_)) {
+            self.spool.delivered(waiting.upto)?;
+        } else if events.is_empty() {
+            self.spool.carried(waiting.upto);
+        }
+        Ok(all)
     }
-    let taken = if events.is_empty() {
-        0
-    } else {
-        target.bring(&events).await?
-    };
-    let all = count(&waiting.records);
-    if taken < all {
-        metrics::counter!("strongroom_siem_events_lost_total", "collector" => collector)
-            .increment(all - taken);
-    }
-    if all > 0 {
-        spool.delivered(waiting.upto)?;
-    }
-    Ok(all)
 }

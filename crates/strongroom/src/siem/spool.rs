@@ -2,7 +2,8 @@
 //!
 //! A record is its length and its bytes, sealed by the bank. One call writes it, so that a kill leaves it whole or not
 //! at all; what a power cut leaves of a file is read up to the first record that is not whole. The place up to which
-//! everything has arrived is a file of its own, replaced as a whole.
+//! everything has arrived is a file of its own, replaced as a whole. What was carried and may still be lost elsewhere
+//! stays where it is, behind that place, and is read again when somebody asks for it or another process begins.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -16,10 +17,8 @@ use std::{
 use strongroom_app::security::{catalogue::Severity, export::EventSpool};
 use tokio::sync::Notify;
 
-/// Bytes that wait at most: about 150,000 events.
-const WAITING_BYTES_MAX: u64 = 64 << 20;
-/// So many of them are for what somebody should act on: a flood of the rest leaves it room.
-const RESERVED_BYTES: u64 = 8 << 20;
+/// One part of so many is for what somebody should act on: a flood of the rest leaves it room.
+const RESERVED_PART: u64 = 8;
 /// So many bytes beside the reserve have to be free before there is room again: more than the largest record, so that a
 /// small one that still fits does not end what is full for others.
 const ROOM_AGAIN_BYTES: u64 = 128 << 10;
@@ -33,13 +32,15 @@ const LENGTH_BYTES: usize = 4;
 /// Up to where everything has arrived.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
-    file: u64,
-    offset: u64,
+    pub(super) file: u64,
+    pub(super) offset: u64,
 }
 
 /// The files.
 pub(crate) struct Spool {
     folder: PathBuf,
+    /// Bytes that wait at most.
+    bytes_max: u64,
     state: Mutex<State>,
     /// Something waits.
     waits: Notify,
@@ -58,6 +59,8 @@ struct State {
     waiting: u64,
     is_full: bool,
     delivered: Place,
+    /// Up to where it was carried; never before `delivered`.
+    carried: Place,
 }
 
 /// Records that wait, and the place behind them.
@@ -92,10 +95,11 @@ fn begin(folder: &Path, number: u64) -> io::Result<File> {
 }
 
 impl Spool {
-    /// Goes on where the process before ended. `full` is called when there is no more room.
+    /// Goes on where the process before ended. At most so many bytes wait; `full` is called when there is no more room.
     pub(super) fn open(
         folder: PathBuf,
         name: &'static str,
+        bytes_max: u64,
         full: impl Fn() + Send + Sync + 'static,
     ) -> io::Result<Self> {
         let known = numbers(&folder)?;
@@ -118,8 +122,10 @@ impl Spool {
                 waiting,
                 is_full: false,
                 delivered,
+                carried: delivered,
             }),
             folder,
+            bytes_max,
             name,
             waits: Notify::new(),
             full: Box::new(full),
@@ -140,24 +146,20 @@ impl Spool {
         let _ = tokio::time::timeout(most, self.waits.notified()).await;
     }
 
-    /// The next records, at most so many bytes of them and at least one where there is one.
+    /// The next records that were not carried, at most so many bytes of them and at least one where there is one.
     pub(super) fn read(&self, bytes_max: usize) -> io::Result<Waiting> {
-        let (number, delivered) = {
+        let (number, carried) = {
             let state = self.state();
-            (state.number, state.delivered)
+            (state.number, state.carried)
         };
         let mut found = Waiting {
             records: Vec::new(),
-            upto: delivered,
+            upto: carried,
         };
         let files = numbers(&self.folder)?;
         let mut left = bytes_max;
-        for file in files.into_iter().filter(|file| *file >= delivered.file) {
-            let offset = if file == delivered.file {
-                delivered.offset
-            } else {
-                0
-            };
+        for file in files.into_iter().filter(|file| *file >= carried.file) {
+            let offset = if file == carried.file { carried.offset } else { 0 };
             let mut reader = File::open(self.folder.join(file_name(file)))?;
             reader.seek(SeekFrom::Start(offset))?;
             found.upto = Place { file, offset };
@@ -180,6 +182,17 @@ impl Spool {
         Ok(found)
     }
 
+    /// Everything up to there was carried, and is kept until it is [delivered](Self::delivered).
+    pub(super) fn carried(&self, upto: Place) {
+        self.state().carried = upto;
+    }
+
+    /// What was carried and is not delivered comes again.
+    pub(super) fn carry_again(&self) {
+        let mut state = self.state();
+        state.carried = state.delivered;
+    }
+
     /// Everything up to there has arrived.
     pub(super) fn delivered(&self, upto: Place) -> io::Result<()> {
         let partial = self.folder.join("delivered.new");
@@ -194,6 +207,7 @@ impl Spool {
         fs::rename(&partial, self.folder.join(CURSOR))?;
         let mut state = self.state();
         state.delivered = upto;
+        state.carried = state.carried.max(upto);
         for number in numbers(&self.folder)? {
             let path = self.folder.join(file_name(number));
             if number < upto.file && number != state.number {
@@ -221,9 +235,10 @@ impl Spool {
         let bytes = [length.to_be_bytes().as_slice(), record].concat();
         let size = u64::try_from(bytes.len()).map_err(io::Error::other)?;
         let mut state = self.state();
-        let is_crowded = state.waiting + size > WAITING_BYTES_MAX - RESERVED_BYTES;
+        let for_all = self.bytes_max - self.bytes_max / RESERVED_PART;
+        let is_crowded = state.waiting + size > for_all;
         let has_room = if severity >= Severity::High {
-            state.waiting + size <= WAITING_BYTES_MAX
+            state.waiting + size <= self.bytes_max
         } else {
             !is_crowded
         };
@@ -241,7 +256,7 @@ impl Spool {
         state.written += size;
         state.waiting += size;
         // While little but the reserve is left it is full for the rest, who has heard so.
-        state.is_full &= state.waiting + ROOM_AGAIN_BYTES > WAITING_BYTES_MAX - RESERVED_BYTES;
+        state.is_full &= state.waiting + ROOM_AGAIN_BYTES > for_all;
         Ok(())
     }
 }
@@ -300,8 +315,10 @@ mod tests {
 
     use super::*;
 
+    const WAITING_BYTES_MAX: u64 = 64 << 20;
+
     fn open(folder: &Path) -> Spool {
-        Spool::open(folder.to_owned(), "siem", || {}).unwrap()
+        Spool::open(folder.to_owned(), "siem", WAITING_BYTES_MAX, || {}).unwrap()
     }
 
     fn all(spool: &Spool, bytes_max: usize) -> Vec<Vec<u8>> {
@@ -342,6 +359,34 @@ mod tests {
     }
 
     #[test]
+    fn what_was_carried_is_kept_until_it_is_delivered_and_comes_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let spool = open(folder.path());
+        for number in 0..4_u8 {
+            spool.put(&[number; 3], Severity::Low);
+        }
+        let first = spool.read(6).unwrap();
+        spool.carried(first.upto);
+        let second = spool.read(6).unwrap();
+        assert_eq!(second.records, [[2; 3], [3; 3]]);
+        spool.carried(second.upto);
+        assert!(spool.read(6).unwrap().records.is_empty());
+        // The first is safe, the second was lost elsewhere.
+        spool.delivered(first.upto).unwrap();
+        assert!(
+            spool.read(6).unwrap().records.is_empty(),
+            "what is delivered says nothing about the rest"
+        );
+        spool.carry_again();
+        assert_eq!(spool.read(6).unwrap().records, second.records);
+        spool.carried(second.upto);
+        // Another process does not know what this one carried.
+        drop(spool);
+        let spool = open(folder.path());
+        assert_eq!(all(&spool, 6), [[2; 3], [3; 3]]);
+    }
+
+    #[test]
     fn what_is_not_whole_ends_its_file_and_hides_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
         let spool = open(folder.path());
@@ -363,7 +408,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let told = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&told);
-        let spool = Spool::open(folder.path().to_owned(), "siem", move || {
+        let spool = Spool::open(folder.path().to_owned(), "siem", WAITING_BYTES_MAX, move || {
             count.fetch_add(1, Ordering::Relaxed);
         })
         .unwrap();
@@ -389,7 +434,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let told = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&told);
-        let spool = Spool::open(folder.path().to_owned(), "siem", move || {
+        let spool = Spool::open(folder.path().to_owned(), "siem", WAITING_BYTES_MAX, move || {
             count.fetch_add(1, Ordering::Relaxed);
         })
         .unwrap();

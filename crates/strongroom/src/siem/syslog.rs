@@ -3,9 +3,13 @@
 //! Syslog has no receipts. What stands for one is the end of the connection: we say that nothing more comes, and a
 //! collector that answers the same way has read everything before it (RFC 5425, section 4.4). Each batch is one
 //! connection, and one that does not end so did not arrive.
+//!
+//! What was read may still lie in the collector's memory. Whether it dies is seen by a second connection that stands as
+//! long as that may be: nothing is said over it, and its end says that what was read lately has to come again.
 
 use std::{fs, io, path::Path, process, sync::Arc, time::Duration};
 
+use rustix::net::sockopt;
 use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, ServerName, pem::PemObject},
@@ -17,9 +21,10 @@ use strongroom_app::security::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    task::JoinHandle,
     time::timeout,
 };
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use crate::config::SiemConfig;
 
@@ -29,6 +34,10 @@ const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
 const BATCH_TIME_MAX: Duration = Duration::from_secs(15);
 /// What a collector may say; nobody reads it.
 const SAID_BYTES_MAX: usize = 64 << 10;
+/// Of a connection over which nothing is said: after so long the machine at its other end is asked whether it is there,
+const ASK_AFTER: Duration = Duration::from_secs(5);
+/// and is gone once it did not answer so often, as long apart: before anything settles.
+const ASK_TIMES: u32 = 4;
 /// `authpriv`: messages about security (RFC 5424, section 6.2.1).
 const FACILITY: u8 = 10;
 
@@ -85,13 +94,7 @@ impl Collector {
             bytes.extend_from_slice(format!("{} ", message.len()).as_bytes());
             bytes.extend_from_slice(message.as_bytes());
         }
-        let stream = timeout(
-            CONNECT_TIME_MAX,
-            TcpStream::connect((self.host.as_str(), self.port)),
-        )
-        .await??;
-        let shaking = self.tls.connect(self.name.clone(), stream);
-        let mut stream = timeout(CONNECT_TIME_MAX, shaking).await??;
+        let mut stream = self.connect().await?;
         timeout(BATCH_TIME_MAX, async {
             stream.write_all(&bytes).await?;
             stream.shutdown().await?;
@@ -101,6 +104,44 @@ impl Collector {
             stream.take(most).read_to_end(&mut said).await.map(drop)
         })
         .await?
+    }
+
+    /// Notices from now on when the collector dies.
+    pub(super) async fn attend(&self) -> io::Result<Presence> {
+        let mut stream = self.connect().await?;
+        let tcp = stream.get_ref().0;
+        sockopt::set_socket_keepalive(tcp, true)?;
+        sockopt::set_tcp_keepidle(tcp, ASK_AFTER)?;
+        sockopt::set_tcp_keepintvl(tcp, ASK_AFTER)?;
+        sockopt::set_tcp_keepcnt(tcp, ASK_TIMES)?;
+        Ok(Presence(tokio::spawn(async move {
+            let mut said = [0; 256];
+            while matches!(stream.read(&mut said).await, Ok(1..)) {}
+        })))
+    }
+
+    async fn connect(&self) -> io::Result<TlsStream<TcpStream>> {
+        let address = (self.host.as_str(), self.port);
+        let stream = timeout(CONNECT_TIME_MAX, TcpStream::connect(address)).await??;
+        let shaking = self.tls.connect(self.name.clone(), stream);
+        timeout(CONNECT_TIME_MAX, shaking).await?
+    }
+}
+
+/// A connection that stands, closed when this is dropped.
+#[derive(Debug)]
+pub(super) struct Presence(JoinHandle<()>);
+
+impl Presence {
+    /// Whether the other side ended it, or is gone.
+    pub(super) fn has_ended(&self) -> bool {
+        self.0.is_finished()
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
@@ -142,6 +183,8 @@ mod tests {
             user_agent: Some("]\"\n7 <34>1 forged".to_owned()),
             subject: None,
             object: None,
+            policy: None,
+            token: None,
         };
         for format in [ExportFormat::Ocsf, ExportFormat::Cef] {
             let text = message(&event, format, "bank.example", 7);

@@ -37,6 +37,8 @@ use crate::{
 
 pub(crate) use acme::{Acme, Directory, mac_key};
 
+/// A certificate that lives no longer than this ends soon, in seconds.
+const ENDING_SECS: i64 = 6 * 86_400;
 /// When the certificate of a listener ends, in seconds since 1970.
 const ENDS: &str = "strongroom_tls_certificate_ends_timestamp_seconds";
 /// Sessions that can be resumed, kept in memory.
@@ -185,6 +187,17 @@ impl Certificates {
         }
     }
 
+    /// Whether the certificate that is served ends within [`ENDING_SECS`], or has ended. Of one that lives shortly
+    /// anyway: whether the last quarter of its life has begun.
+    pub(crate) fn are_ending(&self) -> bool {
+        let current = self.current.read();
+        let leaf = current.ok().and_then(|current| {
+            let leaf = current.key.as_ref()?.cert.first()?;
+            Validity::of(leaf)
+        });
+        leaf.is_some_and(|validity| is_ending(validity, authority::now().as_second()))
+    }
+
     /// Renews or reads again what is due. Says whether the certificate changed.
     pub(crate) fn refresh(&self) -> Result<bool, TlsError> {
         let written = self.current.read().map_or(None, |current| current.written);
@@ -322,6 +335,12 @@ fn read_file(path: &Path) -> Result<Vec<u8>, TlsError> {
         path: path.display().to_string(),
         source,
     })
+}
+
+/// Whether a certificate has little life left at this moment, in seconds since 1970.
+fn is_ending(validity: Validity, now: i64) -> bool {
+    let life = validity.until.saturating_sub(validity.from).max(0);
+    validity.until.saturating_sub(now) < ENDING_SECS.min(life / 4)
 }
 
 #[cfg(test)]

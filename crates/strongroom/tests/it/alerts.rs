@@ -8,7 +8,7 @@ use crate::harness::{BUSY, Client, Person, Server, awaited, stories, webhook::We
 
 const ALERTS: &str = "/api/v1/admin/alerts";
 /// From what made an alert until it is told, in seconds.
-const TOLD_SECS_MAX: f64 = 5.0;
+pub(crate) const TOLD_SECS_MAX: f64 = 5.0;
 
 stories! {
     with BUSY;
@@ -29,7 +29,7 @@ async fn with_webhook(server: &mut Server) -> Webhook {
     hook
 }
 
-async fn wrong_logins(client: &Client, number: usize) {
+pub(crate) async fn wrong_logins(client: &Client, number: usize) {
     let numbers: Vec<usize> = (0..number).collect();
     // Not more at once than passwords are hashed at a time.
     for some in numbers.chunks(10) {
@@ -43,7 +43,7 @@ async fn wrong_logins(client: &Client, number: usize) {
     }
 }
 
-async fn alerts_of(person: &Person, rule: &str) -> Vec<Value> {
+pub(crate) async fn alerts_of(person: &Person, rule: &str) -> Vec<Value> {
     let answer = person
         .client
         .get(&format!("{ALERTS}?limit=100"))
@@ -54,7 +54,7 @@ async fn alerts_of(person: &Person, rule: &str) -> Vec<Value> {
     found
 }
 
-fn moment(alert: &Value, name: &str) -> Timestamp {
+pub(crate) fn moment(alert: &Value, name: &str) -> Timestamp {
     alert[name].as_str().unwrap().parse().unwrap()
 }
 

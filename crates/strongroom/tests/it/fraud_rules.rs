@@ -58,9 +58,13 @@ impl Desk {
         }
     }
 
-    async fn put_in_force(&self, rules: Value) -> i64 {
+    pub(crate) async fn put_in_force(&self, rules: Value) -> i64 {
         let asked = propose(&self.maker, rules).await.expect(202);
         approve(&self.checker, &asked).await.expect(200);
+        in_force(&self.checker).await
+    }
+
+    pub(crate) async fn revision(&self) -> i64 {
         in_force(&self.checker).await
     }
 

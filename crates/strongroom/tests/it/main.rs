@@ -1,6 +1,7 @@
 //! Stories of the whole server, told over HTTPS on both databases.
 
 mod acme;
+mod alert_rules;
 mod alerts;
 mod all_errors;
 mod api_keys;
@@ -18,6 +19,7 @@ mod browser_walk;
 mod decisions;
 mod departments;
 mod deployment;
+mod deployment_database;
 mod devices;
 mod docs;
 mod dpop;
@@ -28,6 +30,7 @@ mod edge_limits;
 mod edge_shared;
 mod edge_shared_blocks;
 mod edge_tls;
+mod events_told;
 mod external;
 mod external_certified;
 mod external_pages;

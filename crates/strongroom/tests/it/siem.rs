@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, BUSY, Server, mail_server::logged, people::new_key, rsyslog::Rsyslog, stories};
+use crate::harness::{
+    Answer, BUSY, Server, mail_server::logged, people::new_key, programs::free_port, rsyslog::Rsyslog,
+    stories, until,
+};
 
 const LOGIN: &str = "/api/v1/auth/login";
 const AWAY: &str = "the collector of security events is away";
@@ -16,6 +19,7 @@ const PASSWORD: &str = "wrong-canary-6183-horse";
 stories! {
     with BUSY;
     every_event_arrives_whoever_is_killed_meanwhile,
+    what_a_collector_read_and_did_not_write_before_it_died_comes_again,
     a_collector_that_is_not_the_named_one_gets_nothing,
     what_a_client_says_is_one_field_of_one_message,
 }
@@ -132,6 +136,45 @@ async fn every_event_arrives_whoever_is_killed_meanwhile(mut server: Server) {
             "{text}"
         );
     }
+}
+
+/// Events that somebody took, by the figures of the server.
+async fn delivered(port: u16) -> u64 {
+    let text = reqwest::get(format!("http://127.0.0.1:{port}/metrics")).await;
+    let text = text.unwrap().text().await.unwrap();
+    let begin = r#"strongroom_siem_events_delivered_total{collector="siem"} "#;
+    let figure = text.lines().find_map(|line| line.strip_prefix(begin));
+    figure.unwrap_or("0").parse().unwrap()
+}
+
+async fn what_a_collector_read_and_did_not_write_before_it_died_comes_again(mut server: Server) {
+    let port = free_port();
+    server.set("STRONGROOM_METRICS__LISTEN", &format!("127.0.0.1:{port}"));
+    let Some(mut rsyslog) = started(&mut server, "ocsf").await else {
+        return;
+    };
+    rsyslog.start_forgetful();
+    let mut requests = BTreeSet::new();
+    for _ in 0..6 {
+        requests.insert(guess(&server).await.header("x-request-id").unwrap().to_owned());
+    }
+    until("everything that the collector read", async || {
+        delivered(port).await >= 6
+    })
+    .await;
+    rsyslog.kill();
+    let kept = rsyslog.events().len();
+    assert!(kept < 6, "it read six, wrote {kept} and loses none");
+    // At once: nobody tries to bring anything while it is away.
+    rsyslog.start("right");
+    rsyslog.has("login_failed", 6).await;
+    let named: BTreeSet<String> = rsyslog
+        .events()
+        .iter()
+        .filter(|event| event["metadata"]["event_code"] == "login_failed")
+        .map(|event| event["metadata"]["correlation_uid"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(named, requests);
 }
 
 async fn a_collector_that_is_not_the_named_one_gets_nothing(mut server: Server) {

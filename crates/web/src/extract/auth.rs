@@ -138,6 +138,7 @@ async fn established(parts: &Parts, bank: &Bank, request: id::RequestId) -> Resu
             request: Some(request),
             address: &address.unwrap_or_default(),
             agent,
+            token: bank.token_name(credential),
         };
         bank.note_failure(kind, &whence, None, &outcome);
     }

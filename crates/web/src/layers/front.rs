@@ -5,7 +5,7 @@ use std::{
     net::IpAddr,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -43,6 +43,28 @@ const IN_FLIGHT: &str = "strongroom_http_requests_in_flight";
 const SHED: &str = "strongroom_http_requests_shed_total";
 /// The counter of handlers that panicked.
 const PANICS: &str = "strongroom_http_handler_panics_total";
+
+/// What is ours to answer for, by its code. What says that there is too much, or that it took too long, is none of it: a
+/// client that is many, or slow, brings that about.
+const FAILURES: [&str; 3] = ["internal", "unavailable", "commit_unknown"];
+
+/// A request that ended with an error of ours.
+#[derive(Clone, Debug)]
+pub struct Failed {
+    /// From where, behind trusted proxies.
+    pub client: IpAddr,
+    /// What the client calls itself; may be empty.
+    pub agent: String,
+    /// The number of the request.
+    pub request: [u8; 16],
+    /// Who it was, by id, where somebody is known.
+    pub principal: Option<String>,
+    /// The code of the answer.
+    pub code: &'static str,
+}
+
+/// Who is told of it.
+type TellFailure = dyn Fn(Failed) + Send + Sync;
 
 /// The bounds of a front.
 #[derive(Clone, Debug)]
@@ -128,6 +150,7 @@ struct Inner {
     shed: Shed,
     unmatched: Arc<RouteStats>,
     in_flight: Gauge,
+    tell_failure: Arc<OnceLock<Box<TellFailure>>>,
 }
 
 impl Front {
@@ -148,7 +171,13 @@ impl Front {
             shed,
             unmatched: Arc::default(),
             in_flight: metrics::gauge!(IN_FLIGHT),
+            tell_failure: Arc::default(),
         }))
+    }
+
+    /// Tells this of every request that ended with an error of ours. Health checks are none: they are asked for it.
+    pub fn tell_of_failures(&self, told: impl Fn(Failed) + Send + Sync + 'static) {
+        let _ = self.0.tell_failure.set(Box::new(told));
     }
 
     /// The same routes, limits and figures behind another listener, which serves only that part of them and answers
@@ -192,7 +221,7 @@ impl Front {
         let mut response = match inner
             .settings
             .watch
-            .admit(&record, request.headers(), &path)
+            .at_front(&record, &method, request.headers(), &path)
             .await
         {
             Ok(()) => inner.answer(request, &record).await,
@@ -205,11 +234,9 @@ impl Front {
         {
             response = problem.into_response();
         }
-        if let Err(problem) = inner.settings.watch.settle(&record).await {
-            response = problem.into_response();
-        }
-        if let Err(problem) = inner.settings.watch.observe(&record, &seen, &path, &response) {
-            response = problem.into_response();
+        match inner.settings.watch.at_end(&record).await {
+            Ok(()) => inner.settings.watch.observe(&record, &seen, &path, &response),
+            Err(problem) => response = problem.into_response(),
         }
         inner.settings.detection.end(&record);
         let mut response = inner.finish(response, &record);
@@ -288,13 +315,15 @@ impl Inner {
             if let Some(cause) = problem.cause() {
                 log_cause(&id, record.route(), cause);
             }
+            self.tell(&problem, record);
             // What the handler added (a cookie, a rate limit) stays; the document's own headers win.
             response = problem.render(&id, std::mem::take(response.headers_mut()));
         }
-        if let Some(ShownAsPage(problem)) = response.extensions_mut().remove()
-            && let Some(cause) = problem.cause()
-        {
-            log_cause(&id, record.route(), cause);
+        if let Some(ShownAsPage(problem)) = response.extensions_mut().remove::<ShownAsPage>() {
+            if let Some(cause) = problem.cause() {
+                log_cause(&id, record.route(), cause);
+            }
+            self.tell(&problem, record);
         }
         let headers = response.headers_mut();
         security_headers::add(headers, self.settings.hsts);
@@ -304,6 +333,22 @@ impl Inner {
             headers.insert(DPOP_NONCE, nonce.clone());
         }
         response
+    }
+
+    fn tell(&self, problem: &Problem, record: &Record) {
+        let code = problem.code().name;
+        if let Some(told) = self.tell_failure.get()
+            && FAILURES.contains(&code)
+            && record.traffic() != Some(limits::Traffic::Health)
+        {
+            told(Failed {
+                client: record.client(),
+                agent: record.agent().to_owned(),
+                request: record.id().bytes(),
+                principal: record.principal().map(str::to_owned),
+                code,
+            });
+        }
     }
 
     fn client<B>(&self, request: &Request<B>, peer: IpAddr) -> IpAddr {

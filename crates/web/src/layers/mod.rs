@@ -16,7 +16,7 @@ mod security_headers;
 mod signed;
 
 pub use cors::Origins;
-pub use front::{Front, FrontSettings, Scope};
+pub use front::{Failed, Front, FrontSettings, Scope};
 pub use gate::{Hosts, TARGET_BYTES_MAX};
 pub use record::{ClientAddress, ClientCertificate, Record};
 pub use request_id::{NotARequestId, RequestId};

@@ -21,7 +21,7 @@ use super::{Proved, RequestId, route::RouteStats};
 use crate::{
     BODY_BYTES_MAX, Problem,
     detection::{self, Detection},
-    limits::{Charge, Limits, Traffic},
+    limits::{Charge, Limits, Shows, Traffic},
     suspicion::Watch,
     views::Reader,
 };
@@ -237,6 +237,12 @@ impl Record {
     /// What the matched route is to the limits.
     pub(crate) fn traffic(&self) -> Option<Traffic> {
         self.0.route.get().and_then(|stats| stats.traffic())
+    }
+
+    /// By what somebody may be known at the matched route.
+    pub(crate) fn shows(&self) -> Option<Shows> {
+        let class = self.0.route.get().and_then(|stats| stats.class());
+        class.map(|class| class.shows)
     }
 
     /// Remembers how the request stands with a class; the last word on a class counts.

@@ -20,7 +20,7 @@ use tower::{Layer, Service};
 use super::Record;
 use crate::{
     Problem,
-    limits::{Guess, Traffic},
+    limits::{Guess, RouteClass, Traffic},
     suspicion::Head,
 };
 
@@ -39,7 +39,7 @@ pub(crate) struct RouteStats {
 struct Place {
     path: MatchedPath,
     method: &'static str,
-    traffic: Traffic,
+    class: RouteClass,
 }
 
 const UNMATCHED: &str = "unmatched";
@@ -51,7 +51,11 @@ impl RouteStats {
     }
 
     pub(crate) fn traffic(&self) -> Option<Traffic> {
-        self.place.get().map(|place| place.traffic)
+        self.class().map(|class| class.traffic)
+    }
+
+    pub(crate) fn class(&self) -> Option<RouteClass> {
+        self.place.get().map(|place| place.class)
     }
 
     pub(crate) fn observe(&self, status: StatusCode, elapsed: Duration) {
@@ -75,7 +79,7 @@ impl RouteStats {
             let _ = self.place.set(Place {
                 path: path.clone(),
                 method: label(request.method()),
-                traffic: Traffic::of(request.method(), path.as_str()),
+                class: RouteClass::of(request.method(), path.as_str()),
             });
         }
     }
@@ -183,7 +187,7 @@ where
 {
     if record.is_suspect() {
         let head = Head::of(&request);
-        if let Err(problem) = record.watch().stands(&record, traffic, head).await {
+        if let Err(problem) = record.watch().at_route(&record, head).await {
             return Ok(problem.into_response());
         }
     }

@@ -31,7 +31,8 @@ use crate::{Problem, extract::device_mark, layers::Record};
 pub use class::Class;
 pub(crate) use guess::Guess;
 pub(crate) use headers::write;
-pub use traffic::Traffic;
+pub(crate) use traffic::RouteClass;
+pub use traffic::{Shows, Traffic};
 
 /// The counter of requests that were refused because somebody asked too often, by class.
 const LIMITED: &str = "strongroom_http_requests_limited_total";

@@ -1,4 +1,4 @@
-//! Which kind of traffic a route is.
+//! Which kind of traffic a route is, and by what somebody may be known there.
 //!
 //! A route that wants a credential needs no row: its requests are counted against the principal, and against
 //! the address where the credential is missing or fails. What is open to everybody is named here, and a test
@@ -27,89 +27,204 @@ pub enum Traffic {
     Asset,
 }
 
+/// By what a route may know somebody besides a credential that its authenticator asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shows {
+    /// The route wants a credential, and its authenticator finds out first whose it is.
+    Credential,
+    /// The token of a session stands in the body, and the route verifies it before it does anything.
+    Token,
+    /// It is open to strangers, and done within a session, too.
+    Session,
+    /// Nobody is known there, whatever is shown.
+    Nothing,
+}
+
+/// What a route is to the limits and to suspicion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RouteClass {
+    pub(crate) traffic: Traffic,
+    pub(crate) shows: Shows,
+}
+
 /// What is open to everybody, and what is an upload.
-pub(crate) const OPEN: &[(Method, &str, Traffic)] = &[
-    (Method::POST, "/api/v1/auth/register", Traffic::Anonymous),
-    (Method::POST, "/api/v1/auth/verify-email", Traffic::Guess),
-    (Method::POST, "/api/v1/auth/login", Traffic::Guess),
-    (Method::POST, "/api/v1/auth/login/mfa", Traffic::Guess),
-    (Method::POST, "/api/v1/auth/refresh", Traffic::Session),
-    (Method::POST, "/api/v1/auth/logout", Traffic::Session),
-    (Method::POST, "/api/v1/auth/password/forgot", Traffic::Anonymous),
-    (Method::POST, "/api/v1/auth/password/strength", Traffic::Session),
-    (Method::POST, "/api/v1/auth/password/generate", Traffic::Anonymous),
-    (Method::POST, "/api/v1/auth/password/reset", Traffic::Guess),
-    (Method::POST, "/api/v1/auth/password/change", Traffic::Guess),
-    (Method::POST, "/api/v1/auth/email/confirm", Traffic::Guess),
-    (Method::POST, "/api/v1/auth/email/stop", Traffic::Guess),
-    (Method::POST, "/api/v1/auth/passkey/options", Traffic::Session),
-    (Method::POST, "/api/v1/auth/passkey", Traffic::Guess),
+pub(crate) const OPEN: &[(Method, &str, Traffic, Shows)] = &[
+    (
+        Method::POST,
+        "/api/v1/auth/register",
+        Traffic::Anonymous,
+        Shows::Nothing,
+    ),
+    (
+        Method::POST,
+        "/api/v1/auth/verify-email",
+        Traffic::Guess,
+        Shows::Nothing,
+    ),
+    (Method::POST, "/api/v1/auth/login", Traffic::Guess, Shows::Nothing),
+    (
+        Method::POST,
+        "/api/v1/auth/login/mfa",
+        Traffic::Guess,
+        Shows::Nothing,
+    ),
+    (
+        Method::POST,
+        "/api/v1/auth/refresh",
+        Traffic::Session,
+        Shows::Token,
+    ),
+    (
+        Method::POST,
+        "/api/v1/auth/logout",
+        Traffic::Session,
+        Shows::Token,
+    ),
+    (
+        Method::POST,
+        "/api/v1/auth/password/forgot",
+        Traffic::Anonymous,
+        Shows::Nothing,
+    ),
+    (
+        Method::POST,
+        "/api/v1/auth/password/strength",
+        Traffic::Session,
+        Shows::Session,
+    ),
+    (
+        Method::POST,
+        "/api/v1/auth/password/generate",
+        Traffic::Anonymous,
+        Shows::Nothing,
+    ),
+    (
+        Method::POST,
+        "/api/v1/auth/password/reset",
+        Traffic::Guess,
+        Shows::Nothing,
+    ),
+    (
+        Method::POST,
+        "/api/v1/auth/password/change",
+        Traffic::Guess,
+        Shows::Session,
+    ),
+    (
+        Method::POST,
+        "/api/v1/auth/email/confirm",
+        Traffic::Guess,
+        Shows::Nothing,
+    ),
+    (
+        Method::POST,
+        "/api/v1/auth/email/stop",
+        Traffic::Guess,
+        Shows::Nothing,
+    ),
+    (
+        Method::POST,
+        "/api/v1/auth/passkey/options",
+        Traffic::Session,
+        Shows::Session,
+    ),
+    (
+        Method::POST,
+        "/api/v1/auth/passkey",
+        Traffic::Guess,
+        Shows::Nothing,
+    ),
     (
         Method::GET,
         "/api/v1/auth/oidc/{provider}/start",
         Traffic::Session,
+        Shows::Session,
     ),
     (
         Method::GET,
         "/api/v1/auth/oidc/{provider}/callback",
         Traffic::Session,
+        Shows::Session,
     ),
-    (Method::GET, "/api/v1/auth/session", Traffic::Session),
-    (Method::POST, "/api/v1/log/cosignatures", Traffic::Session),
-    (Method::GET, "/.well-known/jwks.json", Traffic::Document),
-    (Method::GET, "/.well-known/security.txt", Traffic::Document),
-    (Method::GET, "/livez", Traffic::Health),
-    (Method::GET, "/readyz", Traffic::Health),
+    (
+        Method::GET,
+        "/api/v1/auth/session",
+        Traffic::Session,
+        Shows::Session,
+    ),
+    (
+        Method::POST,
+        "/api/v1/log/cosignatures",
+        Traffic::Session,
+        Shows::Session,
+    ),
+    (
+        Method::GET,
+        "/.well-known/jwks.json",
+        Traffic::Document,
+        Shows::Nothing,
+    ),
+    (
+        Method::GET,
+        "/.well-known/security.txt",
+        Traffic::Document,
+        Shows::Nothing,
+    ),
+    (Method::GET, "/livez", Traffic::Health, Shows::Nothing),
+    (Method::GET, "/readyz", Traffic::Health, Shows::Nothing),
 ];
 
 /// Pages and files that are no part of the contract.
-const OUTSIDE: &[(&str, Traffic)] = &[
-    ("/openapi.json", Traffic::Document),
-    ("/docs", Traffic::Document),
-    ("/docs/style.css", Traffic::Asset),
-    ("/", Traffic::Session),
-    ("/login", Traffic::Guess),
-    ("/login/passkey", Traffic::Session),
-    ("/login/passkey/answer", Traffic::Guess),
-    ("/login/second", Traffic::Guess),
-    ("/login/second/passkey", Traffic::Session),
-    ("/login/second/passkey/answer", Traffic::Guess),
-    ("/login/rebind", Traffic::Session),
-    ("/login/rebind/confirm", Traffic::Guess),
-    ("/login/first", Traffic::Session),
-    ("/login/first/code", Traffic::Guess),
-    ("/passkeys", Traffic::Session),
-    ("/passkeys/new", Traffic::Session),
-    ("/passkeys/remove", Traffic::Session),
-    ("/register", Traffic::Anonymous),
-    ("/verify-email", Traffic::Guess),
-    ("/email-change", Traffic::Guess),
-    ("/forgot-password", Traffic::Anonymous),
-    ("/reset-password", Traffic::Guess),
-    ("/step-up", Traffic::Session),
-    ("/session/stay", Traffic::Session),
-    ("/logout", Traffic::Session),
-    ("/assets/pages.css", Traffic::Asset),
-    ("/assets/pages.js", Traffic::Asset),
+const OUTSIDE: &[(&str, Traffic, Shows)] = &[
+    ("/openapi.json", Traffic::Document, Shows::Nothing),
+    ("/docs", Traffic::Document, Shows::Nothing),
+    ("/docs/style.css", Traffic::Asset, Shows::Nothing),
+    ("/", Traffic::Session, Shows::Session),
+    ("/login", Traffic::Guess, Shows::Nothing),
+    ("/login/passkey", Traffic::Session, Shows::Session),
+    ("/login/passkey/answer", Traffic::Guess, Shows::Nothing),
+    ("/login/second", Traffic::Guess, Shows::Nothing),
+    ("/login/second/passkey", Traffic::Session, Shows::Session),
+    ("/login/second/passkey/answer", Traffic::Guess, Shows::Nothing),
+    ("/login/rebind", Traffic::Session, Shows::Session),
+    ("/login/rebind/confirm", Traffic::Guess, Shows::Nothing),
+    ("/login/first", Traffic::Session, Shows::Session),
+    ("/login/first/code", Traffic::Guess, Shows::Nothing),
+    ("/passkeys", Traffic::Session, Shows::Session),
+    ("/passkeys/new", Traffic::Session, Shows::Session),
+    ("/passkeys/remove", Traffic::Session, Shows::Session),
+    ("/register", Traffic::Anonymous, Shows::Nothing),
+    ("/verify-email", Traffic::Guess, Shows::Nothing),
+    ("/email-change", Traffic::Guess, Shows::Nothing),
+    ("/forgot-password", Traffic::Anonymous, Shows::Nothing),
+    ("/reset-password", Traffic::Guess, Shows::Nothing),
+    ("/step-up", Traffic::Session, Shows::Session),
+    ("/session/stay", Traffic::Session, Shows::Session),
+    ("/logout", Traffic::Session, Shows::Session),
+    ("/assets/pages.css", Traffic::Asset, Shows::Nothing),
+    ("/assets/pages.js", Traffic::Asset, Shows::Nothing),
 ];
 
-impl Traffic {
-    /// Of the route with that template.
+impl RouteClass {
+    /// Of the route with that template. Routes without parameters are found by the path of a request as well, before it
+    /// is known whether there is such a route.
     pub(crate) fn of(method: &Method, template: &str) -> Self {
         let method = if method == Method::HEAD {
             &Method::GET
         } else {
             method
         };
+        let class = |traffic, shows| Self { traffic, shows };
         let open = OPEN
             .iter()
-            .find(|(known, path, _)| known == method && *path == template)
-            .map(|(_, _, traffic)| *traffic);
+            .find(|(known, path, ..)| known == method && *path == template)
+            .map(|(_, _, traffic, shows)| class(*traffic, *shows));
         let outside = || {
-            let row = OUTSIDE.iter().find(|(path, _)| *path == template);
-            row.map(|(_, traffic)| *traffic)
+            let row = OUTSIDE.iter().find(|(path, ..)| *path == template);
+            row.map(|(_, traffic, shows)| class(*traffic, *shows))
         };
-        open.or_else(outside).unwrap_or(Self::Principal)
+        open.or_else(outside)
+            .unwrap_or_else(|| class(Traffic::Principal, Shows::Credential))
     }
 }
 
@@ -146,8 +261,8 @@ mod tests {
     fn every_route_that_is_open_to_everybody_has_a_class_and_every_class_a_route() {
         let named: BTreeSet<_> = OPEN
             .iter()
-            .filter(|(_, _, traffic)| *traffic != Traffic::Upload)
-            .map(|(method, path, _)| (method.to_string(), (*path).to_owned()))
+            .filter(|(_, _, traffic, _)| *traffic != Traffic::Upload)
+            .map(|(method, path, ..)| (method.to_string(), (*path).to_owned()))
             .collect();
         assert_eq!(
             open_operations(),
@@ -158,8 +273,22 @@ mod tests {
 
     #[test]
     fn what_is_not_named_wants_a_principal() {
-        assert_eq!(Traffic::of(&Method::GET, "/api/v1/accounts"), Traffic::Principal);
-        assert_eq!(Traffic::of(&Method::HEAD, "/livez"), Traffic::Health);
-        assert_eq!(Traffic::of(&Method::POST, "/livez"), Traffic::Principal);
+        let of = |method, path| RouteClass::of(method, path).traffic;
+        assert_eq!(of(&Method::GET, "/api/v1/accounts"), Traffic::Principal);
+        assert_eq!(of(&Method::HEAD, "/livez"), Traffic::Health);
+        assert_eq!(of(&Method::POST, "/livez"), Traffic::Principal);
+        let unknown = RouteClass::of(&Method::GET, "/nowhere").shows;
+        assert_eq!(unknown, Shows::Credential);
+    }
+
+    #[test]
+    fn what_has_a_token_in_its_body_is_known_by_its_path_before_the_router_is_asked() {
+        let of_token: Vec<_> = OPEN
+            .iter()
+            .filter(|(.., shows)| *shows == Shows::Token)
+            .map(|(_, path, ..)| *path)
+            .collect();
+        assert_eq!(of_token, ["/api/v1/auth/refresh", "/api/v1/auth/logout"]);
+        assert!(of_token.iter().all(|path| !path.contains('{')));
     }
 }

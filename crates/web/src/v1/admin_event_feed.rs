@@ -43,7 +43,8 @@ struct FeedQuery {
     cursor: Option<String>,
     /// What happened: a name of `docs/security/events.md`, such as `login_failed`.
     kind: Option<String>,
-    /// What it is about: `authentication`, `authorization`, `administration`, `money`, `attack` or `integrity`.
+    /// What it is about: `authentication`, `authorization`, `administration`, `money`, `attack`, `integrity` or
+    /// `errors`.
     class: Option<String>,
     /// At least so bad: `info`, `low`, `medium`, `high` or `critical`.
     severity: Option<String>,
@@ -181,5 +182,7 @@ fn to_wire(event: ExportedEvent) -> wire::FeedEvent {
         user_agent: event.user_agent,
         subject: event.subject,
         object: event.object,
+        policy: event.policy,
+        token: event.token,
     }
 }

@@ -5,11 +5,11 @@ use http::StatusCode;
 use serde::Deserialize;
 use strongroom_api::{fraud_rules as wire, money::Page};
 use strongroom_app::money::fraud_trials::{DifferenceRow, FraudTrial};
-use strongroom_domain::id::TransactionId;
+use strongroom_domain::{id::TransactionId, text::hex};
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::admin_fraud_rules::{RevisionsQuery, change, drafts, hex, number_of};
+use super::admin_fraud_rules::{RevisionsQuery, change, drafts, number_of};
 use crate::{
     Problem,
     extract::{Auth, JsonBody, QueryParams},

@@ -46,7 +46,11 @@ impl Deed {
         let person = |id: UserId| (id.to_string(), *id.as_bytes());
         match self {
             Self::Operator(prepared) => Some((SecurityEventKind::OperatorAdded, person(prepared.id()))),
-            Self::Policy(_) | Self::Release(_) | Self::Rotation(_) => None,
+            Self::Policy(prepared) => Some((
+                SecurityEventKind::PolicyChanged,
+                (prepared.policy().to_string(), *prepared.policy().as_bytes()),
+            )),
+            Self::Release(_) | Self::Rotation(_) => None,
             Self::Grant(wanted) => Some((SecurityEventKind::RoleGiven, person(wanted.user))),
             Self::ApiKey(prepared) => Some((SecurityEventKind::RoleGiven, person(prepared.owner()))),
             Self::Reset(reset) => Some((SecurityEventKind::FactorsReset, person(reset.person))),

@@ -192,7 +192,7 @@ impl Bank {
                 nonce: None,
                 verb: verb(consent.clone()),
             };
-            match self.writer.submit(command).await? {
+            match self.decide_and_tell(&current, command).await? {
                 Answer::Stale => current = self.renew(&current).await?,
                 Answer::Done(done) => return Ok(*done),
                 // What the key stands for was done without this request: it is not done again.

@@ -50,6 +50,12 @@ pub(super) fn write(event: &ExportedEvent, version: &str) -> String {
         ("cs3", Some("cs3Label=incident"), event.incident_id.as_deref()),
         ("cs4", Some("cs4Label=login"), event.subject.as_deref()),
         ("cs5", Some("cs5Label=object"), event.object.as_deref()),
+        ("cs6", Some("cs6Label=policy"), event.policy.as_deref()),
+        (
+            "flexString1",
+            Some("flexString1Label=token"),
+            event.token.as_deref(),
+        ),
     ] {
         let Some(value) = value else { continue };
         field(name, value);
@@ -140,7 +146,11 @@ mod tests {
                 "cs1",
                 "cs1Label",
                 "cs4",
-                "cs4Label"
+                "cs4Label",
+                "cs6",
+                "cs6Label",
+                "flexString1",
+                "flexString1Label"
             ]
         );
         let agent = &fields[7].1;

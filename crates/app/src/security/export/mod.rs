@@ -60,6 +60,13 @@ pub struct ExportedEvent {
     pub subject: Option<String>,
     /// To what it was done, by id.
     pub object: Option<String>,
+    /// The set of policies that refused, by number, and those of it that forbade, by name. Spools of earlier versions
+    /// have none.
+    #[serde(default)]
+    pub policy: Option<String>,
+    /// Keyed digest of the id of the token that was shown.
+    #[serde(default)]
+    pub token: Option<String>,
 }
 
 impl ExportedEvent {
@@ -78,6 +85,8 @@ impl ExportedEvent {
             user_agent: some(line.agent),
             subject: line.subject.map(|digest| hex(&digest)),
             object: line.object.clone(),
+            policy: line.policy.clone(),
+            token: line.token.map(|digest| hex(&digest)),
         }
     }
 
@@ -245,6 +254,8 @@ pub(super) mod samples {
             ),
             subject: Some("00ff".to_owned()),
             object: None,
+            policy: Some("set 3: a|b=c".to_owned()),
+            token: Some("00fe".to_owned()),
         }
     }
 }

@@ -28,7 +28,34 @@ fn place(kind: Option<SecurityEventKind>) -> Place {
         Some(Kind::OperatorAdded | Kind::OperatorForced) => account(1),
         Some(Kind::RoleGiven) => account(7),
         Some(Kind::RoleTaken) => account(8),
-        Some(Kind::FactorsReset) => account(11),
+        Some(Kind::FactorsReset | Kind::FactorRemoved) => account(11),
+        // Enabled, password change and reset, disabled, another factor.
+        Some(Kind::LoginOpened) => account(2),
+        Some(Kind::PasswordChanged) => account(3),
+        Some(Kind::LoginStopped) => account(5),
+        Some(Kind::FactorAdded | Kind::RecoveryCodesMade) => account(10),
+        Some(Kind::EmailChanged | Kind::EmailChangeAsked) => account(OTHER),
+        // Authentication: logoff.
+        Some(Kind::SessionEnded) => Place {
+            category: 3,
+            class: 3002,
+            activity: 2,
+        },
+        // API Activity: what people did to accounts and limits is no finding; that a limit stopped somebody is.
+        Some(
+            Kind::TransferReversed
+            | Kind::AccountFrozen
+            | Kind::AccountUnfrozen
+            | Kind::AccountClosed
+            | Kind::LimitChanged
+            | Kind::AllowanceChanged
+            | Kind::PayeeAdded
+            | Kind::ReviewDecided,
+        ) => Place {
+            category: 6,
+            class: 6003,
+            activity: OTHER,
+        },
         Some(kind) => match kind.class() {
             // Authentication: logon.
             Class::Authentication => Place {
@@ -43,7 +70,7 @@ fn place(kind: Option<SecurityEventKind>) -> Place {
                 activity: OTHER,
             },
             // Detection Finding: create.
-            Class::Money | Class::Attack | Class::Integrity => Place {
+            Class::Money | Class::Attack | Class::Integrity | Class::Errors => Place {
                 category: 2,
                 class: 2004,
                 activity: 1,
@@ -108,6 +135,8 @@ pub(super) fn write(event: &ExportedEvent, version: &str) -> String {
             "incident_id": event.incident_id,
             "object": event.object,
             "outcome": event.outcome,
+            "policy": event.policy,
+            "token": event.token,
         },
     });
     let rest = match class {

@@ -47,6 +47,9 @@ pub(super) struct Tries {
     pub(super) failures: u32,
     /// When the last try began, in seconds since 1970; 0 is never.
     pub(super) at: i64,
+    /// Until when the directory wants to be left alone, in seconds since 1970; 0 where it did not say so.
+    #[serde(default)]
+    pub(super) not_before: i64,
 }
 
 /// The files.

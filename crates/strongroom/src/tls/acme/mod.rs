@@ -156,8 +156,10 @@ impl Acme {
         let mut tries = self.kept.tries();
         // A clock that was set back must not stop it.
         let started = now().as_second();
-        let mut patience = seconds(self.wait_after(tries.failures).min(schedule::START_WAIT_LONGEST));
+        let failed = self.wait_after(tries.failures, None);
+        let mut patience = schedule::start_wait(failed, tries.not_before, started);
         let mut next = tries.at.min(started).saturating_add(patience);
+        next = next.max(tries.not_before.min(started.saturating_add(patience)));
         loop {
             let moment = now().as_second();
             // Neither must one that is set back now.
@@ -171,24 +173,31 @@ impl Acme {
             tries = Tries {
                 failures: tries.failures.saturating_add(1),
                 at: moment,
+                not_before: 0,
             };
             self.keep_tries(tries);
             let renewed = caught(self.renew()).await;
             match renewed.unwrap_or(Err(AcmeError::Panic)) {
                 Ok(()) => {
                     tries.failures = 0;
-                    self.keep_tries(tries);
                     metrics::counter!(ORDERED).increment(1);
                 }
                 Err(error) => self.tell(&error, tries.failures),
             }
-            patience = seconds(self.wait_after(tries.failures));
-            next = now().as_second().saturating_add(patience);
+            let (asked, moment) = (self.directory.take_retry_after(), now().as_second());
+            patience = seconds(self.wait_after(tries.failures, asked));
+            next = moment.saturating_add(patience);
+            if let Some(asked) = asked {
+                let asked = seconds(asked.min(schedule::RETRY_AFTER_LONGEST));
+                tries.not_before = moment.saturating_add(asked);
+            }
+            // Whoever starts next leaves the directory alone as long as this process would have.
+            self.keep_tries(tries);
         }
     }
 
-    fn wait_after(&self, failures: u32) -> Duration {
-        schedule::wait(failures, self.config.retry, self.directory.take_retry_after())
+    fn wait_after(&self, failures: u32, asked: Option<Duration>) -> Duration {
+        schedule::wait(failures, self.config.retry, asked)
     }
 
     fn keep_tries(&self, tries: Tries) {

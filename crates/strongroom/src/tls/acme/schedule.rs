@@ -56,11 +56,36 @@ pub(super) fn wait(failures: u32, first: Duration, asked_for: Option<Duration>) 
     jittered.max(asked_for.unwrap_or_default().min(RETRY_AFTER_LONGEST))
 }
 
+/// How long to wait after a start, in seconds: not longer than [`START_WAIT_LONGEST`] for what failed before, and as
+/// long as the directory asked for, however often the server starts meanwhile.
+pub(super) fn start_wait(failed: Duration, not_before: i64, now: i64) -> i64 {
+    let failed = super::seconds(failed.min(START_WAIT_LONGEST));
+    // A clock that was set back must not stop it for longer than a directory can ask for.
+    let asked = not_before
+        .saturating_sub(now)
+        .min(super::seconds(RETRY_AFTER_LONGEST));
+    failed.max(asked)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const DAY: i64 = 86_400;
+
+    #[test]
+    fn a_start_waits_as_long_as_the_directory_asked_and_not_for_ever() {
+        let (now, hour) = (1_700_000_000, Duration::from_secs(3600));
+        assert_eq!(start_wait(hour, 0, now), 300);
+        assert_eq!(start_wait(Duration::ZERO, now + 7200, now), 7200);
+        assert_eq!(
+            start_wait(hour, now + 7200, now + 7000),
+            300,
+            "most of it is over"
+        );
+        assert_eq!(start_wait(hour, i64::MAX, now), 24 * 3600);
+        assert_eq!(start_wait(hour, i64::MIN, now), 300);
+    }
 
     fn leaf(end: [u8; 4]) -> CertificateDer<'static> {
         CertificateDer::from(end.to_vec())

@@ -47,9 +47,20 @@ impl Rsyslog {
 
     /// Runs with one of the certificates.
     pub(crate) fn start(&mut self, certificate: &str) {
+        self.start_with(certificate, "");
+    }
+
+    /// Runs so that it reads at once and writes its first messages alone.
+    pub(crate) fn start_forgetful(&mut self) {
+        let seldom = "main_queue(queue.type=\"LinkedList\" queue.dequeueBatchSize=\"1\" \
+                      queue.dequeueSlowDown=\"600000000\")\n";
+        self.start_with("right", seldom);
+    }
+
+    fn start_with(&mut self, certificate: &str, queue: &str) {
         assert!(self.child.is_none(), "it runs already");
         let settings = format!(
-            "global(workDirectory=\"{}\" maxMessageSize=\"64k\" defaultNetstreamDriver=\"ossl\" \
+            "{queue}global(workDirectory=\"{}\" maxMessageSize=\"64k\" defaultNetstreamDriver=\"ossl\" \
                defaultNetstreamDriverCAFile=\"{}\" defaultNetstreamDriverCertFile=\"{}\" \
                defaultNetstreamDriverKeyFile=\"{}\")\n\
              module(load=\"imtcp\" streamDriver.name=\"ossl\" streamDriver.mode=\"1\" streamDriver.authMode=\"anon\")\n\

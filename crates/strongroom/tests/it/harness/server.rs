@@ -62,6 +62,27 @@ impl Server {
         Some(Self::start_on(Engine::Postgres, Some(database), super::BUSY).await)
     }
 
+    /// Starts on a database of PostgreSQL that the settings name.
+    pub(crate) async fn start_at(settings: &[(&str, &str)]) -> Self {
+        Self::start_on(Engine::Postgres, None, settings).await
+    }
+
+    /// Makes the schema of the database that the settings name, and nothing else.
+    pub(crate) fn migrate_only(settings: &[(&str, &str)]) {
+        let folder = tempfile::tempdir().unwrap();
+        let ours = |(name, _): &(String, String)| !name.starts_with("STRONGROOM_");
+        let output = Command::new(BINARY)
+            .env_clear()
+            .envs(std::env::vars().filter(ours))
+            .envs(settings.iter().copied())
+            .arg("migrate")
+            .arg("--data-dir")
+            .arg(folder.path().join("data"))
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+    }
+
     async fn start_on(engine: Engine, database: Option<Database>, settings: &[(&str, &str)]) -> Self {
         let settings = settings
             .iter()
