@@ -140,12 +140,18 @@ struct NoticedSql {
     action: String,
     object_kind: String,
     object_id: Uuid,
+    details: Option<Vec<u8>>,
+}
+
+/// What lies behind a record: whose money, how much of it, and whose it becomes.
+#[derive(FromQueryResult)]
+struct BehindSql {
+    id: Uuid,
     kind: Option<String>,
     amount: Option<i64>,
     currency: Option<String>,
     from_owner: Option<Uuid>,
     to_owner: Option<Uuid>,
-    details: Option<Vec<u8>>,
 }
 
 #[derive(FromQueryResult)]
@@ -163,33 +169,50 @@ struct NumberSql {
 
 const COLUMNS: &str = "SELECT id, person, event, about, subject, amount, currency, at, read_at FROM notices";
 
-/// Everything is found by its key; what was refused is nobody's news, nor is that the bank was debited for a payment
-/// that came back before.
-const NOTICED: &str = "SELECT r.at, r.action, r.object_kind, r.object_id, t.kind, \
-    coalesce(t.amount, h.amount, p.amount) AS amount, coalesce(t.currency, h.currency, p.currency) AS currency, \
-    coalesce(f.owner, a.owner, s.owner, p.payer) AS from_owner, o.owner AS to_owner, \
+/// What was refused is nobody's news.
+const NOTICED: &str = "SELECT r.at, r.action, r.object_kind, r.object_id, \
     CASE WHEN r.object_kind = 'review' THEN r.details END AS details \
     FROM audit_leaves l JOIN audit_records r ON r.id = l.record_id \
-    LEFT JOIN transactions t ON t.id = r.object_id AND r.object_kind = 'transaction' \
-    LEFT JOIN accounts f ON f.id = t.from_account LEFT JOIN accounts o ON o.id = t.to_account \
-    LEFT JOIN accounts a ON a.id = r.object_id AND r.object_kind = 'account' \
-    LEFT JOIN holds h ON h.id = r.object_id AND r.object_kind IN ('hold', 'review') \
-    LEFT JOIN accounts s ON s.id = h.account_id \
-    LEFT JOIN outgoing_payments p ON p.id = r.object_id AND r.object_kind = 'payment' AND p.state = 1 \
-    WHERE l.leaf >= $1 AND l.leaf < $2 AND r.outcome = 'ok' ORDER BY l.leaf";
+    WHERE l.leaf >= $1 AND l.leaf < $2 AND r.outcome = 'ok' \
+    AND r.object_kind IN ('transaction', 'account', 'hold', 'review', 'payment') ORDER BY l.leaf";
 
-impl From<NoticedSql> for Noticed {
-    fn from(row: NoticedSql) -> Self {
+/// What is read of the books for each kind of object, by keys alone: joined in one statement with the log, a planner
+/// reads all accounts for each portion. That the bank was debited for a payment that came back before is nobody's news.
+const BEHIND: [(&[&str], &str); 4] = [
+    (
+        &["transaction"],
+        "SELECT t.id, t.kind, t.amount, t.currency, f.owner AS from_owner, o.owner AS to_owner FROM transactions t \
+         LEFT JOIN accounts f ON f.id = t.from_account LEFT JOIN accounts o ON o.id = t.to_account WHERE t.id IN ",
+    ),
+    (
+        &["account"],
+        "SELECT id, NULL AS kind, NULL AS amount, NULL AS currency, owner AS from_owner, NULL AS to_owner \
+         FROM accounts WHERE id IN ",
+    ),
+    (
+        &["hold", "review"],
+        "SELECT h.id, NULL AS kind, h.amount, h.currency, a.owner AS from_owner, NULL AS to_owner FROM holds h \
+         LEFT JOIN accounts a ON a.id = h.account_id WHERE h.id IN ",
+    ),
+    (
+        &["payment"],
+        "SELECT id, NULL AS kind, amount, currency, payer AS from_owner, NULL AS to_owner \
+         FROM outgoing_payments WHERE state = 1 AND id IN ",
+    ),
+];
+
+impl Noticed {
+    fn of(row: NoticedSql, behind: Option<&BehindSql>) -> Self {
         Self {
             at: at(row.at),
             action: row.action,
             object_kind: row.object_kind,
             object: row.object_id.into_bytes(),
-            kind: row.kind,
-            amount: row.amount,
-            currency: row.currency,
-            from: row.from_owner.map(id),
-            to: row.to_owner.map(id),
+            kind: behind.and_then(|behind| behind.kind.clone()),
+            amount: behind.and_then(|behind| behind.amount),
+            currency: behind.and_then(|behind| behind.currency.clone()),
+            from: behind.and_then(|behind| behind.from_owner).map(id),
+            to: behind.and_then(|behind| behind.to_owner).map(id),
             waits: row
                 .details
                 .and_then(|details| Details::from_bytes(details).hold_state()),
@@ -225,7 +248,29 @@ impl Store {
             return Ok((start, start, Vec::new()));
         }
         let found: Vec<NoticedSql> = rows(&read.tx, NOTICED, vec![start.into(), end.into()]).await?;
-        Ok((start, end, found.into_iter().map(Noticed::from).collect()))
+        let mut behind_of = HashMap::new();
+        for (number, (kinds, sql)) in BEHIND.iter().enumerate() {
+            let mut keys: Vec<Uuid> = found
+                .iter()
+                .filter(|row| kinds.contains(&row.object_kind.as_str()))
+                .map(|row| row.object_id)
+                .collect();
+            keys.sort_unstable();
+            keys.dedup();
+            for portion in portions(&keys) {
+                let sql = format!("{sql}{}", places(read.tx.get_database_backend(), 1, portion.len()));
+                let values = portion.iter().map(|key| (*key).into()).collect();
+                let rows: Vec<BehindSql> = rows(&read.tx, &sql, values).await?;
+                behind_of.extend(rows.into_iter().map(|row| ((number, row.id), row)));
+            }
+        }
+        let noticed = found.into_iter().map(|row| {
+            let is_of = |(kinds, _): &(&[&str], &str)| kinds.contains(&row.object_kind.as_str());
+            let behind = BEHIND.iter().position(is_of);
+            let behind = behind.and_then(|number| behind_of.get(&(number, row.object_id)));
+            Noticed::of(row, behind)
+        });
+        Ok((start, end, noticed.collect()))
     }
 
     /// Transfers that waited for a look until before `until` and that nobody decided or was told of, the earliest
