@@ -7,6 +7,7 @@ mod books;
 mod bounds;
 mod continuity;
 mod counters;
+mod credentials;
 mod decisions;
 mod expiry;
 mod faults;

@@ -65,6 +65,7 @@ mod passwords;
 mod payments;
 mod policies;
 mod process;
+mod production;
 mod puzzles;
 mod races;
 mod rails;

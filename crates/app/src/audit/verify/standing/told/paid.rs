@@ -89,7 +89,9 @@ fn earlier(record: &SignedRecord, said: &mut Said<'_>) {
     }
     if is(Action::PaymentCreate) && details.transaction_digest().is_some() {
         said.is_there(Key::of(Standing::OutgoingPayments, record.object_id), &[]);
-    } else if is(Action::RailSettle) {
+    } else if is(Action::RailSettle)
+        && (details.transaction_digest().is_some() || record.object_kind == "payment")
+    {
         said.all.earlier.insert(Standing::RailEntries);
         said.all.earlier.insert(Standing::SuspenseItems);
     }
