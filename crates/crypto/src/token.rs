@@ -222,8 +222,8 @@ impl AccessTokens {
 /// Longest id of a token that is read before the token is believed, in characters.
 const CLAIMED_ID_CHARS_MAX: usize = 128;
 
-/// The id (`jti`) that a token says of itself, whoever wrote it. It proves nothing: it tells refusals of one token apart
-/// from those of others.
+/// The id (`jti`) that a token says of itself, whoever wrote it. It proves nothing: it tells refusals of one token
+/// apart from those of others.
 #[must_use]
 pub fn claimed_id(token: &str) -> Option<String> {
     #[derive(Deserialize)]

@@ -5,8 +5,8 @@
 //! anything is done for the request it is verified, by the authenticator that stands before every route that wants
 //! somebody, or here ([`Watch::at_route`]) for a route that is open to everybody: what kind of route it is says which
 //! ([`Shows`]). Requests that a page of another site makes a browser send add nothing, so that no page can get its
-//! visitors blocked; a scanner that claims to be such a page still meets the limits. Proxies that this server trusts are
-//! never looked at: their address would be everybody's.
+//! visitors blocked; a scanner that claims to be such a page still meets the limits. Proxies that this server trusts
+//! are never looked at: their address would be everybody's.
 
 use std::{
     cmp::Reverse,
@@ -191,8 +191,8 @@ impl Watch {
         inner.judge(record, standing).await
     }
 
-    /// Before a route does anything for a suspect who showed what may be a credential. What kind of route it is says who
-    /// finds out whose that is.
+    /// Before a route does anything for a suspect who showed what may be a credential. What kind of route it is says
+    /// who finds out whose that is.
     pub(crate) async fn at_route(&self, record: &Record, request: Head) -> Result<(), Problem> {
         let Some(inner) = &self.0 else { return Ok(()) };
         let standing = match record.shows().unwrap_or(Shows::Nothing) {

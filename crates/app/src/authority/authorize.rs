@@ -224,8 +224,8 @@ fn refusal(cx: &Cx, action: Action, resource: Resource, about: About) -> Error {
 pub(crate) type Forbidding = Option<std::sync::Arc<policy::Verdict>>;
 
 /// Asks the policies, and bounds what they may give away: who does not work for the bank never gets a permit beyond
-/// the own things, whatever a policy says. Who is refused is told which policies forbade it, if any did: where none did,
-/// none permits it.
+/// the own things, whatever a policy says. Who is refused is told which policies forbade it, if any did: where none
+/// did, none permits it.
 fn decide(
     cx: &Cx,
     reason: bool,

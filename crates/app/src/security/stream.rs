@@ -267,8 +267,8 @@ impl Bank {
         });
     }
 
-    /// What stands for the token of this credential where it has an id, whoever wrote it: refusals of one token are told
-    /// apart from those of others, and the token is told to nobody.
+    /// What stands for the token of this credential where it has an id, whoever wrote it: refusals of one token are
+    /// told apart from those of others, and the token is told to nobody.
     pub fn token_name(&self, credential: Credential<'_>) -> Option<[u8; 16]> {
         let (Credential::Bearer(token) | Credential::Bound(token, _)) = credential else {
             return None;

@@ -43,7 +43,10 @@ on_both_engines! {
         bank.bank.refresh(&bank.anonymous(), &from("192.0.2.7"), secret("no token")).await.unwrap_err();
         let cx = auditor(&bank).await;
         let all = events(&bank, &cx, &SecurityEventQuery::default()).await.unwrap();
-        let mut seen: Vec<_> = all.iter().map(|it| (it.kind.as_str(), it.address.as_deref(), it.count)).collect();
+        // What the auditor did on the way in is beside them.
+        let own = ["password_changed", "factor_added"];
+        let others = all.iter().filter(|it| !own.contains(&it.kind.as_str()));
+        let mut seen: Vec<_> = others.map(|it| (it.kind.as_str(), it.address.as_deref(), it.count)).collect();
         seen.sort_unstable();
         assert_eq!(seen, [
             ("login_failed", Some("192.0.2.7"), 1),

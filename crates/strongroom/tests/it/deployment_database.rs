@@ -1,5 +1,5 @@
-//! PostgreSQL with the settings of `deploy/`, started for real: a bank runs on it with its three logins, over TLS that it
-//! verifies, and nobody comes in otherwise.
+//! PostgreSQL with the settings of `deploy/`, started for real: a bank runs on it with its three logins, over TLS that
+//! it verifies, and nobody comes in otherwise.
 
 use std::{
     os::unix::fs::{PermissionsExt, chown},

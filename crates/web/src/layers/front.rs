@@ -44,8 +44,8 @@ const SHED: &str = "strongroom_http_requests_shed_total";
 /// The counter of handlers that panicked.
 const PANICS: &str = "strongroom_http_handler_panics_total";
 
-/// What is ours to answer for, by its code. What says that there is too much, or that it took too long, is none of it: a
-/// client that is many, or slow, brings that about.
+/// What is ours to answer for, by its code. What says that there is too much, or that it took too long, is none of it:
+/// a client that is many, or slow, brings that about.
 const FAILURES: [&str; 3] = ["internal", "unavailable", "commit_unknown"];
 
 /// A request that ended with an error of ours.
