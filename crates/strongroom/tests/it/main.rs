@@ -65,7 +65,6 @@ mod passwords;
 mod payments;
 mod policies;
 mod process;
-mod production;
 mod puzzles;
 mod races;
 mod rails;
