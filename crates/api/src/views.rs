@@ -243,7 +243,7 @@ schemas! {
     Factors (ALL) { totp, passkeys }
     FeedEvent (SECURITY) {
         id, kind, class, severity, at, outcome, reason, request_id, principal, session_id, incident_id, address,
-        user_agent, subject, object
+        user_agent, subject, object, policy, token
     }
     FieldError (ALL) { pointer, code, detail }
     Finding (INSPECT) { table, row, code, detail }
