@@ -109,6 +109,7 @@ pub(crate) struct TestClock {
     /// Days that the bank is ahead.
     days: AtomicI32,
     rules: Mutex<Arc<LimitRules>>,
+    fraud: Mutex<Arc<FraudRules>>,
 }
 
 impl TestClock {
@@ -122,6 +123,11 @@ impl TestClock {
     /// From now on these are the bank's limits.
     pub(crate) fn rule(&self, rules: LimitRules) {
         *self.rules.lock().unwrap() = Arc::new(rules);
+    }
+
+    /// From now on these are the bank's rules about fraud.
+    pub(crate) fn judge_by(&self, rules: Arc<FraudRules>) {
+        *self.fraud.lock().unwrap() = rules;
     }
 
     /// The bank's next day begins.
@@ -148,7 +154,7 @@ impl LaneClock for TestClock {
     }
 
     fn fraud(&self) -> Arc<FraudRules> {
-        Arc::default()
+        self.fraud.lock().unwrap().clone()
     }
 }
 

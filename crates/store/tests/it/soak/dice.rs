@@ -2,7 +2,7 @@
 
 use super::{
     ACCOUNTS, SPARE,
-    model::{Model, Step},
+    model::{Look, Model, Step},
 };
 
 /// The same numbers for the same seed (SplitMix64, Steele, Lea and Flood 2014).
@@ -75,5 +75,20 @@ pub(super) fn random_step(dice: &mut Dice, model: &Model, drawn: i64) -> Step {
         92..95 => Step::Credit(at, amount, entry),
         95..97 => Step::Debit(amount, entry),
         _ => Step::Resolve(dice.recent(model.lies.len()), (!dice.often(3)).then_some(at)),
+    }
+}
+
+/// Something that a rule makes wait, or what becomes of one. Between the two customers: what one pays oneself is not
+/// looked at.
+pub(super) fn random_look(dice: &mut Dice, model: &Model) -> Step {
+    let half = ACCOUNTS / 2;
+    let (from, to) = (dice.below(half), half + dice.below(half));
+    let (from, to) = if dice.often(2) { (from, to) } else { (to, from) };
+    let at = dice.recent(model.waiting.len());
+    match dice.below(7) {
+        0..4 => Step::Suspect(from, to),
+        4 => Step::Look(at, Look::Reject),
+        5 => Step::Look(at, Look::Cancel),
+        _ => Step::Look(at, Look::Release),
     }
 }

@@ -1,12 +1,12 @@
 //! What comes of a request that is sent again, and of some that are done together or not at all.
 
-use strongroom_domain::ledger::{Answer, Command, Fingerprint, Order, Refusal, Verb};
+use strongroom_domain::ledger::{Answer, Command, Done, Fingerprint, Order, Refusal, Verb};
 
 use super::{
-    ACCOUNTS, Names,
+    ACCOUNTS,
     dice::Dice,
     model::{Model, Step},
-    sizes,
+    names::{Names, sizes},
 };
 use crate::harness::id;
 
@@ -14,6 +14,8 @@ use crate::harness::id;
 #[derive(Debug)]
 pub(super) enum Must {
     Done,
+    /// Done, and it waits for a look.
+    Wait,
     Refused,
     /// Exactly this: what a key that is known is answered.
     Be(Answer),
@@ -23,6 +25,7 @@ impl Must {
     pub(super) fn is_met_by(&self, answer: &Answer) -> bool {
         match self {
             Self::Done => matches!(answer, Answer::Done(_)),
+            Self::Wait => matches!(answer, Answer::Done(done) if matches!(**done, Done::Reviewed(_))),
             Self::Refused => !matches!(
                 answer,
                 Answer::Done(_) | Answer::Replayed { .. } | Answer::KeyReused { .. }

@@ -62,6 +62,25 @@ pub(super) struct Moved {
     pub(super) reversed: bool,
 }
 
+/// A transfer that waits for a look, or waited.
+#[derive(Debug, Clone)]
+pub(super) struct Waiting {
+    pub(super) from: usize,
+    pub(super) to: usize,
+    pub(super) open: bool,
+}
+
+/// What becomes of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Look {
+    Release,
+    Reject,
+    Cancel,
+}
+
+/// What a rule makes wait, in minor units: nothing else is so small.
+pub(super) const SUSPECT: i64 = 777;
+
 /// What nobody could place.
 #[derive(Debug, Clone)]
 pub(super) struct Lies {
@@ -94,6 +113,10 @@ pub(super) enum Step {
     Credit(usize, i64, u32),
     Debit(i64, u32),
     Resolve(usize, Option<usize>),
+    /// A transfer to somebody else that a rule makes wait.
+    Suspect(usize, usize),
+    /// What somebody decides about one.
+    Look(usize, Look),
 }
 
 /// Everything.
@@ -109,6 +132,7 @@ pub(super) struct Model {
     pub(super) away: Vec<Away>,
     pub(super) transfers: Vec<Moved>,
     pub(super) lies: Vec<Lies>,
+    pub(super) waiting: Vec<Waiting>,
     pub(super) read: HashSet<(u32, i64)>,
 }
 
@@ -307,6 +331,31 @@ impl Model {
             Step::Debit(amount, entry) => {
                 must(self.read.insert((entry, -amount)))?;
                 self.lies(-amount);
+            }
+            Step::Suspect(from, to) => {
+                must(from != to && self.can_pay(from, SUSPECT) && self.can_take(to))?;
+                must(self.accounts[from].holds < HOLDS_PER_ACCOUNT_MAX)?;
+                self.accounts[from].held += SUSPECT;
+                self.accounts[from].holds += 1;
+                self.waiting.push(Waiting { from, to, open: true });
+            }
+            Step::Look(at, look) => {
+                let Waiting { from, to, open } = self.waiting.get(at)?.clone();
+                must(open)?;
+                if look == Look::Release {
+                    let own = &self.accounts[from];
+                    must(!own.closed && own.stop == Stop::No && self.can_take(to))?;
+                    self.shift(from, to, SUSPECT);
+                    self.transfers.push(Moved {
+                        from,
+                        to,
+                        amount: SUSPECT,
+                        reversed: false,
+                    });
+                }
+                self.accounts[from].held -= SUSPECT;
+                self.accounts[from].holds -= 1;
+                self.waiting[at].open = false;
             }
             Step::Resolve(at, account) => {
                 let lies = self.lies.get(at)?.clone();
