@@ -195,7 +195,11 @@ impl Bank {
     /// Somebody whom the caller may read about. Who may not learns nothing of who is there.
     async fn read_about(&self, cx: &Cx, action: Action, user: UserId) -> Result<UserRow, Error> {
         authorize_somewhere(cx, action)?;
-        let row = self.store.user(user).await?.ok_or_else(Error::not_found)?;
+        let Some(row) = self.store.user(user).await? else {
+            // Whose role counts in one department is told the same of who is elsewhere and of who is nowhere.
+            authorize(cx, action, Resource::Bank)?;
+            return Err(Error::not_found());
+        };
         let beside = self.beside(cx, user).await?;
         authorize(&beside, action, Resource::OwnedBy(user))?;
         Ok(row)

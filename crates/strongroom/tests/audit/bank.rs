@@ -31,7 +31,12 @@ use strongroom_domain::{
 };
 use strongroom_store::{NewUser, Scope, ledger::MerchantView};
 
-use crate::place::Place;
+use serde_json::json;
+
+use crate::{
+    place::Place,
+    rows::{self, Staff},
+};
 
 pub(crate) const EUR: Currency = Currency::EUR;
 /// Longest wait for something that takes well under a second.
@@ -83,7 +88,7 @@ pub(crate) async fn person(bank: &Bank, place: &Place) -> UserId {
 
 /// Operators, an integration with its technical user, a policy in draft, a request that waits and limits that somebody
 /// set: rows of the tables of authority and rules.
-async fn authority(bank: &Arc<Bank>) {
+async fn authority(bank: &Arc<Bank>) -> UserId {
     let cli = bank.cx_cli(0).await.unwrap();
     let operator = |email: &str, role| AddOperator {
         email: email.to_owned(),
@@ -94,7 +99,9 @@ async fn authority(bank: &Arc<Bank>) {
     let first = bank
         .add_operator(&cli, operator("admin@bank.example", Role::Admin))
         .await;
-    assert!(matches!(first.unwrap(), OperatorAdded::Ready { .. }));
+    let OperatorAdded::Ready { id: admin, .. } = first.unwrap() else {
+        panic!("the first administrator waits for nobody");
+    };
     let asked = bank
         .add_operator(&cli, operator("teller@bank.example", Role::Teller))
         .await;
@@ -118,6 +125,7 @@ async fn authority(bank: &Arc<Bank>) {
         cases: Vec::new(),
     };
     bank.write_policy(&cli, None, draft).await.unwrap();
+    admin
 }
 
 /// A call by somebody with a role.
@@ -206,6 +214,11 @@ pub(crate) struct People3 {
 
 /// Accounts, deposits, some hundred transfers, a refusal, freezes: more than 256 records.
 pub(crate) async fn history(bank: &Bank, place: &Place) -> People3 {
+    history_with(bank, place, None).await
+}
+
+/// As [`history`], with rows of every table that verification compares where somebody of the bank helps.
+async fn history_with(bank: &Bank, place: &Place, staff: Option<(&Arc<Bank>, Staff)>) -> People3 {
     let alice = person(bank, place).await;
     let bob = person(bank, place).await;
     let teller = person(bank, place).await;
@@ -219,6 +232,9 @@ pub(crate) async fn history(bank: &Bank, place: &Place) -> People3 {
     let customer = cx(bank, alice, Role::Customer).await;
     bank.set_limits(&customer, EUR, caps).await.unwrap();
     pay_and_refund(bank, place, &people).await;
+    if let Some((bank, staff)) = staff {
+        rows::all(bank, place, &people, staff).await;
+    }
     book(bank, &people, 280).await;
     let broke = transfer(bank, bob, to, from, 900_000_000).await;
     assert_eq!(broke.unwrap_err().code, "insufficient_funds");
@@ -240,29 +256,9 @@ async fn pay_and_refund(bank: &Bank, place: &Place, people: &People3) {
     };
     let mut tx = bank.store().write(Scope::Operator).await.unwrap();
     tx.insert_merchant(&merchant).await.unwrap();
-    let slot = tx.next_record().await.unwrap();
-    let record = Record {
-        id: slot.id,
-        at: SystemClock.now().max(slot.not_before),
-        request: RequestId::from_bytes(random::bytes()),
-        caller: Caller {
-            principal: Principal::Job,
-            session: None,
-            origin: Origin::Job,
-        },
-        action: Action::MerchantCreate.name(),
-        object: Object::Other("merchant", *merchant.id.as_bytes()),
-        outcome: "ok",
-        policy: 1,
-        details: Details::json(&format!(
-            r#"{{"account":"{}","owner":"{}"}}"#,
-            people.to, people.bob
-        )),
-    };
-    let mac = place.ring.audit_mac();
-    let code = mac.sign(&record.canonical());
-    let signed = SignedRecord::new(record, i64::from(mac.kid()), code);
-    tx.append_record(&signed).await.unwrap();
+    let words = json!({"account": people.to.to_string(), "owner": people.bob.to_string()});
+    let object = Object::Other("merchant", *merchant.id.as_bytes());
+    rows::record(&mut tx, place, Action::MerchantCreate, object, words).await;
     tx.commit().await.unwrap();
     let (payer, payee) = (
         cx(bank, people.alice, Role::Customer).await,
@@ -316,9 +312,22 @@ pub(crate) async fn stopped_bank(place: &Place) -> People3 {
     let bank = Arc::new(place.open().await.unwrap());
     authority(&bank).await;
     let people = history(&bank, place).await;
-    published(&bank, records(place).await).await;
-    bank.writer().close().await;
+    stop_covered(&bank, place).await;
     people
+}
+
+/// As [`stopped_bank`], with rows of every table that verification compares.
+pub(crate) async fn stopped_bank_with_rows(place: &Place) {
+    let bank = Arc::new(place.open().await.unwrap());
+    let admin = authority(&bank).await;
+    let teller = rows::teller(&bank).await;
+    history_with(&bank, place, Some((&bank, Staff { admin, teller }))).await;
+    stop_covered(&bank, place).await;
+}
+
+async fn stop_covered(bank: &Bank, place: &Place) {
+    published(bank, records(place).await).await;
+    bank.writer().close().await;
 }
 
 /// Ends a bank: nobody holds the database any more.

@@ -4,13 +4,16 @@
 
 use strongroom_domain::{
     audit::{CompactRange, Details, SignedRecord, number_digest},
+    fraud::RuleSet,
+    hold::{Hold, HoldState},
     id::{AccountId, GrantId},
+    text::hex,
     transaction::entries_digest,
 };
 use strongroom_store::{Store, audit::Stored};
 
 use crate::{
-    bank::stopped_bank,
+    bank::stopped_bank_with_rows,
     on_both_engines,
     owner::Owner,
     place::{Kind, Place},
@@ -179,8 +182,9 @@ const FORGERIES: &[Forgery] = &[
         books: &["UPDATE grants SET role = 'compliance' WHERE role = 'customer'"],
         log: |records| {
             for record in records {
-                if record.details.json_text() == Some(r#"{"role":"customer"}"#) {
-                    record.details = Details::json(r#"{"role":"compliance"}"#);
+                if let Some(text) = record.details.json_text() {
+                    let another = text.replace(r#""role":"customer""#, r#""role":"compliance""#);
+                    record.details = Details::json(&another);
                 }
             }
         },
@@ -250,13 +254,13 @@ const FORGERIES: &[Forgery] = &[
     },
     Forgery {
         does: "rename a policy",
-        books: &["UPDATE policies SET name = 'another'"],
+        books: &["UPDATE policies SET name = 'another' WHERE name = 'support-reads'"],
         log: |records| edit_json(records, "policy", |json| json["name"] = "another".into()),
         code: "checkpoint_beside",
     },
     Forgery {
         does: "forget a request for two people",
-        books: &["DELETE FROM approvals"],
+        books: &["DELETE FROM approvals WHERE state = 'open'"],
         log: |records| {
             let place = records.iter().position(|record| record.object_kind == "approval");
             drop(records.remove(place.unwrap()));
@@ -265,7 +269,7 @@ const FORGERIES: &[Forgery] = &[
     },
     Forgery {
         does: "reject what nobody rejected",
-        books: &["UPDATE approvals SET state = 'rejected', checker = {nine}"],
+        books: &["UPDATE approvals SET state = 'rejected', checker = {nine} WHERE state = 'open'"],
         log: |records| {
             let asked = records.iter().find(|record| record.object_kind == "approval");
             let asked = asked.unwrap().object_id;
@@ -283,12 +287,137 @@ const FORGERIES: &[Forgery] = &[
         does: "forget what a customer allows oneself",
         books: &["DELETE FROM customer_limits"],
         log: |records| {
-            let place = records.iter().position(|record| record.action == "limits.change");
-            drop(records.remove(place.unwrap()));
+            records.retain(|record| record.action != "limits.change");
         },
         code: "checkpoint_short",
     },
+    Forgery {
+        does: "take whom a customer pays off the list, with a record in the place of another",
+        books: &["UPDATE beneficiaries SET removed_at = 1"],
+        log: |records| {
+            let listed = records.iter().find(|record| record.object_kind == "beneficiary");
+            let (owner, listed) = {
+                let listed = listed.unwrap();
+                (listed.principal_id, listed.object_id)
+            };
+            let place = refused(records);
+            let record = &mut records[place];
+            record.principal_id = owner;
+            record.action = "beneficiary.remove".to_owned();
+            record.object_kind = "beneficiary".to_owned();
+            record.object_id = listed;
+            record.outcome = "ok".to_owned();
+            record.details = Details::none();
+        },
+        code: "checkpoint_beside",
+    },
+    Forgery {
+        does: "slip somebody in whom a customer pays",
+        books: &[
+            "INSERT INTO beneficiaries (id, owner, currency, added_at, paid) SELECT {nine}, owner, currency, 1, 0 FROM beneficiaries",
+        ],
+        log: |records| {
+            let listed = records.iter().find(|record| record.object_kind == "beneficiary");
+            let mut record = listed.unwrap().clone();
+            record.id += 900_000;
+            record.object_id = [9; 16];
+            record.details = Details::json(r#"{"account":null,"currency":"EUR"}"#);
+            records.insert(30, record);
+        },
+        code: "checkpoint_beside",
+    },
+    Forgery {
+        does: "put the newest policy out of force, and forget that it ever was in force",
+        books: &[
+            "DELETE FROM policy_set_members WHERE version = 3",
+            "DELETE FROM policy_sets WHERE version = 3",
+        ],
+        log: |records| records.retain(|record| word_of(record, "set") != Some(3.into())),
+        code: "checkpoint_short",
+    },
+    Forgery {
+        does: "rewrite rules about fraud",
+        books: &["UPDATE fraud_rule_sets SET rules = 'none', digest = {rules}"],
+        log: |records| {
+            edit_json(records, "fraud_rules", |json| {
+                json["digest"] = hex(&RuleSet::digest_of("none")).into();
+            });
+        },
+        code: "checkpoint_beside",
+    },
+    Forgery {
+        does: "give back what was reserved",
+        books: &[
+            "UPDATE account_states SET held = 0, holds = 0, hold_due = NULL WHERE holds > 0",
+            "UPDATE holds SET state = 2, closed_at = placed_at WHERE state = 0",
+        ],
+        log: |records| {
+            let newest = records.iter().rfind(|record| record.action == "hold.place");
+            let mut record = newest.unwrap().clone();
+            let hold = record.details.hold_state().unwrap();
+            record.id += 900_000;
+            record.action = "hold.void".to_owned();
+            record.details = Details::hold(&Hold {
+                state: HoldState::Voided,
+                closed_at: Some(hold.placed_at),
+                ..hold
+            });
+            records.insert(60, record);
+        },
+        code: "checkpoint_beside",
+    },
+    Forgery {
+        does: "take somebody's passkeys away",
+        books: &["DELETE FROM passkeys"],
+        log: |records| {
+            edit_told(records, |stands| stands["passkeys"] = serde_json::Value::Null);
+        },
+        code: "checkpoint_beside",
+    },
+    Forgery {
+        does: "say that a payment was taken back by another approval",
+        books: &["UPDATE reversals SET approval_id = {nine}"],
+        log: |records| {
+            let reversal = |record: &&mut SignedRecord| record.details.reversal().is_some();
+            let record = records.iter_mut().find(reversal).unwrap();
+            let approval = *record.details.approval().unwrap().as_bytes();
+            // What it approved stands as approved by a record of its own.
+            let mut decided = record.clone();
+            decided.id += 900_000;
+            decided.object_kind = "approval".to_owned();
+            decided.object_id = approval;
+            decided.details = Details::json(r#"{"state":"approved"}"#);
+            let mut bytes = record.details.as_bytes().to_vec();
+            let at = bytes.windows(16).position(|window| window == approval).unwrap();
+            bytes[at..at + 16].copy_from_slice(&[9; 16]);
+            record.details = Details::from_bytes(bytes);
+            records.push(decided);
+        },
+        code: "checkpoint_beside",
+    },
+    Forgery {
+        does: "forget what was decided, and that it was noted",
+        books: &["DELETE FROM decisions"],
+        log: |records| records.retain(|record| record.action != "decision.record"),
+        code: "checkpoint_short",
+    },
 ];
+
+/// A word of a record's details.
+fn word_of(record: &SignedRecord, name: &str) -> Option<serde_json::Value> {
+    let json: serde_json::Value = serde_json::from_str(record.details.json_text()?).ok()?;
+    json.get(name).cloned()
+}
+
+/// Edits what the record of somebody with credentials says of them.
+fn edit_told(records: &mut [SignedRecord], edit: impl FnOnce(&mut serde_json::Value)) {
+    let told = |record: &&mut SignedRecord| word_of(record, "with").is_some();
+    let record = records.iter_mut().find(told).unwrap();
+    let mut json: serde_json::Value = serde_json::from_str(record.details.json_text().unwrap()).unwrap();
+    let person = json["stands"].as_object_mut().unwrap().values_mut().next();
+    edit(person.unwrap());
+    record.details = Details::json(&json.to_string());
+}
 
 /// Edits what the first record about a kind of object says.
 fn edit_json(records: &mut [SignedRecord], kind: &str, edit: impl FnOnce(&mut serde_json::Value)) {
@@ -387,7 +516,7 @@ pub(crate) async fn write_log(place: &Place, owner: &mut Owner, records: &mut [S
 
 async fn every_forgery_fits_inside_and_is_caught_by_the_outside_checkpoint(kind: Kind) {
     let origin = Place::new(kind).await;
-    stopped_bank(&origin).await;
+    stopped_bank_with_rows(&origin).await;
     let checkpoint = origin.latest();
     for forgery in FORGERIES {
         let place = origin.copy().await;
@@ -402,6 +531,7 @@ async fn every_forgery_fits_inside_and_is_caught_by_the_outside_checkpoint(kind:
                 .replace("{t}", &newest.to_string())
                 .replace("{m}", &middle.to_string())
                 .replace("{nine}", &owner.id(&[9; 16]))
+                .replace("{rules}", &owner.bytes(&RuleSet::digest_of("none")))
                 .replace("{true}", if kind == Kind::Postgres { "true" } else { "1" });
             assert!(owner.run(&sql).await > 0, "{}: {sql}", forgery.does);
         }

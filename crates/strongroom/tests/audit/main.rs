@@ -9,12 +9,14 @@ mod owner;
 mod passes;
 mod place;
 mod receipts;
+mod rows;
 mod sealing;
 mod search;
 mod since;
 mod start;
 mod stolen_keys;
 mod tamper;
+mod tamper_rows;
 mod tamper_standing;
 
 /// Each story below, once per engine.

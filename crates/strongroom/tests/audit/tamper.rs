@@ -1,7 +1,7 @@
 //! One row at a time, as the owner of the database with triggers and constraints out of the way.
 
 use crate::{
-    bank::stopped_bank,
+    bank::{stopped_bank, stopped_bank_with_rows},
     on_both_engines,
     owner::Owner,
     place::{Kind, Place},
@@ -306,6 +306,10 @@ fn row(case: &Case) -> &'static str {
         "audit_nodes" => "1/",
         "accounts" | "account_states" => "acct_",
         "grants" | "users" | "customer_limits" => "user_",
+        "passwords" | "totp_factors" | "passkeys" | "recovery_codes" | "external_logins" => "user_",
+        "holds" => "hold_",
+        "merchants" => "mrch_",
+        "outgoing_payments" => "pay_",
         "api_keys" => "key_",
         _ => "",
     }
@@ -355,7 +359,7 @@ async fn every_change_by_the_owner_is_found_in_its_row(kind: Kind) {
 /// Makes each change on a copy of a bank, and looks for what must be found of it.
 pub(crate) async fn each_is_found(kind: Kind, all: &[Case]) {
     let origin = Place::new(kind).await;
-    stopped_bank(&origin).await;
+    stopped_bank_with_rows(&origin).await;
     let checkpoint = origin.latest();
     // What one change leads to in several places was changed once.
     for cases in all.chunk_by(|one, next| one.sql == next.sql) {

@@ -146,26 +146,26 @@ const CASES: &[Case] = &[
     case(
         "slip a text of a policy in",
         "INSERT INTO policy_revisions (policy, number, text, tests, digest, maker, created_at) \
-         SELECT policy, 2, text, tests, digest, maker, created_at FROM policy_revisions",
+         SELECT policy, number + 5, text, tests, digest, maker, created_at FROM policy_revisions",
         "policy_revisions",
         "row_unrecorded",
     ),
     case(
         "put policies in force",
-        "INSERT INTO policy_sets (version, at, builtin) VALUES (2, 1, {hash})",
+        "INSERT INTO policy_sets (version, at, builtin) VALUES (9, 1, {hash})",
         "policy_sets",
         "row_unrecorded",
     ),
     case(
         "put a text in force",
-        "INSERT INTO policy_set_members (version, policy, number) SELECT 2, policy, number FROM policy_revisions",
+        "INSERT INTO policy_set_members (version, policy, number) SELECT 9, policy, number FROM policy_revisions",
         "policy_set_members",
         "row_unrecorded",
     ),
     case(
         "put rules about fraud in force",
         "INSERT INTO fraud_rule_sets (revision, rules, digest, maker, checker, approval, sealed_reason, at) \
-         VALUES (1, 'none', {hash}, {zero}, {newid}, {newid}, {hash}, 1)",
+         VALUES (7, 'none', {hash}, {zero}, {newid}, {newid}, {hash}, 1)",
         "fraud_rule_sets",
         "row_unrecorded",
     ),
@@ -214,7 +214,7 @@ const CASES: &[Case] = &[
     case(
         "slip a request in",
         "INSERT INTO approvals (id, action, maker_kind, maker, sealed, digest, state, created_at, expires_at, rule) \
-         SELECT {newid}, action, maker_kind, maker, sealed, digest, state, created_at, expires_at, rule FROM approvals",
+         SELECT {newid}, action, maker_kind, maker, sealed, digest, state, created_at, expires_at, rule FROM approvals LIMIT 1",
         "approvals",
         "row_unrecorded",
     ),

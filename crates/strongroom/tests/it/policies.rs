@@ -8,7 +8,7 @@ use crate::harness::{Answer, Engine, Person, Server, decide, people::new_key, st
 
 const POLICIES: &str = "/api/v1/admin/policies";
 const APPROVALS: &str = "/api/v1/admin/approvals";
-const NO_FREEZE: &str =
+pub(crate) const NO_FREEZE: &str =
     r#"forbid (principal in Role::"teller", action == Action::"account.freeze", resource);"#;
 const HARMLESS: &str = r#"forbid (principal in Role::"support", action == Action::"key.manage", resource);"#;
 const EVERYTHING: &str = "permit (principal, action, resource);";
@@ -77,18 +77,18 @@ impl Desk {
 }
 
 /// A teller and a customer's account.
-async fn counter(server: &Server) -> (Person, Person, String) {
+pub(crate) async fn counter(server: &Server) -> (Person, Person, String) {
     let (teller, alice) = (server.operator("teller").await, server.customer("alice").await);
     let id = alice.account("Main").await["id"].as_str().unwrap().to_owned();
     (teller, alice, id)
 }
 
-async fn freeze(teller: &Person, account: &str) -> Answer {
+pub(crate) async fn freeze(teller: &Person, account: &str) -> Answer {
     let path = format!("/api/v1/admin/accounts/{account}/freeze");
     teller.client.post(&path, json!({"scope": "all"})).await
 }
 
-fn asks(roles: &[&str], action: &str) -> Value {
+pub(crate) fn asks(roles: &[&str], action: &str) -> Value {
     json!({"principal": {"kind": "user", "roles": roles}, "action": action, "resource": {"owner": "anothers"},
         "context": {"assurance": 2}})
 }

@@ -9,6 +9,7 @@ use tokio::{sync::Barrier, task::JoinSet};
 use crate::{
     beneficiaries::elsewhere,
     harness::{Person, Server, decide, stories},
+    owner,
     payments::is_clean,
     rails::{
         RECONCILIATION, SETTINGS, SUSPENSE, about, ask, cancel, differences, for_account, ntry, one_credit,
@@ -163,6 +164,7 @@ async fn what_nobody_can_place_lies_in_suspense_until_two_people_agree(server: S
         .await
         .refused(422, "not_reversible");
     is_clean(&server);
+    owner::is_found_in_the_rows_of_the_rail(&server, &auditor).await;
 }
 
 async fn of_many_resolutions_of_one_item_at_once_one_moves_money(server: Server) {

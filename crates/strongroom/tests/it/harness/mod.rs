@@ -10,7 +10,7 @@ pub(crate) mod nginx;
 pub(crate) mod otlp;
 pub(crate) mod pebble;
 pub(crate) mod people;
-mod place;
+pub(crate) mod place;
 pub(crate) mod problem;
 pub(crate) mod programs;
 pub(crate) mod qr;

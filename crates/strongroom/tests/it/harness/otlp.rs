@@ -42,7 +42,8 @@ struct Inner {
     taken: Mutex<Vec<(String, Vec<u8>)>>,
 }
 
-fn acceptor(folder: &Path, certificate: &str) -> TlsAcceptor {
+/// What shows this certificate of [`make_certificates`].
+pub(crate) fn acceptor(folder: &Path, certificate: &str) -> TlsAcceptor {
     let file = |end: &str| folder.join(format!("{certificate}.{end}"));
     let chain = CertificateDer::pem_file_iter(file("pem")).unwrap();
     let key = PrivateKeyDer::from_pem_file(file("key")).unwrap();
