@@ -179,7 +179,7 @@ fn runs(text: &str) -> Vec<Vec<Range<usize>>> {
                     }
                 }
                 (Some(run), Some(b' ' | b'-')) if !gap => run.push(at..next),
-                _ => runs.push(vec![at..next]),
+                _ => runs.push(std::iter::once(at..next).collect()),
             }
             gap = false;
         } else if !matches!((byte, before), (b' ' | b'-', Some(b'0'..=b'9'))) {

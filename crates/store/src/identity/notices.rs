@@ -258,7 +258,10 @@ impl Store {
             keys.sort_unstable();
             keys.dedup();
             for portion in portions(&keys) {
-                let sql = format!("{sql}{}", places(read.tx.get_database_backend(), 1, portion.len()));
+                let sql = format!(
+                    "{sql}{}",
+                    places(read.tx.get_database_backend(), 1, portion.len())
+                );
                 let values = portion.iter().map(|key| (*key).into()).collect();
                 let rows: Vec<BehindSql> = rows(&read.tx, &sql, values).await?;
                 behind_of.extend(rows.into_iter().map(|row| ((number, row.id), row)));

@@ -191,8 +191,8 @@ impl WriteTx {
         Ok(inserted == 1)
     }
 
-    /// Writes that a person's passkey was used and how far it has counted; false when it is gone, or has counted as far before:
-    /// two hold the key. One that does not count stays at 0.
+    /// Writes that a person's passkey was used and how far it has counted; false when it is gone, or has counted as far
+    /// before: two hold the key. One that does not count stays at 0.
     ///
     /// # Errors
     /// [`StoreError`] when the database does not answer.

@@ -1,5 +1,5 @@
-//! Every rule that the bank is shipped with has its story: a payment that meets it and is stopped for that reason, and an
-//! ordinary one like it that goes.
+//! Every rule that the bank is shipped with has its story: a payment that meets it and is stopped for that reason, and
+//! an ordinary one like it that goes.
 //!
 //! What took somebody months is written into the row that rules know of a customer; everything else goes over HTTPS.
 

@@ -1,5 +1,5 @@
-//! A draft of the rules about fraud runs beside the set in force: everything is held against it, nothing follows, and it
-//! is asked for once it has run for long enough, or with a reason why it cannot wait.
+//! A draft of the rules about fraud runs beside the set in force: everything is held against it, nothing follows, and
+//! it is asked for once it has run for long enough, or with a reason why it cannot wait.
 
 use std::{collections::BTreeSet, sync::Arc};
 

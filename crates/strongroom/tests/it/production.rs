@@ -111,7 +111,9 @@ async fn production_serves_with_no_login_that_could_change_the_schema() {
     };
     // With the password of the cluster, where it has one.
     let (_, rest) = database.url.split_once("://").unwrap();
-    let root = url(rest.split_once('@').map_or(server.get_username(), |(login, _)| login));
+    let root = url(rest
+        .split_once('@')
+        .map_or(server.get_username(), |(login, _)| login));
     let migrated = command(
         folder,
         &[

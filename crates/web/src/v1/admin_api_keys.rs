@@ -20,7 +20,7 @@ use crate::{
     state::AppState,
     v1::{
         api_keys::{KeysQuery, parse, to_wire},
-        check::{Check, path_id},
+        check::path_id,
         page::page_of,
     },
     views::Json,

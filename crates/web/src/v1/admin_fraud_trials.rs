@@ -28,8 +28,8 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
 
 /// Let a draft of the rules about fraud run beside the set in force.
 ///
-/// Needs a fresh login or step-up. From the answer on every payment, transfer and hold on every node is held against it,
-/// too, and nothing follows from it. One draft runs at a time: another one that does ends, and every one ends when
+/// Needs a fresh login or step-up. From the answer on every payment, transfer and hold on every node is held against
+/// it, too, and nothing follows from it. One draft runs at a time: another one that does ends, and every one ends when
 /// another set comes in force.
 #[utoipa::path(post, path = "/api/v1/admin/fraud/rules/trials", tag = "operators",
     request_body = wire::StartFraudTrial,

@@ -1,5 +1,5 @@
-//! Several lanes on one database at once: nobody can say in which order they decide, and whatever it is, money is neither
-//! made nor lost, and nothing ends twice.
+//! Several lanes on one database at once: nobody can say in which order they decide, and whatever it is, money is
+//! neither made nor lost, and nothing ends twice.
 
 use std::{collections::BTreeMap, sync::Mutex};
 

@@ -315,8 +315,8 @@ fn from_environment(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-/// How many steps, and of which seed: the tests play what is known; `cargo xtask soak` says how many, and draws the seed
-/// where it names none.
+/// How many steps, and of which seed: the tests play what is known; `cargo xtask soak` says how many, and draws the
+/// seed where it names none.
 fn asked(steps: u64) -> (u64, u64) {
     let wanted = from_environment("STRONGROOM_SOAK_OPS");
     let drawn = || match wanted {
