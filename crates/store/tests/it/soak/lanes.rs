@@ -168,11 +168,12 @@ async fn play(lane: &mut TestStore, town: &Town, shared: &Mutex<Shared>, mut dic
                 Err(error) => panic!("{error:?} after {tries} tries"),
             }
         };
-        let mut known = shared.lock().unwrap();
-        for (command, answer) in batch.iter().zip(&answers) {
-            known.note(command, answer);
+        {
+            let mut known = shared.lock().unwrap();
+            for (command, answer) in batch.iter().zip(&answers) {
+                known.note(command, answer);
+            }
         }
-        drop(known);
         played += size;
         tokio::task::yield_now().await;
     }
