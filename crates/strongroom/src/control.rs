@@ -49,7 +49,7 @@ pub(crate) enum Request {
     /// `policy validate`, `policy draft` and `policy diff`.
     PolicyText(crate::cli::policy::Text),
     /// `policy simulate`.
-    PolicySimulate(crate::cli::policy_tries::Simulate),
+    PolicySimulate(Box<crate::cli::policy_tries::Simulate>),
     /// `policy explain`.
     PolicyExplain(crate::cli::policy_tries::Explain),
     /// `policy activate` and `policy rollback`.

@@ -72,7 +72,7 @@ impl SimulateCommand {
             question: serde_json::from_str(&question)?,
             draft: text.map(|text| (name, text)),
         };
-        let request = Request::PolicySimulate(asked);
+        let request = Request::PolicySimulate(Box::new(asked));
         self.asking
             .ask(request, |out, value| tell_explained(out, value))
             .map(drop)

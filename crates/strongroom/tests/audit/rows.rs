@@ -289,6 +289,7 @@ async fn decided(bank: &Arc<Bank>, people: &People3, staff: Staff) {
     }
     let wanted = WantedRules::Drafted {
         base: None,
+        untried_reason: Some("Its past is told by tests alone.".to_owned()),
         rules: vec![RuleDraft {
             rule: "velocity".to_owned(),
             mode: Some("shadow".to_owned()),
