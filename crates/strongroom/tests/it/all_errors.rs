@@ -204,8 +204,11 @@ async fn a_query_is_told_everything_that_is_wrong_with_it(server: Server) {
     }
 }
 
+/// A route, a body for it, and what is told of that: pointers and codes.
+type HalfRight = (&'static str, Value, Vec<(&'static str, &'static str)>);
+
 /// Bodies of which some fields are of the wrong shape, and others of the right shape and wrong all the same.
-fn half_right(account: &Value) -> Vec<(&'static str, Value, Vec<(&'static str, &'static str)>)> {
+fn half_right(account: &Value) -> Vec<HalfRight> {
     let id = account["id"].clone();
     vec![
         (

@@ -65,10 +65,7 @@ async fn what_people_change_is_an_event_with_who_where_and_to_what(server: Serve
         ("principal", &me),
         ("object", &account),
         ("address", "127.0.0.1"),
-        (
-            "session_id",
-            &alice.tokens["session_id"].as_str().unwrap().to_owned(),
-        ),
+        ("session_id", alice.tokens["session_id"].as_str().unwrap()),
     ] {
         assert_eq!(frozen[field], value, "{frozen}");
     }
