@@ -310,6 +310,7 @@ async fn decided(bank: &Arc<Bank>, people: &People3, staff: Staff) {
 
 /// Everything.
 pub(crate) async fn all(bank: &Arc<Bank>, place: &Place, people: &People3, staff: Staff) {
+    bank.record_decisions();
     person_with_credentials(bank, place).await;
     holds(bank, people).await;
     sendings(bank, people).await;
