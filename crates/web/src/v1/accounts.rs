@@ -139,10 +139,8 @@ async fn rename(
     JsonDraft(body, mut check): JsonDraft<wire::RenameAccount>,
 ) -> Result<Json<wire::Account>, Problem> {
     let name = check.line("/name", &body.name, NAME_CHARS_MAX, true);
-    let account = state
-        .bank
-        .rename_account(&cx, account_id(&id)?, check.done(name)?)
-        .await?;
+    let name = check.done(name)?;
+    let account = state.bank.rename_account(&cx, account_id(&id)?, name).await?;
     Ok(Json(to_wire(&account, false)))
 }
 

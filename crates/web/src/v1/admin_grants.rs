@@ -78,7 +78,6 @@ async fn give(
     Path(id): Path<String>,
     JsonDraft(body, mut check): JsonDraft<wire::NewGrant>,
 ) -> Result<Response, Problem> {
-    let user = path_id::<UserKind>(&id)?;
     let role = Role::parse(&body.role).filter(|role| role.is_operator());
     if role.is_none() {
         check.refuse("/role", "invalid_value", "must be an operator's role");
@@ -92,8 +91,8 @@ async fn give(
         .as_deref()
         .and_then(|name| check.department("/department", name));
     let wanted = GiveRole {
-        user,
         role: check.done(role)?,
+        user: path_id::<UserKind>(&id)?,
         expires_at,
         department,
     };

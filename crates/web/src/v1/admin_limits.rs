@@ -55,7 +55,6 @@ async fn ask(
     Path(id): Path<String>,
     JsonDraft(body, mut check): JsonDraft<wire::ExceptionRequest>,
 ) -> Result<Response, Problem> {
-    let account = account_id(&id)?;
     let named = [&body.per_transfer, &body.daily, &body.monthly].map(Option::as_ref);
     let first = named.into_iter().flatten().next();
     let code = first.map(|money| money.currency.as_str());
@@ -70,7 +69,7 @@ async fn ask(
     let until = check.moment("/until", &body.until);
     let ((currency, caps), until) = check.done(currency.zip(caps).zip(until))?;
     let wanted = AskForException {
-        account,
+        account: account_id(&id)?,
         currency,
         caps,
         until,
@@ -110,7 +109,6 @@ async fn allow(
     Path(id): Path<String>,
     JsonDraft(body, mut check): JsonDraft<wire::AllowLimits>,
 ) -> Result<Response, Problem> {
-    let account = account_id(&id)?;
     let named = [&body.per_transfer, &body.daily, &body.monthly].map(Option::as_ref);
     let first = named.into_iter().flatten().next();
     let currency = match first {
@@ -120,7 +118,7 @@ async fn allow(
     let caps = caps(&mut check, named, currency.flatten());
     let (currency, caps) = check.done(currency.zip(caps))?;
     let wanted = AllowAtMost {
-        account,
+        account: account_id(&id)?,
         currency,
         caps,
         reason: body.reason,

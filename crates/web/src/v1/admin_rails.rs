@@ -165,12 +165,12 @@ async fn resolve(
     Path(id): Path<String>,
     JsonDraft(body, mut check): JsonDraft<wire::ResolveSuspense>,
 ) -> Result<Response, Problem> {
-    let id = path_id::<SuspenseItemKind>(&id)?;
     let account: Option<AccountId> = body
         .account_id
         .as_deref()
         .and_then(|account| check.id("/account_id", account));
     check.done(Some(()))?;
+    let id = path_id::<SuspenseItemKind>(&id)?;
     let approval = state.bank.ask_to_resolve(&cx, id, account, &body.reason).await?;
     Ok(asked(&approval))
 }

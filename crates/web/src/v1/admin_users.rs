@@ -151,12 +151,13 @@ async fn place(
     Path(id): Path<String>,
     JsonDraft(body, mut check): JsonDraft<wire::Place>,
 ) -> Result<Json<wire::User>, Problem> {
-    let id: UserId = path_id::<UserKind>(&id)?;
     let department = match &body.department {
         Some(name) => check.department("/department", name).map(Some),
         None => Some(None),
     };
-    let details = state.bank.place_user(&cx, id, check.done(department)?).await?;
+    let department = check.done(department)?;
+    let id: UserId = path_id::<UserKind>(&id)?;
+    let details = state.bank.place_user(&cx, id, department).await?;
     Ok(Json(user(details)))
 }
 

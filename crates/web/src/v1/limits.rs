@@ -99,7 +99,6 @@ async fn change_account(
     Path(id): Path<String>,
     JsonDraft(body, mut check): JsonDraft<wire::SetLimits>,
 ) -> Result<Json<wire::AccountLimits>, Problem> {
-    let account = account_id(&id)?;
     let named = [&body.per_transfer, &body.daily, &body.monthly].map(Option::as_ref);
     let currency = match code_of(body.currency.as_deref(), named) {
         Some((pointer, code)) => check.currency(pointer, code).map(Some),
@@ -107,6 +106,7 @@ async fn change_account(
     };
     let caps = caps(&mut check, named, currency.flatten());
     let (currency, caps) = check.done(currency.zip(caps))?;
+    let account = account_id(&id)?;
     let limits = state.bank.limit_account(&cx, account, currency, caps).await?;
     Ok(Json(account_to_wire(&limits)))
 }
