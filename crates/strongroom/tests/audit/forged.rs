@@ -395,12 +395,6 @@ const FORGERIES: &[Forgery] = &[
         },
         code: "checkpoint_beside",
     },
-    Forgery {
-        does: "forget what was decided, and that it was noted",
-        books: &["DELETE FROM decisions"],
-        log: |records| records.retain(|record| record.action != "decision.record"),
-        code: "checkpoint_short",
-    },
 ];
 
 /// A word of a record's details.
