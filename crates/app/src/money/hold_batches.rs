@@ -10,7 +10,7 @@ use strongroom_domain::{
     action::Action,
     hold::{HOLD_SECONDS_DEFAULT, HOLD_SECONDS_MAX, Hold, Take},
     id::{AccountId, HoldId},
-    ledger::{Answer, Capture, Command, Done, HoldRef, NewHold, Order, Verb},
+    ledger::{Answer, Authority, Capture, Command, Done, HoldRef, NewHold, Order, Owned, Verb},
     money::Currency,
 };
 
@@ -146,7 +146,8 @@ impl Bank {
     }
 
     async fn hold_batch(&self, cx: &Cx, input: HoldBatch) -> Result<HoldBatchDetails, Error> {
-        let resource = Resource::OwnedBy(cx.person()?);
+        let me = cx.person()?;
+        let resource = Resource::OwnedBy(me);
         let action = input.items.action();
         authorize(cx, action, resource)?;
         let fields = input.items.remembered(input.atomic);
@@ -176,7 +177,11 @@ impl Bank {
                 for (item, key) in items.iter().zip(&keys) {
                     let permit = authorize(cx, action, resource)?;
                     commands.push(Command {
-                        authority: permit.authority(),
+                        // Who may also give back what is others' does that one by one, where it is looked at whose.
+                        authority: Authority {
+                            scope: Owned::By(me),
+                            ..permit.authority()
+                        },
                         request: cx.request,
                         idempotency: Some(key.clone()),
                         dry_run: false,

@@ -52,6 +52,8 @@ struct Town {
 struct Past {
     features: Features,
     now: Timestamp,
+    /// From where what follows was asked for; from anywhere where it is none.
+    network: Option<u32>,
 }
 
 impl Past {
@@ -59,6 +61,7 @@ impl Past {
         Self {
             features: Features::default(),
             now,
+            network: None,
         }
     }
 
@@ -70,8 +73,14 @@ impl Past {
             amount: Amount::new(minor).unwrap(),
             currency: Currency::EUR,
             other,
-            network: Some(HOME),
+            network: self.network,
         }
+    }
+
+    /// From now on from another network than that of this story's requests.
+    const fn at_home(mut self) -> Self {
+        self.network = Some(HOME);
+        self
     }
 
     /// Paid so much, so many seconds ago.
@@ -97,8 +106,7 @@ impl Past {
             let ago = (ended + 2 * (60 - number)) * DAY;
             let hour = hour.unwrap_or(u8::try_from(number % 24).unwrap());
             let minor = 2_000 + number % 31 * 100;
-            let mut flow = self.flow(ago, TransactionKind::Transfer, minor, to, hour);
-            flow.network = None;
+            let flow = self.flow(ago, TransactionKind::Transfer, minor, to, hour);
             self.features.paid_out(&flow);
         }
         self
@@ -224,8 +232,8 @@ fn cases(town: &Town) -> Vec<Case> {
         ),
         case(
             "impossible_travel",
-            regular().out(1_800, 2_500, known),
-            regular().out(3 * 3_600, 2_500, known),
+            regular().at_home().out(1_800, 2_500, known),
+            regular().at_home().out(3 * 3_600, 2_500, known),
             [25_000, 25_000],
             To::New,
         ),
