@@ -109,7 +109,7 @@ const CASES: &[Case] = &[
     ),
     case(
         "rename a policy",
-        "UPDATE policies SET name = 'another'",
+        "UPDATE policies SET name = 'another' WHERE name = 'support-reads'",
         "policies",
         "row_changed",
     ),
