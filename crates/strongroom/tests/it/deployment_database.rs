@@ -91,9 +91,10 @@ impl Cluster {
             std::fs::copy(self.file(from), own.join(to)).unwrap();
             std::fs::set_permissions(own.join(to), PermissionsExt::from_mode(0o600)).unwrap();
         }
+        std::fs::write(own.join("password"), PASSWORD).unwrap();
         if is_root() {
             let id = id_of_postgres();
-            for path in [own.clone(), own.join("certificate.pem"), own.join("key.pem")] {
+            for path in ["", "certificate.pem", "key.pem", "password"].map(|name| own.join(name)) {
                 chown(&path, Some(id), None).unwrap();
             }
         }
@@ -107,11 +108,9 @@ impl Cluster {
             "-A",
             "scram-sha-256",
             "--pwfile",
-            "/dev/stdin",
+            &self.file("own/password"),
         ]);
-        let mut made = made.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
-        std::io::Write::write_all(&mut made.stdin.take().unwrap(), PASSWORD.as_bytes()).unwrap();
-        assert!(made.wait().unwrap().success());
+        assert!(made.stdout(Stdio::null()).status().unwrap().success());
         let settings = deployed
             .replace("10.0.0.31", "127.0.0.1")
             .replace("/etc/postgresql/strongroom", &self.file("own"));

@@ -156,8 +156,9 @@ fn cases(town: &Town) -> Vec<Case> {
     let nobody = || Past::new(now);
     let regular = || nobody().regular(known, 1, None);
     let case = |rule, past, ordinary, minor, to| case(rule, now, past, ordinary, minor, to);
+    // More than a rule asks for: where its span began anew in between, what came before counts in part.
     let spree = |payees: i64| {
-        nobody().times(14, move |past, number| {
+        nobody().times(20, move |past, number| {
             past.out(60, 20_000, u32::try_from(100 + number % payees).unwrap())
         })
     };
@@ -190,14 +191,14 @@ fn cases(town: &Town) -> Vec<Case> {
         case("velocity", spree(10), spree(3), [20_000, 20_000], To::New),
         case(
             "velocity_amount",
-            nobody().times(14, |past, _| past.out(60, 100_000, known)),
+            nobody().times(20, |past, _| past.out(60, 100_000, known)),
             nobody().times(14, |past, _| past.out(60, 90_000, known)),
             [100_000, 90_000],
             To::Known,
         ),
         case(
             "velocity_sustained",
-            nobody().times(80, |past, number| past.out(3_100 - number * 37, 30_000, known)),
+            nobody().times(110, |past, number| past.out(3_100 - number * 28, 30_000, known)),
             nobody().times(40, |past, number| past.out(3_100 - number * 74, 30_000, known)),
             [30_000, 30_000],
             To::Known,
@@ -271,7 +272,7 @@ fn cases(town: &Town) -> Vec<Case> {
         },
         case(
             "card_testing",
-            tiny(regular(), 9),
+            tiny(regular(), 14),
             tiny(regular(), 8),
             [100, 100],
             To::Known,
@@ -280,7 +281,7 @@ fn cases(town: &Town) -> Vec<Case> {
             declined: true,
             ..case(
                 "card_testing_flood",
-                tiny(regular(), 29),
+                tiny(regular(), 45),
                 tiny(regular(), 3),
                 [100, 100],
                 To::Known,
