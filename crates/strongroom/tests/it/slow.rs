@@ -25,7 +25,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use crate::harness::{Server, stories};
+use crate::harness::{Engine, Server};
 
 /// Slow clients of each kind.
 const SLOW: u8 = 60;
@@ -212,12 +212,10 @@ impl Crowd {
     }
 }
 
-stories! {
-    with SETTINGS;
-    whoever_means_well_is_answered_among_slow_clients_and_floods,
-}
-
-async fn whoever_means_well_is_answered_among_slow_clients_and_floods(server: Server) {
+// What is in front of the bank is the same whatever is behind it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_means_well_is_answered_among_slow_clients_and_floods() {
+    let server = Server::start_with(Engine::Sqlite, SETTINGS).await.unwrap();
     let alice = server.customer("alice").await;
     alice.client.get("/api/v1/me").await.expect(200);
     let before = server.memory_peak_mib();
