@@ -361,15 +361,14 @@ pub(crate) async fn each_is_found(kind: Kind, all: &[Case]) {
     let origin = Place::new(kind).await;
     stopped_bank_with_rows(&origin).await;
     let checkpoint = origin.latest();
+    let before = origin.copy().await.verify_against(&checkpoint).await;
+    assert!(before.is_clean(), "untouched: {:?}", before.findings);
+    assert_eq!(before.checkpoints, 1);
+    assert!(before.size > 256 && before.records == before.size && before.entries > 500);
     // What one change leads to in several places was changed once.
     for cases in all.chunk_by(|one, next| one.sql == next.sql) {
         let (does, sql) = (cases[0].does, cases[0].sql);
         let place = origin.copy().await;
-        let before = place.verify_against(&checkpoint).await;
-        assert!(before.is_clean(), "untouched: {:?}", before.findings);
-        assert_eq!(before.checkpoints, 1);
-        assert!(before.size > 256 && before.records == before.size && before.entries > 500);
-
         let mut owner = place.owner().await;
         let mut rows = Vec::new();
         for case in cases {

@@ -222,7 +222,7 @@ const CASES: &[Case] = &[
     ),
     case(
         "use up a recovery code",
-        "UPDATE recovery_codes SET used_at = 1 WHERE hash = (SELECT min(hash) FROM recovery_codes)",
+        "UPDATE recovery_codes SET used_at = 1 WHERE hash = (SELECT hash FROM recovery_codes ORDER BY hash LIMIT 1)",
         "recovery_codes",
         "row_changed",
     ),

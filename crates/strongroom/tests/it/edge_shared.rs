@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::harness::{
-    Answer, BUSY, Client, Engine, Person, Server,
+    Answer, BUSY, Client, Engine, Person, Server, awaited,
     load::Town,
     mail_server::logged,
     people::new_key,
@@ -83,7 +83,10 @@ async fn without_redis_nobody_guesses_and_everybody_else_goes_on(engine: Engine)
     health().await.expect(200);
     redis.kill();
     logged(&server, ALONE).await;
-    let failing = health().await.expect(503);
+    let failing = awaited("a server that is not ready", async || {
+        Some(health().await).filter(|told| told.status == 503)
+    })
+    .await;
     let checks = failing.body["checks"].as_array().unwrap();
     let failed = checks.iter().filter(|check| check["ok"] == false);
     let failed: Vec<&Value> = failed.map(|check| &check["name"]).collect();

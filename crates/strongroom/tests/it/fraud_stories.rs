@@ -318,7 +318,7 @@ async fn town(server: Server) -> Town {
     let (from, small) = (alice.account("Household").await, alice.account("Small").await);
     let (known, new) = (bob.account("Known").await, bob.account("New").await);
     teller.deposit(&from, 90_000_000).await.expect(201);
-    teller.deposit(&small, 51_000).await.expect(201);
+    teller.deposit(&small, 55_000).await.expect(201);
     let mut ids = Vec::new();
     for person in [&alice, &bob] {
         ids.push(UserId::parse(&person.id().await).unwrap());

@@ -384,7 +384,10 @@ async fn somebody_elses_holds_look_like_none_in_a_batch_and_a_session_that_ended
     assert_ne!(told.body["results"][0]["status"], "voided", "{told:?}");
     assert_eq!(balance(&alice, &from).await, (1_000, 600, 400));
     bob.client
-        .post("/api/v1/auth/logout", json!({}))
+        .post(
+            "/api/v1/auth/logout",
+            json!({"refresh_token": bob.tokens["refresh_token"]}),
+        )
         .await
         .expect(204);
     for path in [BATCH, CAPTURE, VOID] {
