@@ -1,11 +1,13 @@
 //! `/openapi.json`, and `/docs`: the same document as a page for people.
 //!
-//! The page is rendered here once at start, without a script and with one stylesheet, so that it needs no
-//! hole in the content security policy and no foreign assets.
+//! The page is rendered here once, when somebody first asks for it, without a script and with one stylesheet, so that it
+//! needs no hole in the content security policy and no foreign assets.
 
 mod page;
 mod schema;
 mod text;
+
+use std::sync::{Arc, OnceLock};
 
 use axum::{Router, response::IntoResponse, routing::get};
 use bytes::Bytes;
@@ -19,9 +21,11 @@ const PAGE_CSP: &str =
 
 /// The routes of the documents.
 pub(crate) fn routes(document: &OpenApi) -> Router {
-    let value = serde_json::to_value(document).unwrap_or_default();
     let json = Bytes::from(serde_json::to_vec_pretty(document).unwrap_or_default());
-    let html = Bytes::from(page::render(&value));
+    let page = Arc::new(Page {
+        of: json.clone(),
+        html: OnceLock::new(),
+    });
     Router::new()
         .route(
             "/openapi.json",
@@ -29,12 +33,29 @@ pub(crate) fn routes(document: &OpenApi) -> Router {
         )
         .route(
             "/docs",
-            get(move || fixed(html.clone(), "text/html; charset=utf-8")),
+            get(move || fixed(page.html(), "text/html; charset=utf-8")),
         )
         .route(
             "/docs/style.css",
             get(|| fixed(Bytes::from_static(STYLE.as_bytes()), "text/css; charset=utf-8")),
         )
+}
+
+/// The page, which a server that nobody asks for it never makes.
+struct Page {
+    of: Bytes,
+    html: OnceLock<Bytes>,
+}
+
+impl Page {
+    fn html(&self) -> Bytes {
+        let rendered = || {
+            Bytes::from(page::render(
+                &serde_json::from_slice(&self.of).unwrap_or_default(),
+            ))
+        };
+        self.html.get_or_init(rendered).clone()
+    }
 }
 
 async fn fixed(body: Bytes, media: &'static str) -> impl IntoResponse {

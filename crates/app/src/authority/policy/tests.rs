@@ -28,6 +28,19 @@ fn role_sets() -> Vec<Vec<Role>> {
 mod by_hand;
 
 #[test]
+fn what_the_program_brings_along_fits_the_schema() {
+    let validator = Validator::new(schema::schema().unwrap());
+    for text in [GUARDRAILS, BUILTIN] {
+        fits(&validator, &read(text).unwrap()).unwrap();
+    }
+    let misspelt = GUARDRAILS.replacen("assurance", "asurance", 1);
+    assert!(matches!(
+        fits(&validator, &read(&misspelt).unwrap()),
+        Err(PolicyError::Schema(_))
+    ));
+}
+
+#[test]
 fn the_policies_decide_what_the_rule_by_hand_did_over_the_whole_grid() {
     let policies = built_in().unwrap();
     let every: Vec<String> = GROUPS.iter().map(|scope| (*scope).to_owned()).collect();
