@@ -20,6 +20,8 @@ stories! {
 const OR_ANOTHER: &[(&str, &str)] = &[
     ("/api/v1/transfers", "/to_account_id"),
     ("/api/v1/holds", "/to_account_id"),
+    ("/api/v1/payments", "/merchant_id"),
+    ("/api/v1/admin/accounts/x/limits", ""),
 ];
 
 /// An operation with a body of which fields are required.
