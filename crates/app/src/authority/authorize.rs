@@ -116,6 +116,23 @@ pub fn authorize_about(cx: &Cx, action: Action, resource: Resource, about: About
     })
 }
 
+/// As [`authorize_about`] for the caller's own things, with a permit that counts for these alone, whatever the caller's
+/// roles: for what names many things at once and leaves it to the books whose they are. A permit that covered anybody's
+/// would cover there whatever was named.
+///
+/// # Errors
+/// As [`authorize`]; `unauthenticated` for what acts for no person.
+pub(crate) fn authorize_own(cx: &Cx, action: Action, about: About) -> Result<Permit, Error> {
+    let me = cx.person()?;
+    let permit = authorize_about(cx, action, Resource::OwnedBy(me), about)?;
+    Ok(Permit {
+        authority: Authority {
+            scope: Owned::By(me),
+            ..permit.authority
+        },
+    })
+}
+
 /// Refuses early what is decided again with all of its facts before it is done: a refusal is noted here, what is
 /// allowed there, so that one act is one decision. It gives no permit.
 ///

@@ -10,13 +10,13 @@ use strongroom_domain::{
     action::Action,
     hold::{HOLD_SECONDS_DEFAULT, HOLD_SECONDS_MAX, Hold, Take},
     id::{AccountId, HoldId},
-    ledger::{Answer, Authority, Capture, Command, Done, HoldRef, NewHold, Order, Owned, Verb},
+    ledger::{Answer, Capture, Command, Done, HoldRef, NewHold, Order, Verb},
     money::Currency,
 };
 
 use crate::{
     api_keys::signatures::require_signature,
-    authority::authorize::{Resource, authorize},
+    authority::authorize::{About, authorize_own},
     bank::Bank,
     cx::Cx,
     error::{Error, FieldError},
@@ -146,10 +146,8 @@ impl Bank {
     }
 
     async fn hold_batch(&self, cx: &Cx, input: HoldBatch) -> Result<HoldBatchDetails, Error> {
-        let me = cx.person()?;
-        let resource = Resource::OwnedBy(me);
         let action = input.items.action();
-        authorize(cx, action, resource)?;
+        authorize_own(cx, action, About::default())?;
         let fields = input.items.remembered(input.atomic);
         let keys = self.item_keys(cx, input.idempotency_key.as_deref(), &fields)?;
         let step_up = match &input.items {
@@ -175,13 +173,10 @@ impl Bank {
             .submit_order(cx, |cx| {
                 let mut commands = Vec::with_capacity(items.len());
                 for (item, key) in items.iter().zip(&keys) {
-                    let permit = authorize(cx, action, resource)?;
+                    // Who may also give back what is others' does that one by one, where it is looked at whose.
+                    let permit = authorize_own(cx, action, About::default())?;
                     commands.push(Command {
-                        // Who may also give back what is others' does that one by one, where it is looked at whose.
-                        authority: Authority {
-                            scope: Owned::By(me),
-                            ..permit.authority()
-                        },
+                        authority: permit.authority(),
                         request: cx.request,
                         idempotency: Some(key.clone()),
                         dry_run: false,
