@@ -41,6 +41,7 @@ mod me;
 mod me_login;
 mod merchants;
 mod notices;
+mod orders;
 mod page;
 mod passkeys;
 mod passwords;
