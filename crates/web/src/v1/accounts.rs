@@ -48,19 +48,21 @@ async fn open(
     State(state): State<AppState>,
     Auth(cx): Auth,
     IdempotencyKey(key): IdempotencyKey,
-    JsonDraft(body, mut check): JsonDraft<wire::OpenAccount>,
+    draft: JsonDraft<wire::OpenAccount>,
 ) -> Result<Response, Problem> {
-    let currency = check.currency("/currency", &body.currency);
-    let name = check.line("/name", &body.name, NAME_CHARS_MAX, true);
-    let input = currency.zip(name).map(|(currency, name)| OpenAccount {
-        customer: None,
-        kind: kind_of(body.kind),
-        currency,
-        name,
-        overdraft: 0,
-        idempotency_key: key,
-    });
-    let once = state.bank.open_account(&cx, check.done(input)?).await?;
+    let input = draft.done(|body, check| {
+        let currency = check.currency("/currency", &body.currency);
+        let name = check.line("/name", &body.name, NAME_CHARS_MAX, true);
+        currency.zip(name).map(|(currency, name)| OpenAccount {
+            customer: None,
+            kind: kind_of(body.kind),
+            currency,
+            name,
+            overdraft: 0,
+            idempotency_key: key,
+        })
+    })?;
+    let once = state.bank.open_account(&cx, input).await?;
     let account = to_wire(&once.value, false);
     Ok(created(
         &once,
@@ -136,10 +138,9 @@ async fn rename(
     State(state): State<AppState>,
     Auth(cx): Auth,
     Path(id): Path<String>,
-    JsonDraft(body, mut check): JsonDraft<wire::RenameAccount>,
+    draft: JsonDraft<wire::RenameAccount>,
 ) -> Result<Json<wire::Account>, Problem> {
-    let name = check.line("/name", &body.name, NAME_CHARS_MAX, true);
-    let name = check.done(name)?;
+    let name = draft.done(|body, check| check.line("/name", &body.name, NAME_CHARS_MAX, true))?;
     let account = state.bank.rename_account(&cx, account_id(&id)?, name).await?;
     Ok(Json(to_wire(&account, false)))
 }

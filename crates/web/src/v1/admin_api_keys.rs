@@ -41,20 +41,22 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
 async fn ask(
     State(state): State<AppState>,
     Auth(cx): Auth,
-    JsonDraft(body, mut check): JsonDraft<wire::NewTechnicalKey>,
+    draft: JsonDraft<wire::NewTechnicalKey>,
 ) -> Result<Response, Problem> {
-    let role = match &body.role {
-        Some(name) => Role::parse(name).filter(|role| is_technical(*role)),
-        None => Some(Role::Teller),
-    };
-    if role.is_none() {
-        check.refuse(
-            "/role",
-            "invalid_value",
-            "must be support, teller, compliance or auditor",
-        );
-    }
-    let role = check.done(role)?;
+    let (body, role) = draft.done(|body, check| {
+        let role = match &body.role {
+            Some(name) => Role::parse(name).filter(|role| is_technical(*role)),
+            None => Some(Role::Teller),
+        };
+        if role.is_none() {
+            check.refuse(
+                "/role",
+                "invalid_value",
+                "must be support, teller, compliance or auditor",
+            );
+        }
+        role.map(|role| (body, role))
+    })?;
     let networks = parse_networks(body.allowed_ips.as_deref().unwrap_or_default())?;
     let input = parse(as_own(body), networks, KeyOwner::Technical(role))?;
     let approval = state.bank.ask_for_api_key(&cx, input).await?;

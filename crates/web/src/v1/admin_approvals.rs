@@ -12,10 +12,7 @@ use strongroom_app::{
     authority::approvals::{Approval, ApprovalState, Decision},
     identity::operators::{AddOperator, OperatorAdded},
 };
-use strongroom_domain::{
-    id::{ApprovalId, ApprovalKind, TransferId},
-    principal::Role,
-};
+use strongroom_domain::id::{ApprovalId, ApprovalKind, TransferId};
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -62,18 +59,17 @@ struct ApprovalsQuery {
 async fn ask_for_operator(
     State(state): State<AppState>,
     Auth(cx): Auth,
-    JsonDraft(body, mut check): JsonDraft<wire::NewOperator>,
+    draft: JsonDraft<wire::NewOperator>,
 ) -> Result<Response, Problem> {
-    let role = Role::parse(&body.role).filter(|role| role.is_operator());
-    if role.is_none() {
-        check.refuse("/role", "invalid_value", "must be an operator's role");
-    }
-    let input = AddOperator {
-        email: body.email,
-        full_name: body.full_name,
-        role: check.done(role)?,
-        break_glass: false,
-    };
+    let input = draft.done(|body, check| {
+        let role = check.operators_role("/role", &body.role);
+        role.map(|role| AddOperator {
+            email: body.email,
+            full_name: body.full_name,
+            role,
+            break_glass: false,
+        })
+    })?;
     let approval = state.bank.ask_for_operator(&cx, input).await?;
     let asked = wire::ApprovalRequested {
         approval_id: approval.to_string(),

@@ -163,15 +163,17 @@ async fn resolve(
     State(state): State<AppState>,
     Auth(cx): Auth,
     Path(id): Path<String>,
-    JsonDraft(body, mut check): JsonDraft<wire::ResolveSuspense>,
+    draft: JsonDraft<wire::ResolveSuspense>,
 ) -> Result<Response, Problem> {
-    let account: Option<AccountId> = body
-        .account_id
-        .as_deref()
-        .and_then(|account| check.id("/account_id", account));
-    check.done(Some(()))?;
+    let (account, reason) = draft.done(|body, check| {
+        let account: Option<AccountId> = body
+            .account_id
+            .as_deref()
+            .and_then(|account| check.id("/account_id", account));
+        Some((account, body.reason))
+    })?;
     let id = path_id::<SuspenseItemKind>(&id)?;
-    let approval = state.bank.ask_to_resolve(&cx, id, account, &body.reason).await?;
+    let approval = state.bank.ask_to_resolve(&cx, id, account, &reason).await?;
     Ok(asked(&approval))
 }
 

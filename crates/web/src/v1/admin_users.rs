@@ -149,13 +149,12 @@ async fn place(
     State(state): State<AppState>,
     Auth(cx): Auth,
     Path(id): Path<String>,
-    JsonDraft(body, mut check): JsonDraft<wire::Place>,
+    draft: JsonDraft<wire::Place>,
 ) -> Result<Json<wire::User>, Problem> {
-    let department = match &body.department {
+    let department = draft.done(|body, check| match &body.department {
         Some(name) => check.department("/department", name).map(Some),
         None => Some(None),
-    };
-    let department = check.done(department)?;
+    })?;
     let id: UserId = path_id::<UserKind>(&id)?;
     let details = state.bank.place_user(&cx, id, department).await?;
     Ok(Json(user(details)))

@@ -225,21 +225,22 @@ async fn rotate(
     State(state): State<AppState>,
     Auth(cx): Auth,
     Path(id): Path<String>,
-    OptionalJsonDraft(body, mut check): OptionalJsonDraft<wire::RotateApiKey>,
+    OptionalJsonDraft(draft): OptionalJsonDraft<wire::RotateApiKey>,
 ) -> Result<(StatusCode, Json<wire::ApiKeyMade>), Problem> {
-    let body = body.unwrap_or_default();
-    let public_key = bytes(&mut check, &PUBLIC_KEY, body.public_key.as_deref());
-    let certificate = bytes(&mut check, &CERTIFICATE, body.certificate_thumbprint.as_deref());
-    let overlap_secs = body.overlap_secs.unwrap_or(OVERLAP_SECS);
-    if !(0..=OVERLAP_SECS_MAX).contains(&overlap_secs) {
-        check.refuse("/overlap_secs", "out_of_range", "must lie between 0 and 604800");
-    }
-    let (public_key, certificate) = check.done(public_key.zip(certificate))?;
-    let input = RotateApiKey {
-        overlap_secs,
-        public_key,
-        certificate,
-    };
+    let input = draft.done(|body, check| {
+        let public_key = bytes(check, &PUBLIC_KEY, body.public_key.as_deref());
+        let certificate = bytes(check, &CERTIFICATE, body.certificate_thumbprint.as_deref());
+        let overlap_secs = body.overlap_secs.unwrap_or(OVERLAP_SECS);
+        if !(0..=OVERLAP_SECS_MAX).contains(&overlap_secs) {
+            check.refuse("/overlap_secs", "out_of_range", "must lie between 0 and 604800");
+        }
+        let keys = public_key.zip(certificate);
+        keys.map(|(public_key, certificate)| RotateApiKey {
+            overlap_secs,
+            public_key,
+            certificate,
+        })
+    })?;
     let added = state
         .bank
         .rotate_api_key(&cx, path_id::<ApiKeyKind>(&id)?, input)

@@ -35,14 +35,15 @@ async fn create(
     MoneyAuth(cx): MoneyAuth,
     Extension(record): Extension<Record>,
     IdempotencyKey(key): IdempotencyKey,
-    JsonDraft(body, mut check): JsonDraft<wire::CreateBatch>,
+    draft: JsonDraft<wire::CreateBatch>,
 ) -> Result<Response, Problem> {
-    let transfers = read_items(&mut check, "/transfers", &body.transfers, parse_into);
-    let input = CreateBatch {
-        transfers: check.done(Some(transfers))?,
-        atomic: body.mode == wire::BatchMode::Atomic,
-        idempotency_key: key,
-    };
+    let input = draft.done(|body, check| {
+        Some(CreateBatch {
+            transfers: read_items(check, "/transfers", &body.transfers, parse_into),
+            atomic: body.mode == wire::BatchMode::Atomic,
+            idempotency_key: key,
+        })
+    })?;
     count_items(&cx, &record, input.transfers.len()).await?;
     let batch = state.bank.create_batch(&cx, input).await?;
     Ok(answered_each(&record, batch, to_result, |results| wire::Batch {

@@ -47,20 +47,21 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
 async fn add(
     State(state): State<AppState>,
     Auth(cx): Auth,
-    JsonDraft(body, mut check): JsonDraft<wire::AddBeneficiary>,
+    draft: JsonDraft<wire::AddBeneficiary>,
 ) -> Result<Response, Problem> {
-    let name = check.line("/name", &body.name, NAME_CHARS_MAX, true);
-    let number = check.iban("/account_number", &body.account_number);
-    let currency = check.currency("/currency", &body.currency);
-    let input = name
-        .zip(number)
-        .zip(currency)
-        .map(|((name, number), currency)| AddBeneficiary {
-            name,
-            number,
-            currency,
-        });
-    let added = state.bank.add_beneficiary(&cx, check.done(input)?).await?;
+    let input = draft.done(|body, check| {
+        let name = check.line("/name", &body.name, NAME_CHARS_MAX, true);
+        let number = check.iban("/account_number", &body.account_number);
+        let currency = check.currency("/currency", &body.currency);
+        name.zip(number)
+            .zip(currency)
+            .map(|((name, number), currency)| AddBeneficiary {
+                name,
+                number,
+                currency,
+            })
+    })?;
+    let added = state.bank.add_beneficiary(&cx, input).await?;
     let location = format!("/api/v1/beneficiaries/{}", added.beneficiary.id);
     let headers = [(header::LOCATION, location)];
     Ok((StatusCode::CREATED, headers, Json(to_wire(&added))).into_response())
@@ -111,11 +112,13 @@ async fn check_name(
     State(state): State<AppState>,
     Auth(cx): Auth,
     record: Record,
-    JsonDraft(body, mut check): JsonDraft<wire::CheckName>,
+    draft: JsonDraft<wire::CheckName>,
 ) -> Result<Json<wire::NameChecked>, Problem> {
-    let name = check.line("/name", &body.name, NAME_CHARS_MAX, true);
-    let number = check.iban("/account_number", &body.account_number);
-    let (name, number) = check.done(name.zip(number))?;
+    let (name, number) = draft.done(|body, check| {
+        let name = check.line("/name", &body.name, NAME_CHARS_MAX, true);
+        let number = check.iban("/account_number", &body.account_number);
+        name.zip(number)
+    })?;
     record.limits().payee_check(&record, &cx).await?;
     let result = state.bank.check_payee(&cx, &number, &name).await?;
     Ok(Json(wire::NameChecked {

@@ -44,11 +44,13 @@ async fn place(
     MoneyAuth(cx): MoneyAuth,
     Extension(record): Extension<Record>,
     IdempotencyKey(key): IdempotencyKey,
-    JsonDraft(body, mut check): JsonDraft<wire::PlaceHolds>,
+    draft: JsonDraft<wire::PlaceHolds>,
 ) -> Result<Response, Problem> {
-    let holds = read_items(&mut check, "/holds", &body.holds, parse_into);
-    let items = HoldItems::Place(check.done(Some(holds))?);
-    decide(&state, &cx, &record, items, body.mode, key).await
+    let input = draft.done(|body, check| {
+        let holds = read_items(check, "/holds", &body.holds, parse_into);
+        Some(asked(HoldItems::Place(holds), body.mode, key))
+    })?;
+    decide(&state, &cx, &record, input).await
 }
 
 /// Pay out of many holds at once.
@@ -62,11 +64,13 @@ async fn capture(
     MoneyAuth(cx): MoneyAuth,
     Extension(record): Extension<Record>,
     IdempotencyKey(key): IdempotencyKey,
-    JsonDraft(body, mut check): JsonDraft<wire::CaptureHolds>,
+    draft: JsonDraft<wire::CaptureHolds>,
 ) -> Result<Response, Problem> {
-    let captures = read_items(&mut check, "/captures", &body.captures, parse_capture);
-    let items = HoldItems::Capture(check.done(Some(captures))?);
-    decide(&state, &cx, &record, items, body.mode, key).await
+    let input = draft.done(|body, check| {
+        let captures = read_items(check, "/captures", &body.captures, parse_capture);
+        Some(asked(HoldItems::Capture(captures), body.mode, key))
+    })?;
+    decide(&state, &cx, &record, input).await
 }
 
 fn parse_capture(check: &mut Check, body: &wire::CaptureOf) -> Option<CaptureHold> {
@@ -94,29 +98,25 @@ async fn void(
     MoneyAuth(cx): MoneyAuth,
     Extension(record): Extension<Record>,
     IdempotencyKey(key): IdempotencyKey,
-    JsonDraft(body, mut check): JsonDraft<wire::VoidHolds>,
+    draft: JsonDraft<wire::VoidHolds>,
 ) -> Result<Response, Problem> {
-    let ids = read_items(&mut check, "/hold_ids", &body.hold_ids, |check, id| {
-        check.id("", id)
-    });
-    let items = HoldItems::Void(check.done(Some(ids))?);
-    decide(&state, &cx, &record, items, body.mode, key).await
+    let input = draft.done(|body, check| {
+        let ids = read_items(check, "/hold_ids", &body.hold_ids, |check, id| check.id("", id));
+        Some(asked(HoldItems::Void(ids), body.mode, key))
+    })?;
+    decide(&state, &cx, &record, input).await
 }
 
-async fn decide(
-    state: &AppState,
-    cx: &Cx,
-    record: &Record,
-    items: HoldItems,
-    mode: BatchMode,
-    key: Option<String>,
-) -> Result<Response, Problem> {
-    count_items(cx, record, items.count()).await?;
-    let input = HoldBatch {
+fn asked(items: HoldItems, mode: BatchMode, key: Option<String>) -> HoldBatch {
+    HoldBatch {
         items,
         atomic: mode == BatchMode::Atomic,
         idempotency_key: key,
-    };
+    }
+}
+
+async fn decide(state: &AppState, cx: &Cx, record: &Record, input: HoldBatch) -> Result<Response, Problem> {
+    count_items(cx, record, input.items.count()).await?;
     let batch = state.bank.decide_holds(cx, input).await?;
     Ok(answered_each(record, batch, to_result, |results| {
         wire::HoldBatch { results }

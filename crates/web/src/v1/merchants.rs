@@ -38,14 +38,16 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
 async fn create(
     State(state): State<AppState>,
     Auth(cx): Auth,
-    JsonDraft(body, mut check): JsonDraft<wire::CreateMerchant>,
+    draft: JsonDraft<wire::CreateMerchant>,
 ) -> Result<Response, Problem> {
-    let account: Option<AccountId> = check.id("/account_id", &body.account_id);
-    let name = check.line("/name", &body.name, NAME_CHARS_MAX, true);
-    let input = account
-        .zip(name)
-        .map(|(account, name)| CreateMerchant { account, name });
-    let merchant = state.bank.create_merchant(&cx, check.done(input)?).await?;
+    let input = draft.done(|body, check| {
+        let account: Option<AccountId> = check.id("/account_id", &body.account_id);
+        let name = check.line("/name", &body.name, NAME_CHARS_MAX, true);
+        account
+            .zip(name)
+            .map(|(account, name)| CreateMerchant { account, name })
+    })?;
+    let merchant = state.bank.create_merchant(&cx, input).await?;
     let location = format!("/api/v1/merchants/{}", merchant.id);
     let headers = [(header::LOCATION, location)];
     Ok((StatusCode::CREATED, headers, Json(to_wire(&merchant, true))).into_response())
