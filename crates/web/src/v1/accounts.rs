@@ -25,7 +25,7 @@ use crate::{
     v1::{
         check::{Check, path_id},
         idempotency::{IdempotencyKey, created},
-        page::page_of,
+        page::{PageQuery, page_of},
     },
     views::Json,
 };
@@ -71,29 +71,6 @@ async fn open(
     ))
 }
 
-/// Where a list starts and how long it is.
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct PageQuery {
-    /// 1 to 100; 20 when absent.
-    pub(crate) limit: Option<u32>,
-    /// `next_cursor` of the page before.
-    pub(crate) cursor: Option<String>,
-}
-
-impl PageQuery {
-    pub(crate) fn parse(&self) -> Result<(u32, Option<AccountId>), Problem> {
-        let mut check = Check::default();
-        let limit = check.limit(self.limit);
-        let before = match &self.cursor {
-            Some(cursor) => check.id("?cursor", cursor).map(Some),
-            None => Some(None),
-        };
-        check.done(limit.zip(before))
-    }
-}
-
 /// List your accounts.
 #[utoipa::path(get, path = "/api/v1/accounts", tag = "accounts", params(PageQuery),
     responses((status = 200, description = "A page of accounts.", body = Page<wire::Account>)))]
@@ -102,7 +79,7 @@ async fn list(
     Auth(cx): Auth,
     QueryParams(query): QueryParams<PageQuery>,
 ) -> Result<Json<Page<wire::Account>>, Problem> {
-    let (limit, before) = query.parse()?;
+    let (limit, before) = query.page()?;
     let found = state
         .bank
         .own_accounts(&cx, before, limit.saturating_add(1))

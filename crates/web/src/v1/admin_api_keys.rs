@@ -19,9 +19,9 @@ use crate::{
     extract::{Auth, JsonDraft, QueryParams},
     state::AppState,
     v1::{
-        api_keys::{KeysQuery, parse, to_wire},
+        api_keys::{parse, to_wire},
         check::path_id,
-        page::page_of,
+        page::{PageQuery, page_of},
     },
     views::Json,
 };
@@ -67,12 +67,12 @@ async fn ask(
 }
 
 /// List the keys of the bank's own programs. What was taken away is not among them.
-#[utoipa::path(get, path = "/api/v1/admin/api-keys", tag = "operators", params(KeysQuery),
+#[utoipa::path(get, path = "/api/v1/admin/api-keys", tag = "operators", params(PageQuery),
     responses((status = 200, description = "A page of keys, without their secrets.", body = Page<wire::TechnicalKey>)))]
 async fn list(
     State(state): State<AppState>,
     Auth(cx): Auth,
-    QueryParams(query): QueryParams<KeysQuery>,
+    QueryParams(query): QueryParams<PageQuery>,
 ) -> Result<Json<Page<wire::TechnicalKey>>, Problem> {
     let (limit, before) = query.page()?;
     let found = state

@@ -17,7 +17,7 @@ use strongroom_app::money::rails::{
     suspense::SuspenseDetails,
 };
 use strongroom_domain::{
-    id::{AccountId, RailFileId, SuspenseItemId, SuspenseItemKind, TransferKind},
+    id::{AccountId, SuspenseItemId, SuspenseItemKind, TransferKind},
     money::Currency,
 };
 use utoipa::IntoParams;
@@ -29,7 +29,7 @@ use crate::{
     state::AppState,
     v1::{
         check::{Check, path_id},
-        page::page_of,
+        page::{PageQuery, page_of},
     },
     views::Json,
 };
@@ -41,16 +41,6 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(reconciliation))
         .routes(routes!(suspense))
         .routes(routes!(resolve))
-}
-
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-struct FilesQuery {
-    /// 1 to 100; 20 when absent.
-    limit: Option<u32>,
-    /// `next_cursor` of the page before.
-    cursor: Option<String>,
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -80,20 +70,14 @@ fn money(minor: i64, currency: Currency) -> Money {
 }
 
 /// List released files of payments to other banks, newest first.
-#[utoipa::path(get, path = "/api/v1/admin/rail/files", tag = "operators", params(FilesQuery),
+#[utoipa::path(get, path = "/api/v1/admin/rail/files", tag = "operators", params(PageQuery),
     responses((status = 200, description = "A page of files.", body = Page<wire::RailFile>)))]
 async fn files(
     State(state): State<AppState>,
     Auth(cx): Auth,
-    QueryParams(query): QueryParams<FilesQuery>,
+    QueryParams(query): QueryParams<PageQuery>,
 ) -> Result<Json<Page<wire::RailFile>>, Problem> {
-    let mut check = Check::default();
-    let limit = check.limit(query.limit);
-    let before: Option<RailFileId> = query
-        .cursor
-        .as_deref()
-        .and_then(|cursor| check.id("?cursor", cursor));
-    let limit = check.done(limit)?;
+    let (limit, before) = query.page()?;
     let found = state
         .bank
         .rail_files(&cx, before, limit.saturating_add(1))

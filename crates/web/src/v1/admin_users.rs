@@ -5,7 +5,7 @@ use http::StatusCode;
 use serde::Deserialize;
 use strongroom_api::{approvals::ApprovalRequested, me as wire, money::Page};
 use strongroom_app::{Cx, identity::users::LoginChange};
-use strongroom_domain::id::{SessionId, UserId, UserKind};
+use strongroom_domain::id::{UserId, UserKind};
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -16,7 +16,7 @@ use crate::{
     v1::{
         check::{Check, path_id},
         me::{session, user},
-        page::page_of,
+        page::{PageQuery, page_of},
     },
     views::Json,
 };
@@ -160,34 +160,18 @@ async fn place(
     Ok(Json(user(details)))
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-struct SessionsQuery {
-    /// 1 to 100; 20 when absent.
-    limit: Option<u32>,
-    /// `next_cursor` of the page before.
-    cursor: Option<String>,
-}
-
 /// List the living sessions of somebody, newest first.
 #[utoipa::path(get, path = "/api/v1/admin/users/{id}/sessions", tag = "operators",
-    params(("id" = String, Path, description = "The user."), SessionsQuery),
+    params(("id" = String, Path, description = "The user."), PageQuery),
     responses((status = 200, description = "A page of sessions.", body = Page<wire::Session>)))]
 async fn sessions(
     State(state): State<AppState>,
     Auth(cx): Auth,
     Path(id): Path<String>,
-    QueryParams(query): QueryParams<SessionsQuery>,
+    QueryParams(query): QueryParams<PageQuery>,
 ) -> Result<Json<Page<wire::Session>>, Problem> {
     let id: UserId = path_id::<UserKind>(&id)?;
-    let mut check = Check::default();
-    let limit = check.limit(query.limit);
-    let before: Option<Option<SessionId>> = match &query.cursor {
-        Some(cursor) => check.id("?cursor", cursor).map(Some),
-        None => Some(None),
-    };
-    let (limit, before) = check.done(limit.zip(before))?;
+    let (limit, before) = query.page()?;
     let more = limit.saturating_add(1);
     let found = state.bank.sessions_of(&cx, id, before, more).await?;
     Ok(Json(page_of(found, limit, |last| last.id.to_string(), session)))

@@ -6,7 +6,6 @@ use base64::{
     engine::general_purpose::{GeneralPurpose, STANDARD, URL_SAFE, URL_SAFE_NO_PAD},
 };
 use http::StatusCode;
-use serde::Deserialize;
 use strongroom_api::{
     api_keys as wire,
     money::{Money, Page},
@@ -20,11 +19,10 @@ use strongroom_app::{
     },
 };
 use strongroom_domain::{
-    id::{ApiKeyId, ApiKeyKind},
+    id::ApiKeyKind,
     ledger::Budget,
     money::{Amount, Currency},
 };
-use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
@@ -33,7 +31,7 @@ use crate::{
     state::AppState,
     v1::{
         check::{Check, path_id},
-        page::page_of,
+        page::{PageQuery, page_of},
     },
     views::Json,
 };
@@ -176,36 +174,13 @@ fn caveats(check: &mut Check, wire: wire::Caveats) -> Option<Caveats> {
     })
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub(super) struct KeysQuery {
-    /// 1 to 100; 20 when absent.
-    limit: Option<u32>,
-    /// `next_cursor` of the page before.
-    cursor: Option<String>,
-}
-
-impl KeysQuery {
-    /// How many keys, and below which.
-    pub(super) fn page(&self) -> Result<(u32, Option<ApiKeyId>), Problem> {
-        let mut check = Check::default();
-        let limit = check.limit(self.limit);
-        let before = match &self.cursor {
-            Some(cursor) => check.id("?cursor", cursor).map(Some),
-            None => Some(None),
-        };
-        check.done(limit.zip(before))
-    }
-}
-
 /// List your keys. What was taken away is not among them.
-#[utoipa::path(get, path = "/api/v1/api-keys", tag = "api-keys", params(KeysQuery),
+#[utoipa::path(get, path = "/api/v1/api-keys", tag = "api-keys", params(PageQuery),
     responses((status = 200, description = "A page of keys, without their secrets.", body = Page<wire::ApiKey>)))]
 async fn list(
     State(state): State<AppState>,
     Auth(cx): Auth,
-    QueryParams(query): QueryParams<KeysQuery>,
+    QueryParams(query): QueryParams<PageQuery>,
 ) -> Result<Json<Page<wire::ApiKey>>, Problem> {
     let (limit, before) = query.page()?;
     let found = state
