@@ -8,7 +8,7 @@ use http::StatusCode;
 use strongroom_api::{approvals::ApprovalRequested, fraud_rules as wire, money::Page};
 use strongroom_app::{
     Cx,
-    money::fraud_rules::{RuleChange, RuleDraft, RuleSet, RulesRevision, WantedRules},
+    money::fraud_rules::{RuleSet, RulesRevision, WantedRules},
 };
 use strongroom_domain::text::hex;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -17,7 +17,10 @@ use crate::{
     Problem,
     extract::{Auth, JsonBody, QueryParams},
     state::AppState,
-    v1::page::{PageQuery, page_of},
+    v1::{
+        admin_fraud::{change, drafts, number_of},
+        page::{PageQuery, page_of},
+    },
     views::Json,
 };
 
@@ -141,36 +144,6 @@ async fn ask(state: &AppState, cx: &Cx, wanted: WantedRules, reason: &str) -> Re
         approval_id: approval.to_string(),
     };
     Ok((StatusCode::ACCEPTED, Json(asked)).into_response())
-}
-
-/// What is no number is the number of no set: whoever may not look is told so first.
-pub(super) fn number_of(text: &str) -> i64 {
-    text.parse().unwrap_or(-1)
-}
-
-pub(super) fn drafts(rules: Vec<wire::SetFraudRule>) -> Vec<RuleDraft> {
-    let draft = |rule: wire::SetFraudRule| RuleDraft {
-        rule: rule.rule,
-        mode: rule.mode,
-        verdict: rule.verdict,
-        score: rule.score,
-        parameters: rule
-            .parameters
-            .into_iter()
-            .map(|parameter| (parameter.name, parameter.value))
-            .collect(),
-    };
-    rules.into_iter().map(draft).collect()
-}
-
-pub(super) fn change(change: RuleChange) -> wire::FraudRuleChange {
-    wire::FraudRuleChange {
-        rule: change.rule,
-        field: change.field.to_owned(),
-        before: change.before,
-        after: change.after,
-        weaker: change.weaker,
-    }
 }
 
 fn summary(found: RulesRevision) -> wire::FraudRulesSummary {

@@ -7,12 +7,14 @@ use strongroom_app::money::fraud_trials::{DifferenceRow, FraudTrial};
 use strongroom_domain::text::hex;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::admin_fraud_rules::{change, drafts, number_of};
 use crate::{
     Problem,
     extract::{Auth, JsonBody, QueryParams},
     state::AppState,
-    v1::page::{PageQuery, page_of},
+    v1::{
+        admin_fraud::{change, drafts, number_of},
+        page::{PageQuery, page_of},
+    },
     views::Json,
 };
 

@@ -10,6 +10,7 @@ mod admin_audit_export;
 mod admin_blocks;
 mod admin_decisions;
 mod admin_event_feed;
+mod admin_fraud;
 mod admin_fraud_rules;
 mod admin_fraud_trials;
 mod admin_grants;
