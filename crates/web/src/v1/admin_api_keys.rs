@@ -8,7 +8,6 @@ use http::StatusCode;
 use strongroom_api::{api_keys as wire, approvals::ApprovalRequested, money::Page};
 use strongroom_app::api_keys::{
     KeyOwner,
-    input::parse_networks,
     technical::{TechnicalKey, is_technical},
 };
 use strongroom_domain::{id::ApiKeyKind, principal::Role};
@@ -57,8 +56,7 @@ async fn ask(
         }
         role.map(|role| (body, role))
     })?;
-    let networks = parse_networks(body.allowed_ips.as_deref().unwrap_or_default())?;
-    let input = parse(as_own(body), networks, KeyOwner::Technical(role))?;
+    let input = parse(as_own(body), KeyOwner::Technical(role))?;
     let approval = state.bank.ask_for_api_key(&cx, input).await?;
     let asked = ApprovalRequested {
         approval_id: approval.to_string(),

@@ -15,7 +15,6 @@ use strongroom_app::{
     api_keys::{
         AddApiKey, ApiKeyAdded, ApiKeyDetails, Caveats, KeyOwner, RotateApiKey, Scheme,
         input::{OVERLAP_SECS, OVERLAP_SECS_MAX, parse_networks},
-        networks::Networks,
     },
 };
 use strongroom_domain::{
@@ -54,17 +53,14 @@ async fn create(
     Auth(cx): Auth,
     JsonBody(body): JsonBody<wire::CreateApiKey>,
 ) -> Result<(StatusCode, Json<wire::ApiKeyMade>), Problem> {
-    let networks = parse_networks(body.allowed_ips.as_deref().unwrap_or_default())?;
-    let input = parse(body, networks, KeyOwner::User(cx.person()?))?;
+    let input = parse(body, KeyOwner::User(cx.person()?))?;
     let added = state.bank.add_own_api_key(&cx, input).await?;
     Ok((StatusCode::CREATED, Json(made(&added))))
 }
 
-pub(super) fn parse(
-    body: wire::CreateApiKey,
-    networks: Option<Networks>,
-    owner: KeyOwner,
-) -> Result<AddApiKey, Problem> {
+/// A key that is asked for, whosever it will be.
+pub(super) fn parse(body: wire::CreateApiKey, owner: KeyOwner) -> Result<AddApiKey, Problem> {
+    let networks = parse_networks(body.allowed_ips.as_deref().unwrap_or_default())?;
     let mut check = Check::default();
     let expires_at = match &body.expires_at {
         Some(text) => check.moment("/expires_at", text).map(Some),
