@@ -2,7 +2,7 @@
 
 use axum::{
     extract::{Path, State},
-    response::{IntoResponse, Response},
+    response::Response,
 };
 use http::StatusCode;
 use strongroom_api::{api_keys as wire, approvals::ApprovalRequested, money::Page};
@@ -18,6 +18,7 @@ use crate::{
     extract::{Auth, JsonDraft, QueryParams},
     state::AppState,
     v1::{
+        admin_approvals::asked,
         api_keys::{parse, to_wire},
         check::path_id,
         page::{PageQuery, page_of},
@@ -58,10 +59,7 @@ async fn ask(
     })?;
     let input = parse(as_own(body), KeyOwner::Technical(role))?;
     let approval = state.bank.ask_for_api_key(&cx, input).await?;
-    let asked = ApprovalRequested {
-        approval_id: approval.to_string(),
-    };
-    Ok((StatusCode::ACCEPTED, Json(asked)).into_response())
+    Ok(asked(approval))
 }
 
 /// List the keys of the bank's own programs. What was taken away is not among them.

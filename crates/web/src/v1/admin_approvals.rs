@@ -53,6 +53,14 @@ struct ApprovalsQuery {
     state: Option<String>,
 }
 
+/// The answer to who asked for what another person decides.
+pub(super) fn asked(approval: ApprovalId) -> Response {
+    let asked = wire::ApprovalRequested {
+        approval_id: approval.to_string(),
+    };
+    (StatusCode::ACCEPTED, Json(asked)).into_response()
+}
+
 /// Ask for an operator. Another administrator decides; needs a fresh login or step-up.
 #[utoipa::path(post, path = "/api/v1/admin/users", tag = "operators", request_body = wire::NewOperator,
     responses((status = 202, description = "Asked for.", body = wire::ApprovalRequested)))]
@@ -71,10 +79,7 @@ async fn ask_for_operator(
         })
     })?;
     let approval = state.bank.ask_for_operator(&cx, input).await?;
-    let asked = wire::ApprovalRequested {
-        approval_id: approval.to_string(),
-    };
-    Ok((StatusCode::ACCEPTED, Json(asked)).into_response())
+    Ok(asked(approval))
 }
 
 /// Ask for a movement to be taken back. Another operator decides.
@@ -92,10 +97,7 @@ async fn ask_for_reversal(
 ) -> Result<Response, Problem> {
     let id = transaction_id(&id)?;
     let approval = state.bank.ask_for_reversal(&cx, id, &body.reason).await?;
-    let asked = wire::ApprovalRequested {
-        approval_id: approval.to_string(),
-    };
-    Ok((StatusCode::ACCEPTED, Json(asked)).into_response())
+    Ok(asked(approval))
 }
 
 /// List requests, newest first. Tellers see those about cash.

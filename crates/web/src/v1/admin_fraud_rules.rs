@@ -2,9 +2,8 @@
 
 use axum::{
     extract::{Path, State},
-    response::{IntoResponse, Response},
+    response::Response,
 };
-use http::StatusCode;
 use strongroom_api::{approvals::ApprovalRequested, fraud_rules as wire, money::Page};
 use strongroom_app::{
     Cx,
@@ -18,6 +17,7 @@ use crate::{
     extract::{Auth, JsonBody, QueryParams},
     state::AppState,
     v1::{
+        admin_approvals::asked,
         admin_fraud::{change, drafts, number_of},
         page::{PageQuery, page_of},
     },
@@ -140,10 +140,7 @@ async fn restore(
 
 async fn ask(state: &AppState, cx: &Cx, wanted: WantedRules, reason: &str) -> Result<Response, Problem> {
     let approval = state.bank.ask_for_fraud_rules(cx, wanted, reason).await?;
-    let asked = ApprovalRequested {
-        approval_id: approval.to_string(),
-    };
-    Ok((StatusCode::ACCEPTED, Json(asked)).into_response())
+    Ok(asked(approval))
 }
 
 fn summary(found: RulesRevision) -> wire::FraudRulesSummary {

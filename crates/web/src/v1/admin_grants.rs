@@ -2,7 +2,7 @@
 
 use axum::{
     extract::{Path, State},
-    response::{IntoResponse, Response},
+    response::Response,
 };
 use http::StatusCode;
 use strongroom_api::{approvals::ApprovalRequested, grants as wire};
@@ -14,7 +14,7 @@ use crate::{
     Problem,
     extract::{Auth, JsonDraft},
     state::AppState,
-    v1::check::path_id,
+    v1::{admin_approvals::asked, check::path_id},
     views::Json,
 };
 
@@ -94,10 +94,7 @@ async fn give(
         department,
     };
     let approval = state.bank.ask_for_grant(&cx, wanted).await?;
-    let asked = ApprovalRequested {
-        approval_id: approval.to_string(),
-    };
-    Ok((StatusCode::ACCEPTED, Json(asked)).into_response())
+    Ok(asked(approval))
 }
 
 /// Take a role away. It counts from the next request on.

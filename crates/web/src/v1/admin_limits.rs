@@ -18,6 +18,7 @@ use crate::{
     state::AppState,
     v1::{
         accounts::account_id,
+        admin_approvals::asked,
         limits::{caps, to_wire},
     },
     views::Json,
@@ -78,10 +79,7 @@ async fn ask(
         reason,
     };
     let approval = state.bank.ask_for_exception(&cx, wanted).await?;
-    let asked = ApprovalRequested {
-        approval_id: approval.to_string(),
-    };
-    Ok((StatusCode::ACCEPTED, Json(asked)).into_response())
+    Ok(asked(approval))
 }
 
 /// End what goes beyond the bank's limits, at once.
@@ -129,11 +127,6 @@ async fn allow(
     };
     Ok(match state.bank.allow_at_most(&cx, wanted).await? {
         Allowed::Set(limits) => Json(to_wire(&limits)).into_response(),
-        Allowed::Asked(approval) => {
-            let asked = ApprovalRequested {
-                approval_id: approval.to_string(),
-            };
-            (StatusCode::ACCEPTED, Json(asked)).into_response()
-        }
+        Allowed::Asked(approval) => asked(approval),
     })
 }

@@ -2,9 +2,8 @@
 
 use axum::{
     extract::{Path, State},
-    response::{IntoResponse, Response},
+    response::Response,
 };
-use http::StatusCode;
 use serde::Deserialize;
 use strongroom_api::{
     approvals::ApprovalRequested,
@@ -28,6 +27,7 @@ use crate::{
     extract::{Auth, JsonDraft, QueryParams},
     state::AppState,
     v1::{
+        admin_approvals::asked,
         check::{Check, path_id},
         page::{PageQuery, page_of},
     },
@@ -53,13 +53,6 @@ struct SuspenseQuery {
     cursor: Option<String>,
     /// `open` for those that nobody has resolved, `all` for every one; `open` when absent.
     state: Option<String>,
-}
-
-fn asked(approval: &strongroom_domain::id::ApprovalId) -> Response {
-    let asked = ApprovalRequested {
-        approval_id: approval.to_string(),
-    };
-    (StatusCode::ACCEPTED, Json(asked)).into_response()
 }
 
 fn money(minor: i64, currency: Currency) -> Money {
@@ -96,7 +89,7 @@ async fn files(
 #[utoipa::path(post, path = "/api/v1/admin/rail/files", tag = "operators",
     responses((status = 202, description = "Asked for.", body = ApprovalRequested)))]
 async fn ask_for_release(State(state): State<AppState>, Auth(cx): Auth) -> Result<Response, Problem> {
-    Ok(asked(&state.bank.ask_for_release(&cx).await?))
+    Ok(asked(state.bank.ask_for_release(&cx).await?))
 }
 
 /// Compare the books with the statements of the bank's own bank.
@@ -158,7 +151,7 @@ async fn resolve(
     })?;
     let id = path_id::<SuspenseItemKind>(&id)?;
     let approval = state.bank.ask_to_resolve(&cx, id, account, &reason).await?;
-    Ok(asked(&approval))
+    Ok(asked(approval))
 }
 
 fn file_to_wire(file: &RailFile) -> wire::RailFile {

@@ -1,6 +1,9 @@
 //! `/admin/users`: logins as operators see them, stop them and let them in again.
 
-use axum::extract::{Path, State};
+use axum::{
+    extract::{Path, State},
+    response::Response,
+};
 use http::StatusCode;
 use serde::Deserialize;
 use strongroom_api::{approvals::ApprovalRequested, me as wire, money::Page};
@@ -14,6 +17,7 @@ use crate::{
     extract::{Auth, JsonBody, JsonDraft, QueryParams},
     state::AppState,
     v1::{
+        admin_approvals::asked,
         check::{Check, path_id},
         me::{session, user},
         page::{PageQuery, page_of},
@@ -201,13 +205,10 @@ async fn reset_mfa(
     Auth(cx): Auth,
     Path(id): Path<String>,
     JsonBody(body): JsonBody<wire::Reason>,
-) -> Result<(StatusCode, Json<ApprovalRequested>), Problem> {
+) -> Result<Response, Problem> {
     let id: UserId = path_id::<UserKind>(&id)?;
     let approval = state.bank.ask_for_factor_reset(&cx, id, &body.reason).await?;
-    let asked = ApprovalRequested {
-        approval_id: approval.to_string(),
-    };
-    Ok((StatusCode::ACCEPTED, Json(asked)))
+    Ok(asked(approval))
 }
 
 async fn change(

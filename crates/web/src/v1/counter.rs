@@ -1,10 +1,6 @@
 //! `/deposits` and `/withdrawals`: cash over the counter, by a teller.
 
-use axum::{
-    extract::State,
-    response::{IntoResponse, Response},
-};
-use http::StatusCode;
+use axum::{extract::State, response::Response};
 use strongroom_api::{approvals::ApprovalRequested, money::Money, transfers as wire};
 use strongroom_app::money::{
     counter::{Cash, MoveCash},
@@ -22,10 +18,10 @@ use crate::{
     extract::{JsonDraft, MoneyAuth},
     state::AppState,
     v1::{
+        admin_approvals::asked,
         check::Check,
         idempotency::{IdempotencyKey, created},
     },
-    views::Json,
 };
 
 pub(crate) fn routes() -> OpenApiRouter<AppState> {
@@ -76,12 +72,7 @@ fn told(cash: Cash) -> Response {
             let movement = to_wire(&once.value);
             created(&once, &format!("/api/v1/receipts/{}", movement.id), movement)
         }
-        Cash::Asked(approval) => {
-            let asked = ApprovalRequested {
-                approval_id: approval.to_string(),
-            };
-            (StatusCode::ACCEPTED, Json(asked)).into_response()
-        }
+        Cash::Asked(approval) => asked(approval),
     }
 }
 
