@@ -314,3 +314,39 @@ pub(crate) fn is_allowed(policies: &Policies, facts: &Facts<'_>) -> bool {
             }
         }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use strongroom_domain::{
+        id::RequestId,
+        principal::{Caller, Origin},
+        time::Timestamp,
+    };
+
+    use super::*;
+
+    #[test]
+    fn who_may_reach_everybodys_things_reaches_own_ones_alone_where_that_is_asked_for() {
+        let me = UserId::from_bytes([1; 16]);
+        let caller = Caller {
+            principal: Principal::User(me),
+            session: None,
+            origin: Origin::Api,
+        };
+        let rights = Rights {
+            roles: vec![Role::Teller],
+            ..Rights::default()
+        };
+        let (request, at) = (RequestId::from_bytes([2; 16]), Timestamp::from_micros(0));
+        let teller = Cx::new(caller, Arc::new(rights), Assurance::Aal2, request, at, 1);
+        let scope = |permit: Result<Permit, Error>| permit.map(|permit| permit.authority().scope).ok();
+        let all = authorize(&teller, Action::HoldVoid, Resource::OwnedBy(me));
+        assert_eq!(scope(all), Some(Owned::ByAnyone));
+        let own = authorize_own(&teller, Action::HoldVoid, About::default());
+        assert_eq!(scope(own), Some(Owned::By(me)));
+        let not_allowed = authorize_own(&teller, Action::TransferCreate, About::default());
+        assert_eq!(scope(not_allowed), None);
+    }
+}
