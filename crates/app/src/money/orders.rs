@@ -66,8 +66,8 @@ pub(super) struct Decided {
 }
 
 impl Bank {
-    /// Allows an order at all, and remembers its items by their fields: the verb's first, then each of its own. An order
-    /// of another length or mode is another order, so these come behind them: `names` names them last.
+    /// Allows an order at all, and remembers its items by their fields: the verb's first, then each of its own. An
+    /// order of another length or mode is another order, so these come behind them: `names` names them last.
     pub(super) fn ask_for_order(
         &self,
         cx: &Cx,
@@ -110,8 +110,8 @@ impl Bank {
         Ok(keys)
     }
 
-    /// Has the books decide an order: `items` are those that were asked for, in their order. They are about the caller's
-    /// own accounts: of others there are none.
+    /// Has the books decide an order: `items` are those that were asked for, in their order. They are about the
+    /// caller's own accounts: of others there are none.
     pub(super) async fn decide_order(
         &self,
         cx: &Cx,

@@ -3,7 +3,8 @@
 use strongroom_api::fraud_rules as wire;
 use strongroom_app::money::fraud_rules::{RuleChange, RuleDraft};
 
-/// The number of a set or a trial in the path. What is no number is that of none: whoever may not look is told so first.
+/// The number of a set or a trial in the path. What is no number is that of none: whoever may not look is told so
+/// first.
 pub(super) fn number_of(text: &str) -> i64 {
     text.parse().unwrap_or(-1)
 }
