@@ -5,11 +5,11 @@ use std::{hint::black_box, net::IpAddr, sync::Arc, time::Instant};
 
 use strongroom_app::{
     Clock, Cx, Rights, SystemClock,
-    audit::record::RecordSigner,
     authority::{
         authorize::{Resource, authorize},
         policy::{Facts, Kind, Policies},
     },
+    keys::LiveRing,
     money::idempotency::IdempotencyKey,
 };
 use strongroom_crypto::{
@@ -247,7 +247,7 @@ fn decisions(bench: &mut Bench<'_>, count: usize) -> Outcome<()> {
 }
 
 fn audit(bench: &mut Bench<'_>, ring: &Arc<Keyring>, user: UserId) {
-    let signer = RecordSigner::new(ring.into());
+    let signer = LiveRing::from(ring);
     let record = || Record {
         id: 7,
         at: SystemClock.now(),

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use strongroom_app::{Clock, SystemClock, audit::record::RecordSigner};
+use strongroom_app::{Clock, SystemClock, keys::LiveRing};
 use strongroom_crypto::{Idempotency as Keyed, Keyring, random};
 use strongroom_domain::{
     account::{CustomerKind, SystemAccount},
@@ -75,7 +75,7 @@ pub(crate) struct Books {
     pub(crate) place: Place,
     pub(crate) store: Store,
     lane: Lane,
-    signer: RecordSigner,
+    signer: LiveRing,
     keyed: Keyed,
     owner: UserId,
     pub(crate) accounts: Vec<AccountId>,
@@ -141,7 +141,7 @@ impl Books {
         let ring = Arc::new(Keyring::generate(SystemClock.now().micros()));
         let mut books = Self {
             lane: store.lane(Arc::new(Utc)),
-            signer: RecordSigner::new((&ring).into()),
+            signer: (&ring).into(),
             keyed: ring.idempotency(),
             owner: id(),
             accounts: Vec::with_capacity(accounts),

@@ -148,12 +148,12 @@ impl Bank {
         }
         let live = LiveRing::from(ring.clone());
         let security = Arc::<Security>::default();
-        let recorder = RecordSigner::new(live.clone()).telling(security.clone());
+        let recorder = RecordSigner::new(live.clone(), security.clone());
         let lane = store.lane(Arc::new(bank_clock));
         let fraud_trials = TrialLog::default();
         let writer = LedgerWriter::start(
             lane,
-            Arc::new(recorder.clone()),
+            Arc::new(live.clone()),
             settings.writer,
             fraud_trials.clone(),
         )

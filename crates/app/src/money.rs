@@ -19,6 +19,7 @@ pub mod idempotency;
 pub mod ledger_check;
 pub mod ledger_writer;
 pub mod merchants;
+pub mod orders;
 pub mod payee_names;
 pub mod payments;
 pub mod rails;

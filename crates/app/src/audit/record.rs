@@ -17,30 +17,10 @@ use crate::{
     security::{stream::Security, told},
 };
 
-/// The node's audit key, as the books use it.
-#[derive(Debug, Clone)]
-pub struct RecordSigner {
-    ring: LiveRing,
-    /// Who is told of events that follow from records, once these are committed.
-    security: Option<Arc<Security>>,
-}
-
-impl RecordSigner {
-    /// Signs with the audit key that is active in this ring at the time.
-    pub const fn new(ring: LiveRing) -> Self {
-        Self { ring, security: None }
-    }
-
-    /// The same, and tells of what is committed.
-    pub(crate) fn telling(mut self, security: Arc<Security>) -> Self {
-        self.security = Some(security);
-        self
-    }
-}
-
-impl Signer for RecordSigner {
+/// Signs what the books write, with the audit key that is active at the time.
+impl Signer for LiveRing {
     fn sign(&self, canonical: &[u8]) -> (i64, [u8; 32]) {
-        let key = self.ring.now().audit_mac();
+        let key = self.now().audit_mac();
         (i64::from(key.kid()), key.sign(canonical))
     }
 }
@@ -56,7 +36,25 @@ pub struct Entry {
     pub details: Details,
 }
 
+/// Writes the records of the control plane.
+#[derive(Debug, Clone)]
+pub struct RecordSigner {
+    ring: LiveRing,
+    /// Who is told of events that follow from records, once these are committed.
+    security: Arc<Security>,
+}
+
 impl RecordSigner {
+    /// Signs with the audit key that is active in this ring at the time, and tells of what is committed.
+    pub(crate) const fn new(ring: LiveRing, security: Arc<Security>) -> Self {
+        Self { ring, security }
+    }
+
+    /// The key's number and what it makes of these bytes.
+    pub(crate) fn sign(&self, canonical: &[u8]) -> (i64, [u8; 32]) {
+        self.ring.sign(canonical)
+    }
+
     /// Writes the record of an allowed change into its transaction.
     ///
     /// # Errors
@@ -86,10 +84,8 @@ impl RecordSigner {
     ) -> Result<(), Error> {
         let authority = permit.authority();
         let details = with_told(entry.details, &tx.take_told())?;
-        if let Some(security) = &self.security
-            && let Some(event) = told::of_record(cx, authority.action, entry.object, entry.outcome, &details)
-        {
-            let security = security.clone();
+        if let Some(event) = told::of_record(cx, authority.action, entry.object, entry.outcome, &details) {
+            let security = self.security.clone();
             tx.after_commit(move || security.note(&event.line()));
         }
         let record = Record {

@@ -116,6 +116,23 @@ pub fn authorize_about(cx: &Cx, action: Action, resource: Resource, about: About
     })
 }
 
+/// As [`authorize_about`] for the caller's own things, with a permit that counts for these alone, whatever the caller's
+/// roles: for what names many things at once and leaves it to the books whose they are. A permit that covered anybody's
+/// would cover there whatever was named.
+///
+/// # Errors
+/// As [`authorize`]; `unauthenticated` for what acts for no person.
+pub(crate) fn authorize_own(cx: &Cx, action: Action, about: About) -> Result<Permit, Error> {
+    let me = cx.person()?;
+    let permit = authorize_about(cx, action, Resource::OwnedBy(me), about)?;
+    Ok(Permit {
+        authority: Authority {
+            scope: Owned::By(me),
+            ..permit.authority
+        },
+    })
+}
+
 /// Refuses early what is decided again with all of its facts before it is done: a refusal is noted here, what is
 /// allowed there, so that one act is one decision. It gives no permit.
 ///
@@ -296,4 +313,40 @@ pub(crate) fn is_allowed(policies: &Policies, facts: &Facts<'_>) -> bool {
                     || facts.roles.iter().any(|role| role.is_operator())
             }
         }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use strongroom_domain::{
+        id::RequestId,
+        principal::{Caller, Origin},
+        time::Timestamp,
+    };
+
+    use super::*;
+
+    #[test]
+    fn who_may_reach_everybodys_things_reaches_own_ones_alone_where_that_is_asked_for() {
+        let me = UserId::from_bytes([1; 16]);
+        let caller = Caller {
+            principal: Principal::User(me),
+            session: None,
+            origin: Origin::Api,
+        };
+        let rights = Rights {
+            roles: vec![Role::Teller],
+            ..Rights::default()
+        };
+        let (request, at) = (RequestId::from_bytes([2; 16]), Timestamp::from_micros(0));
+        let teller = Cx::new(caller, Arc::new(rights), Assurance::Aal2, request, at, 1);
+        let scope = |permit: Result<Permit, Error>| permit.map(|permit| permit.authority().scope).ok();
+        let all = authorize(&teller, Action::HoldVoid, Resource::OwnedBy(me));
+        assert_eq!(scope(all), Some(Owned::ByAnyone));
+        let own = authorize_own(&teller, Action::HoldVoid, About::default());
+        assert_eq!(scope(own), Some(Owned::By(me)));
+        let not_allowed = authorize_own(&teller, Action::TransferCreate, About::default());
+        assert_eq!(scope(not_allowed), None);
+    }
 }

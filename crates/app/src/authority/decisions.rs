@@ -12,7 +12,6 @@ use strongroom_domain::{
     action::Action,
     audit::{CompactRange, Details, Hash, Object, leaf_hash},
     id::{DecisionId, UserId},
-    ledger::Signer,
     principal::{Assurance, Principal},
     text::hex,
     time::Timestamp,

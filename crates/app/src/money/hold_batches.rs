@@ -1,7 +1,5 @@
-//! Many holds in one request and one commit: placed, captured, or given back.
-//!
-//! As batches of transfers: decided in their order, all or none or each on its own, an answer for each, one key for the
-//! whole. They are about holds of the caller's own, on either side.
+//! Many holds in one [order](super::orders): placed, captured, or given back. They are holds of the caller's own, on
+//! either side.
 
 use std::collections::HashMap;
 
@@ -10,24 +8,24 @@ use strongroom_domain::{
     action::Action,
     hold::{HOLD_SECONDS_DEFAULT, HOLD_SECONDS_MAX, Hold, Take},
     id::{AccountId, HoldId},
-    ledger::{Answer, Authority, Capture, Command, Done, HoldRef, NewHold, Order, Owned, Verb},
-    money::Currency,
+    ledger::{Answer, Capture, Done, HoldRef, NewHold, Verb},
+    money::{Amount, Currency},
 };
 
 use crate::{
     api_keys::signatures::require_signature,
-    authority::authorize::{Resource, authorize},
+    authority::authorize::About,
     bank::Bank,
     cx::Cx,
     error::{Error, FieldError},
     money::{
-        accounts::{refused, replayed},
-        batches::largest,
+        accounts::refused,
         holds::{
             CAPTURE_FIELDS, CaptureHold, END_OUT_OF_RANGE, HOLD_FIELDS, HoldDetails, PlaceHold, VOID_FIELDS,
             capture_fields, hold_fields, reference,
         },
         idempotency::Fields,
+        orders::{Item, OrderDetails},
     },
 };
 
@@ -55,7 +53,7 @@ pub const CAPTURE_ITEM_FIELDS: Fields = Fields(&[
 /// Fields of one item of `POST /holds/batch/void`.
 pub const VOID_ITEM_FIELDS: Fields = Fields(&["", "/mode", "/hold_ids"]);
 
-/// What is asked of many holds: 1 to [`super::batches::BATCH_ITEMS_MAX`] items, whose own keys are not looked at.
+/// What is asked of many holds: 1 to [`super::orders::ORDER_ITEMS_MAX`] items, whose own keys are not looked at.
 #[derive(Debug, Clone)]
 pub enum HoldItems {
     /// Reserve.
@@ -77,16 +75,16 @@ pub struct HoldBatch {
     pub idempotency_key: Option<String>,
 }
 
-/// What became of it.
-#[derive(Debug)]
-pub struct HoldBatchDetails {
-    /// An answer for each item, in their order.
-    pub results: Vec<Result<HoldDetails, Error>>,
-    /// Whether this is a repetition of an earlier answer.
-    pub replayed: bool,
-}
-
 impl HoldItems {
+    /// How many.
+    pub const fn count(&self) -> usize {
+        match self {
+            Self::Place(holds) => holds.len(),
+            Self::Capture(captures) => captures.len(),
+            Self::Void(ids) => ids.len(),
+        }
+    }
+
     fn action(&self) -> Action {
         match self {
             Self::Place(_) => Action::HoldPlace,
@@ -104,9 +102,9 @@ impl HoldItems {
         }
     }
 
-    /// What each item is remembered by: a batch of another length or mode is another batch.
-    fn remembered(&self, atomic: bool) -> Vec<Vec<Vec<u8>>> {
-        let items: Vec<Vec<Vec<u8>>> = match self {
+    /// What each item is remembered by.
+    fn remembered(&self) -> Vec<Vec<Vec<u8>>> {
+        let mut items: Vec<Vec<Vec<u8>>> = match self {
             Self::Place(holds) => holds.iter().map(hold_fields).collect(),
             Self::Capture(captures) => captures.iter().map(capture_fields).collect(),
             Self::Void(ids) => ids
@@ -114,22 +112,11 @@ impl HoldItems {
                 .map(|id| vec![[b"hold.void/".as_slice(), id.as_bytes()].concat()])
                 .collect(),
         };
-        let count = items.len().to_be_bytes().to_vec();
-        let of_batch = |mut fields: Vec<Vec<u8>>| {
-            if let Some(verb) = fields.first_mut() {
-                verb.extend_from_slice(b"/batch");
-            }
-            fields.extend([vec![u8::from(atomic)], count.clone()]);
-            fields
-        };
-        items.into_iter().map(of_batch).collect()
+        for verb in items.iter_mut().filter_map(|fields| fields.first_mut()) {
+            verb.extend_from_slice(b"/batch");
+        }
+        items
     }
-}
-
-/// An item as it goes to the books.
-struct Item {
-    currency: Currency,
-    verb: Verb,
 }
 
 impl Bank {
@@ -139,85 +126,34 @@ impl Bank {
     /// `idempotency_key_missing`, `idempotency_key_reused`, `validation_failed` for ends in the past or too far away,
     /// `step_up_required` where one hold that is placed, or all of a currency together, are above the bound. What is
     /// wrong with one item is in its result.
-    pub async fn decide_holds(&self, cx: &Cx, input: HoldBatch) -> Result<HoldBatchDetails, Error> {
+    pub async fn decide_holds(&self, cx: &Cx, input: HoldBatch) -> Result<OrderDetails<HoldDetails>, Error> {
         require_signature(cx)?;
         let outcome = self.hold_batch(cx, input).await;
         self.settled(cx, outcome).await
     }
 
-    async fn hold_batch(&self, cx: &Cx, input: HoldBatch) -> Result<HoldBatchDetails, Error> {
-        let me = cx.person()?;
-        let resource = Resource::OwnedBy(me);
-        let action = input.items.action();
-        authorize(cx, action, resource)?;
-        let fields = input.items.remembered(input.atomic);
-        let keys = self.item_keys(cx, input.idempotency_key.as_deref(), &fields)?;
-        let step_up = match &input.items {
-            HoldItems::Place(holds) => {
-                // A repetition may come after the end of its holds: it is answered as the first time.
-                let wrong = ends_out_of_range(cx, holds);
-                if !wrong.is_empty() && !self.is_known(keys.first()).await? {
-                    return Err(Error::invalid(wrong));
-                }
-                match largest(holds.iter().map(|hold| (hold.amount, hold.currency))) {
-                    Some((amount, currency)) => {
-                        self.step_up_for(cx, amount, currency, &fields.concat()).await?
-                    }
-                    None => None,
-                }
+    async fn hold_batch(&self, cx: &Cx, input: HoldBatch) -> Result<OrderDetails<HoldDetails>, Error> {
+        let (item_fields, names) = input.items.fields();
+        let key = input.idempotency_key.as_deref();
+        let (action, fields) = (input.items.action(), input.items.remembered());
+        let asked = self.ask_for_order(cx, action, input.atomic, key, fields, names)?;
+        if let HoldItems::Place(holds) = &input.items {
+            // A repetition may come after the end of its holds: it is answered as the first time.
+            let wrong = ends_out_of_range(cx, holds);
+            if !wrong.is_empty() && !self.is_known(asked.key()).await? {
+                return Err(Error::invalid(wrong));
             }
-            HoldItems::Capture(_) | HoldItems::Void(_) => None,
-        };
-        let (item_fields, whole_fields) = input.items.fields();
+        }
         let items = self.hold_items(cx, input.items).await?;
-        let nonce = cx.nonce.as_deref();
-        let answers = self
-            .submit_order(cx, |cx| {
-                let mut commands = Vec::with_capacity(items.len());
-                for (item, key) in items.iter().zip(&keys) {
-                    let permit = authorize(cx, action, resource)?;
-                    commands.push(Command {
-                        // Who may also give back what is others' does that one by one, where it is looked at whose.
-                        authority: Authority {
-                            scope: Owned::By(me),
-                            ..permit.authority()
-                        },
-                        request: cx.request,
-                        idempotency: Some(key.clone()),
-                        dry_run: false,
-                        step_up: None,
-                        bounds: self.bounds_for(cx, item.currency)?,
-                        nonce: nonce.map(|open| open.nonce),
-                        verb: item.verb.clone(),
-                    });
-                }
-                Ok(Order {
-                    commands,
-                    all_or_none: input.atomic,
-                    step_up,
-                })
-            })
-            .await?;
-        // Whatever the books answered, they have seen the nonce.
-        nonce.inspect(|open| open.give());
-        if answers.contains(&Answer::NonceUsed) {
-            return Err(replayed());
-        }
-        if answers.contains(&Answer::StepUpNeeded) {
-            return Err(self.challenge_for(cx, step_up));
-        }
-        let replayed = answers
-            .iter()
-            .all(|answer| matches!(answer, Answer::Replayed { .. }));
-        let mut results = Vec::with_capacity(answers.len());
-        for (answer, item) in answers.into_iter().zip(&items) {
-            // A key that stands for something else stands for nothing of this batch.
-            if matches!(answer, Answer::KeyReused { .. }) {
-                return Err(refused(answer, whole_fields));
-            }
+        let decided = self.decide_order(cx, &asked, &items).await?;
+        let mut results = Vec::with_capacity(decided.answers.len());
+        for (answer, item) in decided.answers.into_iter().zip(&items) {
             results.push(self.hold_result(answer, &item.verb, item_fields).await?);
         }
-        Ok(HoldBatchDetails { results, replayed })
+        Ok(OrderDetails {
+            results,
+            replayed: decided.replayed,
+        })
     }
 
     /// The items as commands. A hold that there is not is asked for all the same: the books refuse it in its place.
@@ -237,10 +173,7 @@ impl Bank {
                         currency: hold.currency,
                         expires_at: end,
                     };
-                    made.push(Item {
-                        currency: hold.currency,
-                        verb: Verb::Hold(new),
-                    });
+                    made.push(item(Some(hold.amount), hold.currency, Verb::Hold(new)));
                 }
             }
             HoldItems::Capture(captures) => {
@@ -258,20 +191,14 @@ impl Bank {
                         currency: capture.amount.map(|(_, currency)| currency),
                         salt: random::bytes(),
                     };
-                    made.push(Item {
-                        currency,
-                        verb: Verb::Capture(asked),
-                    });
+                    made.push(item(None, currency, Verb::Capture(asked)));
                 }
             }
             HoldItems::Void(ids) => {
                 let known = self.known_holds(&ids).await?;
                 made.extend(ids.into_iter().map(|id| {
                     let (hold, currency) = meant(&known, id);
-                    Item {
-                        currency,
-                        verb: Verb::Void(hold),
-                    }
+                    item(None, currency, Verb::Void(hold))
                 }));
             }
         }
@@ -303,6 +230,16 @@ impl Bank {
         // As of the deed, not of now: a repetition gets the same answer, however late it comes.
         let at = hold.placed_at;
         Ok(Ok(HoldDetails { hold, at }))
+    }
+}
+
+/// An item, with what a fresh factor is asked for: of what is placed. What is captured was approved then.
+fn item(moves: Option<Amount>, currency: Currency, verb: Verb) -> Item {
+    Item {
+        about: About::default(),
+        moves,
+        currency,
+        verb,
     }
 }
 

@@ -23,6 +23,7 @@ use strongroom_crypto::{Checkpoint, SecretBytes, VerifierKey, Witness, note::NOT
 use strongroom_domain::audit::{CompactRange, check_consistency};
 
 use super::Outcome;
+use crate::data_dir::write_private;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -157,20 +158,7 @@ impl State {
 
     /// Whole or not at all, and on the disk when it returns: file, then name.
     fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        let (path, temporary) = (self.folder.join(name), self.folder.join(format!("{name}.new")));
-        match fs::remove_file(&temporary) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&temporary, &path)?;
-        File::open(&self.folder)?.sync_all()
+        write_private(&self.folder.join(name), bytes)
     }
 }
 

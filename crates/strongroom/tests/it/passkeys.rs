@@ -26,6 +26,7 @@ stories! {
     with BUSY;
     a_passkey_logs_in_without_a_password,
     a_passkey_is_a_second_factor_of_its_owner_only,
+    whoever_asks_for_a_passkey_sends_what_there_is,
     every_step_of_the_standard_refuses_a_login,
     every_step_of_the_standard_refuses_a_binding,
     one_answer_logs_in_once_however_many_show_it_at_once,
@@ -96,6 +97,15 @@ async fn a_passkey_logs_in_without_a_password(server: Server) {
         half_login(&server, &alice).await.body["methods"],
         json!(["passkey"])
     );
+}
+
+async fn whoever_asks_for_a_passkey_sends_what_there_is(server: Server) {
+    let client = server.client();
+    for wrong in [json!({"challenges": "x"}), json!({"challenge": 1})] {
+        let told = client.post(OPTIONS, wrong.clone()).await;
+        told.refused(400, "validation_failed");
+    }
+    options(&client, json!({})).await;
 }
 
 async fn a_passkey_is_a_second_factor_of_its_owner_only(server: Server) {

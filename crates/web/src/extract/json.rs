@@ -31,10 +31,13 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
 }
 
 /// A JSON body as `T` with what its shape lacks, for handlers that look at values: so that whoever sent it is told of
-/// shapes and values at once. Where something is wrong the body is mended, and the check refuses it in the end:
-/// nothing may be done with it before [`Check::done`].
+/// shapes and values at once. Where something is wrong the body is mended, so nothing may be done with it: what is read
+/// from it comes out of [`Self::done`] alone.
 #[derive(Debug)]
-pub(crate) struct JsonDraft<T>(pub(crate) T, pub(crate) Check);
+pub(crate) struct JsonDraft<T> {
+    body: T,
+    check: Check,
+}
 
 impl<S: Sync, T: DeserializeOwned> FromRequest<S> for JsonDraft<T> {
     type Rejection = Problem;
@@ -48,30 +51,46 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for JsonDraft<T> {
 impl<T: DeserializeOwned> JsonDraft<T> {
     fn read(bytes: &[u8], writer: Audience) -> Result<Self, Problem> {
         match parse_from(bytes, writer) {
-            Ok(body) => Ok(Self(body, Check::default())),
+            Ok(body) => Ok(Self {
+                body,
+                check: Check::default(),
+            }),
             Err(Unreadable {
                 errors,
                 mended: Some(body),
-            }) => Ok(Self(body, Check::after(errors))),
+            }) => Ok(Self {
+                body,
+                check: Check::after(errors),
+            }),
             Err(unreadable) => Err(unreadable.into()),
         }
     }
+
+    /// What `look` reads from the body, if nothing is wrong with its shape and `look` refused nothing. Where it reads
+    /// nothing, it refused something.
+    pub(crate) fn done<U>(self, look: impl FnOnce(T, &mut Check) -> Option<U>) -> Result<U, Problem> {
+        let Self { body, mut check } = self;
+        let read = look(body, &mut check);
+        check.done(read)
+    }
 }
 
-/// As [`JsonDraft`], or none: for verbs that need no more than their address.
+/// As [`JsonDraft`], of nothing where there is no body: for verbs that need no more than their address.
 #[derive(Debug)]
-pub(crate) struct OptionalJsonDraft<T>(pub(crate) Option<T>, pub(crate) Check);
+pub(crate) struct OptionalJsonDraft<T>(pub(crate) JsonDraft<T>);
 
-impl<S: Sync, T: DeserializeOwned> FromRequest<S> for OptionalJsonDraft<T> {
+impl<S: Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalJsonDraft<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         use axum::body::HttpBody;
         if request.body().size_hint().exact() == Some(0) {
-            return Ok(Self(None, Check::default()));
+            return Ok(Self(JsonDraft {
+                body: T::default(),
+                check: Check::default(),
+            }));
         }
-        let JsonDraft(body, check) = JsonDraft::from_request(request, state).await?;
-        Ok(Self(Some(body), check))
+        JsonDraft::from_request(request, state).await.map(Self)
     }
 }
 

@@ -25,7 +25,7 @@ use crate::{
     v1::{
         check::{Check, path_id},
         idempotency::{IdempotencyKey, created},
-        page::page_of,
+        page::{PageQuery, page_of},
     },
     views::Json,
 };
@@ -48,48 +48,27 @@ async fn open(
     State(state): State<AppState>,
     Auth(cx): Auth,
     IdempotencyKey(key): IdempotencyKey,
-    JsonDraft(body, mut check): JsonDraft<wire::OpenAccount>,
+    draft: JsonDraft<wire::OpenAccount>,
 ) -> Result<Response, Problem> {
-    let currency = check.currency("/currency", &body.currency);
-    let name = check.line("/name", &body.name, NAME_CHARS_MAX, true);
-    let input = currency.zip(name).map(|(currency, name)| OpenAccount {
-        customer: None,
-        kind: kind_of(body.kind),
-        currency,
-        name,
-        overdraft: 0,
-        idempotency_key: key,
-    });
-    let once = state.bank.open_account(&cx, check.done(input)?).await?;
+    let input = draft.done(|body, check| {
+        let currency = check.currency("/currency", &body.currency);
+        let name = check.line("/name", &body.name, NAME_CHARS_MAX, true);
+        currency.zip(name).map(|(currency, name)| OpenAccount {
+            customer: None,
+            kind: kind_of(body.kind),
+            currency,
+            name,
+            overdraft: 0,
+            idempotency_key: key,
+        })
+    })?;
+    let once = state.bank.open_account(&cx, input).await?;
     let account = to_wire(&once.value, false);
     Ok(created(
         &once,
         &format!("/api/v1/accounts/{}", account.id),
         account,
     ))
-}
-
-/// Where a list starts and how long it is.
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct PageQuery {
-    /// 1 to 100; 20 when absent.
-    pub(crate) limit: Option<u32>,
-    /// `next_cursor` of the page before.
-    pub(crate) cursor: Option<String>,
-}
-
-impl PageQuery {
-    pub(crate) fn parse(&self) -> Result<(u32, Option<AccountId>), Problem> {
-        let mut check = Check::default();
-        let limit = check.limit(self.limit);
-        let before = match &self.cursor {
-            Some(cursor) => check.id("?cursor", cursor).map(Some),
-            None => Some(None),
-        };
-        check.done(limit.zip(before))
-    }
 }
 
 /// List your accounts.
@@ -100,7 +79,7 @@ async fn list(
     Auth(cx): Auth,
     QueryParams(query): QueryParams<PageQuery>,
 ) -> Result<Json<Page<wire::Account>>, Problem> {
-    let (limit, before) = query.parse()?;
+    let (limit, before) = query.page()?;
     let found = state
         .bank
         .own_accounts(&cx, before, limit.saturating_add(1))
@@ -136,10 +115,9 @@ async fn rename(
     State(state): State<AppState>,
     Auth(cx): Auth,
     Path(id): Path<String>,
-    JsonDraft(body, mut check): JsonDraft<wire::RenameAccount>,
+    draft: JsonDraft<wire::RenameAccount>,
 ) -> Result<Json<wire::Account>, Problem> {
-    let name = check.line("/name", &body.name, NAME_CHARS_MAX, true);
-    let name = check.done(name)?;
+    let name = draft.done(|body, check| check.line("/name", &body.name, NAME_CHARS_MAX, true))?;
     let account = state.bank.rename_account(&cx, account_id(&id)?, name).await?;
     Ok(Json(to_wire(&account, false)))
 }

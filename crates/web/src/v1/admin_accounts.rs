@@ -42,8 +42,19 @@ async fn open(
     State(state): State<AppState>,
     Auth(cx): Auth,
     IdempotencyKey(key): IdempotencyKey,
-    JsonDraft(body, mut check): JsonDraft<wire::OpenAccountFor>,
+    draft: JsonDraft<wire::OpenAccountFor>,
 ) -> Result<Response, Problem> {
+    let input = draft.done(|body, check| parse(check, body, key))?;
+    let once = state.bank.open_account(&cx, input).await?;
+    let account = to_wire(&once.value, true);
+    Ok(created(
+        &once,
+        &format!("/api/v1/accounts/{}", account.id),
+        account,
+    ))
+}
+
+fn parse(check: &mut Check, body: wire::OpenAccountFor, key: Option<String>) -> Option<OpenAccount> {
     let customer: Option<UserId> = check.id("/customer_id", &body.customer_id);
     let currency = check.currency("/currency", &body.currency);
     let name = check.line("/name", &body.name, NAME_CHARS_MAX, true);
@@ -61,26 +72,18 @@ async fn open(
         }
         None => Some(0),
     };
-    let input =
-        customer
-            .zip(currency)
-            .zip(name)
-            .zip(overdraft)
-            .map(|(((customer, currency), name), overdraft)| OpenAccount {
-                customer: Some(customer),
-                kind: kind_of(body.kind),
-                currency,
-                name,
-                overdraft,
-                idempotency_key: key,
-            });
-    let once = state.bank.open_account(&cx, check.done(input)?).await?;
-    let account = to_wire(&once.value, true);
-    Ok(created(
-        &once,
-        &format!("/api/v1/accounts/{}", account.id),
-        account,
-    ))
+    customer
+        .zip(currency)
+        .zip(name)
+        .zip(overdraft)
+        .map(|(((customer, currency), name), overdraft)| OpenAccount {
+            customer: Some(customer),
+            kind: kind_of(body.kind),
+            currency,
+            name,
+            overdraft,
+            idempotency_key: key,
+        })
 }
 
 #[derive(Debug, Deserialize, IntoParams)]

@@ -2,13 +2,12 @@
 
 use axum::{
     extract::{Path, State},
-    response::{IntoResponse, Response},
+    response::Response,
 };
 use http::StatusCode;
 use strongroom_api::{api_keys as wire, approvals::ApprovalRequested, money::Page};
 use strongroom_app::api_keys::{
     KeyOwner,
-    input::parse_networks,
     technical::{TechnicalKey, is_technical},
 };
 use strongroom_domain::{id::ApiKeyKind, principal::Role};
@@ -19,9 +18,10 @@ use crate::{
     extract::{Auth, JsonDraft, QueryParams},
     state::AppState,
     v1::{
-        api_keys::{KeysQuery, parse, to_wire},
+        admin_approvals::asked,
+        api_keys::{parse, to_wire},
         check::path_id,
-        page::page_of,
+        page::{PageQuery, page_of},
     },
     views::Json,
 };
@@ -41,36 +41,34 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
 async fn ask(
     State(state): State<AppState>,
     Auth(cx): Auth,
-    JsonDraft(body, mut check): JsonDraft<wire::NewTechnicalKey>,
+    draft: JsonDraft<wire::NewTechnicalKey>,
 ) -> Result<Response, Problem> {
-    let role = match &body.role {
-        Some(name) => Role::parse(name).filter(|role| is_technical(*role)),
-        None => Some(Role::Teller),
-    };
-    if role.is_none() {
-        check.refuse(
-            "/role",
-            "invalid_value",
-            "must be support, teller, compliance or auditor",
-        );
-    }
-    let role = check.done(role)?;
-    let networks = parse_networks(body.allowed_ips.as_deref().unwrap_or_default())?;
-    let input = parse(as_own(body), networks, KeyOwner::Technical(role))?;
+    let (body, role) = draft.done(|body, check| {
+        let role = match &body.role {
+            Some(name) => Role::parse(name).filter(|role| is_technical(*role)),
+            None => Some(Role::Teller),
+        };
+        if role.is_none() {
+            check.refuse(
+                "/role",
+                "invalid_value",
+                "must be support, teller, compliance or auditor",
+            );
+        }
+        role.map(|role| (body, role))
+    })?;
+    let input = parse(as_own(body), KeyOwner::Technical(role))?;
     let approval = state.bank.ask_for_api_key(&cx, input).await?;
-    let asked = ApprovalRequested {
-        approval_id: approval.to_string(),
-    };
-    Ok((StatusCode::ACCEPTED, Json(asked)).into_response())
+    Ok(asked(approval))
 }
 
 /// List the keys of the bank's own programs. What was taken away is not among them.
-#[utoipa::path(get, path = "/api/v1/admin/api-keys", tag = "operators", params(KeysQuery),
+#[utoipa::path(get, path = "/api/v1/admin/api-keys", tag = "operators", params(PageQuery),
     responses((status = 200, description = "A page of keys, without their secrets.", body = Page<wire::TechnicalKey>)))]
 async fn list(
     State(state): State<AppState>,
     Auth(cx): Auth,
-    QueryParams(query): QueryParams<KeysQuery>,
+    QueryParams(query): QueryParams<PageQuery>,
 ) -> Result<Json<Page<wire::TechnicalKey>>, Problem> {
     let (limit, before) = query.page()?;
     let found = state

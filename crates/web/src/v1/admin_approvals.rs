@@ -12,10 +12,7 @@ use strongroom_app::{
     authority::approvals::{Approval, ApprovalState, Decision},
     identity::operators::{AddOperator, OperatorAdded},
 };
-use strongroom_domain::{
-    id::{ApprovalId, ApprovalKind, TransferId},
-    principal::Role,
-};
+use strongroom_domain::id::{ApprovalId, ApprovalKind, TransferId};
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -56,29 +53,33 @@ struct ApprovalsQuery {
     state: Option<String>,
 }
 
+/// The answer to who asked for what another person decides.
+pub(super) fn asked(approval: ApprovalId) -> Response {
+    let asked = wire::ApprovalRequested {
+        approval_id: approval.to_string(),
+    };
+    (StatusCode::ACCEPTED, Json(asked)).into_response()
+}
+
 /// Ask for an operator. Another administrator decides; needs a fresh login or step-up.
 #[utoipa::path(post, path = "/api/v1/admin/users", tag = "operators", request_body = wire::NewOperator,
     responses((status = 202, description = "Asked for.", body = wire::ApprovalRequested)))]
 async fn ask_for_operator(
     State(state): State<AppState>,
     Auth(cx): Auth,
-    JsonDraft(body, mut check): JsonDraft<wire::NewOperator>,
+    draft: JsonDraft<wire::NewOperator>,
 ) -> Result<Response, Problem> {
-    let role = Role::parse(&body.role).filter(|role| role.is_operator());
-    if role.is_none() {
-        check.refuse("/role", "invalid_value", "must be an operator's role");
-    }
-    let input = AddOperator {
-        email: body.email,
-        full_name: body.full_name,
-        role: check.done(role)?,
-        break_glass: false,
-    };
+    let input = draft.done(|body, check| {
+        let role = check.operators_role("/role", &body.role);
+        role.map(|role| AddOperator {
+            email: body.email,
+            full_name: body.full_name,
+            role,
+            break_glass: false,
+        })
+    })?;
     let approval = state.bank.ask_for_operator(&cx, input).await?;
-    let asked = wire::ApprovalRequested {
-        approval_id: approval.to_string(),
-    };
-    Ok((StatusCode::ACCEPTED, Json(asked)).into_response())
+    Ok(asked(approval))
 }
 
 /// Ask for a movement to be taken back. Another operator decides.
@@ -96,10 +97,7 @@ async fn ask_for_reversal(
 ) -> Result<Response, Problem> {
     let id = transaction_id(&id)?;
     let approval = state.bank.ask_for_reversal(&cx, id, &body.reason).await?;
-    let asked = wire::ApprovalRequested {
-        approval_id: approval.to_string(),
-    };
-    Ok((StatusCode::ACCEPTED, Json(asked)).into_response())
+    Ok(asked(approval))
 }
 
 /// List requests, newest first. Tellers see those about cash.

@@ -3,7 +3,10 @@
 use axum::extract::State;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use strongroom_api::audit_export as wire;
-use strongroom_app::audit::export::{EXPORT_RECORDS_MAX, ExportCursor, ExportPage};
+use strongroom_app::audit::{
+    export::{EXPORT_RECORDS_MAX, ExportCursor, ExportPage},
+    search::RecordFilter,
+};
 use strongroom_domain::audit::Hash;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -11,7 +14,10 @@ use crate::{
     Problem,
     extract::{Auth, JsonDraft},
     state::AppState,
-    v1::admin_audit::{Wanted, audit_record},
+    v1::{
+        admin_audit::{Wanted, audit_record},
+        check::Check,
+    },
     views::Lines,
 };
 
@@ -31,8 +37,19 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
 async fn export(
     State(state): State<AppState>,
     Auth(cx): Auth,
-    JsonDraft(body, mut check): JsonDraft<wire::NewAuditExport>,
+    draft: JsonDraft<wire::NewAuditExport>,
 ) -> Result<Lines<wire::AuditExportLine>, Problem> {
+    let (filter, cursor, limit) = draft.done(|body, check| Some(section(check, &body)))?;
+    let page = state.bank.export_audit(&cx, &filter, cursor, limit).await?;
+    Ok(Lines(lines(
+        &page,
+        filter != Default::default(),
+        cx.now().to_string(),
+    )))
+}
+
+/// Of which records, from where on, and how many.
+fn section(check: &mut Check, body: &wire::NewAuditExport) -> (RecordFilter, Option<ExportCursor>, u32) {
     let wanted = Wanted {
         action: body.action.as_deref(),
         object: body.object.as_deref(),
@@ -42,7 +59,7 @@ async fn export(
         from: body.from.as_deref(),
         to: body.to.as_deref(),
     };
-    let filter = wanted.filter(&mut check, '/');
+    let filter = wanted.filter(check, '/');
     let limit = body.limit.unwrap_or(EXPORT_RECORDS_MAX);
     if !(1..=EXPORT_RECORDS_MAX).contains(&limit) {
         check.refuse("/limit", "out_of_range", "must lie between 1 and 500");
@@ -58,13 +75,7 @@ async fn export(
         }
         cursor
     });
-    check.done(Some(()))?;
-    let page = state.bank.export_audit(&cx, &filter, cursor, limit).await?;
-    Ok(Lines(lines(
-        &page,
-        filter != Default::default(),
-        cx.now().to_string(),
-    )))
+    (filter, cursor, limit)
 }
 
 /// `SIZE.NEXT`.

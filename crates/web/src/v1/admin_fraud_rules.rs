@@ -2,24 +2,25 @@
 
 use axum::{
     extract::{Path, State},
-    response::{IntoResponse, Response},
+    response::Response,
 };
-use http::StatusCode;
-use serde::Deserialize;
 use strongroom_api::{approvals::ApprovalRequested, fraud_rules as wire, money::Page};
 use strongroom_app::{
     Cx,
-    money::fraud_rules::{RuleChange, RuleDraft, RuleSet, RulesRevision, WantedRules},
+    money::fraud_rules::{RuleSet, RulesRevision, WantedRules},
 };
 use strongroom_domain::text::hex;
-use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     Problem,
     extract::{Auth, JsonBody, QueryParams},
     state::AppState,
-    v1::{check::Check, page::page_of},
+    v1::{
+        admin_approvals::asked,
+        admin_fraud::{change, drafts, number_of},
+        page::{PageQuery, page_of},
+    },
     views::Json,
 };
 
@@ -31,32 +32,6 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(list))
         .routes(routes!(revision))
         .routes(routes!(restore))
-}
-
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RevisionsQuery {
-    /// 1 to 100; 20 when absent.
-    pub(super) limit: Option<u32>,
-    /// `next_cursor` of the page before.
-    pub(super) cursor: Option<String>,
-}
-
-impl RevisionsQuery {
-    /// Below which number, and how many.
-    pub(super) fn read(&self) -> Result<(Option<i64>, u32), Problem> {
-        let mut check = Check::default();
-        let limit = check.limit(self.limit);
-        let before = self.cursor.as_deref().and_then(|cursor| {
-            let read = cursor.parse::<i64>().ok();
-            if read.is_none() {
-                check.refuse("?cursor", "invalid_value", "must be a cursor of a page before");
-            }
-            read
-        });
-        Ok((before, check.done(limit)?))
-    }
 }
 
 /// Read the rules about fraud that are in force.
@@ -111,14 +86,14 @@ async fn propose(
 }
 
 /// List the sets of rules that were in force, newest first. The last one, 0, is the program's own.
-#[utoipa::path(get, path = "/api/v1/admin/fraud/rules/revisions", tag = "operators", params(RevisionsQuery),
+#[utoipa::path(get, path = "/api/v1/admin/fraud/rules/revisions", tag = "operators", params(PageQuery),
     responses((status = 200, description = "A page of sets.", body = Page<wire::FraudRulesSummary>)))]
 async fn list(
     State(state): State<AppState>,
     Auth(cx): Auth,
-    QueryParams(query): QueryParams<RevisionsQuery>,
+    QueryParams(query): QueryParams<PageQuery>,
 ) -> Result<Json<Page<wire::FraudRulesSummary>>, Problem> {
-    let (before, limit) = query.read()?;
+    let (limit, before) = query.numbered()?;
     let more = limit.saturating_add(1);
     let found = state.bank.fraud_rules_revisions(&cx, before, more).await?;
     Ok(Json(page_of(
@@ -165,40 +140,7 @@ async fn restore(
 
 async fn ask(state: &AppState, cx: &Cx, wanted: WantedRules, reason: &str) -> Result<Response, Problem> {
     let approval = state.bank.ask_for_fraud_rules(cx, wanted, reason).await?;
-    let asked = ApprovalRequested {
-        approval_id: approval.to_string(),
-    };
-    Ok((StatusCode::ACCEPTED, Json(asked)).into_response())
-}
-
-/// What is no number is the number of no set: whoever may not look is told so first.
-pub(super) fn number_of(text: &str) -> i64 {
-    text.parse().unwrap_or(-1)
-}
-
-pub(super) fn drafts(rules: Vec<wire::SetFraudRule>) -> Vec<RuleDraft> {
-    let draft = |rule: wire::SetFraudRule| RuleDraft {
-        rule: rule.rule,
-        mode: rule.mode,
-        verdict: rule.verdict,
-        score: rule.score,
-        parameters: rule
-            .parameters
-            .into_iter()
-            .map(|parameter| (parameter.name, parameter.value))
-            .collect(),
-    };
-    rules.into_iter().map(draft).collect()
-}
-
-pub(super) fn change(change: RuleChange) -> wire::FraudRuleChange {
-    wire::FraudRuleChange {
-        rule: change.rule,
-        field: change.field.to_owned(),
-        before: change.before,
-        after: change.after,
-        weaker: change.weaker,
-    }
+    Ok(asked(approval))
 }
 
 fn summary(found: RulesRevision) -> wire::FraudRulesSummary {

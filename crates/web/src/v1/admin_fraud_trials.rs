@@ -2,19 +2,19 @@
 
 use axum::extract::{Path, State};
 use http::StatusCode;
-use serde::Deserialize;
 use strongroom_api::{fraud_rules as wire, money::Page};
 use strongroom_app::money::fraud_trials::{DifferenceRow, FraudTrial};
-use strongroom_domain::{id::TransactionId, text::hex};
-use utoipa::IntoParams;
+use strongroom_domain::text::hex;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::admin_fraud_rules::{RevisionsQuery, change, drafts, number_of};
 use crate::{
     Problem,
     extract::{Auth, JsonBody, QueryParams},
     state::AppState,
-    v1::{check::Check, page::page_of},
+    v1::{
+        admin_fraud::{change, drafts, number_of},
+        page::{PageQuery, page_of},
+    },
     views::Json,
 };
 
@@ -48,14 +48,14 @@ async fn start(
 }
 
 /// List the drafts of the rules about fraud that run or ran beside a set in force, newest first.
-#[utoipa::path(get, path = "/api/v1/admin/fraud/rules/trials", tag = "operators", params(RevisionsQuery),
+#[utoipa::path(get, path = "/api/v1/admin/fraud/rules/trials", tag = "operators", params(PageQuery),
     responses((status = 200, description = "A page of trials.", body = Page<wire::FraudTrial>)))]
 async fn list(
     State(state): State<AppState>,
     Auth(cx): Auth,
-    QueryParams(query): QueryParams<RevisionsQuery>,
+    QueryParams(query): QueryParams<PageQuery>,
 ) -> Result<Json<Page<wire::FraudTrial>>, Problem> {
-    let (before, limit) = query.read()?;
+    let (limit, before) = query.numbered()?;
     let found = state
         .bank
         .fraud_trials(&cx, before, limit.saturating_add(1))
@@ -95,35 +95,19 @@ async fn report(
     }))
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-struct DifferencesQuery {
-    /// 1 to 100; 20 when absent.
-    limit: Option<u32>,
-    /// `next_cursor` of the page before.
-    cursor: Option<String>,
-}
-
 /// List the payments, transfers and holds of which something else would have followed, newest first.
 ///
 /// At most 10,000 of a trial, for 90 days; all are counted in the report.
 #[utoipa::path(get, path = "/api/v1/admin/fraud/rules/trials/{trial}/differences", tag = "operators",
-    params(("trial" = i64, Path, description = "Number of the trial."), DifferencesQuery),
+    params(("trial" = i64, Path, description = "Number of the trial."), PageQuery),
     responses((status = 200, description = "A page of them.", body = Page<wire::FraudTrialDifference>)))]
 async fn differences(
     State(state): State<AppState>,
     Auth(cx): Auth,
     Path(number): Path<String>,
-    QueryParams(query): QueryParams<DifferencesQuery>,
+    QueryParams(query): QueryParams<PageQuery>,
 ) -> Result<Json<Page<wire::FraudTrialDifference>>, Problem> {
-    let mut check = Check::default();
-    let limit = check.limit(query.limit);
-    let before: Option<Option<TransactionId>> = match &query.cursor {
-        Some(text) => check.id("?cursor", text).map(Some),
-        None => Some(None),
-    };
-    let (limit, before) = check.done(limit.zip(before))?;
+    let (limit, before) = query.page()?;
     let found = state
         .bank
         .fraud_trial_differences(&cx, number_of(&number), before, limit.saturating_add(1))

@@ -2,22 +2,19 @@
 
 use axum::{
     extract::{Path, State},
-    response::{IntoResponse, Response},
+    response::Response,
 };
 use http::StatusCode;
 use strongroom_api::{approvals::ApprovalRequested, grants as wire};
 use strongroom_app::authority::grants::{GiveRole, GrantRow};
-use strongroom_domain::{
-    id::{GrantKind, UserKind},
-    principal::Role,
-};
+use strongroom_domain::id::{GrantKind, UserKind};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     Problem,
     extract::{Auth, JsonDraft},
     state::AppState,
-    v1::check::path_id,
+    v1::{admin_approvals::asked, check::path_id},
     views::Json,
 };
 
@@ -76,31 +73,28 @@ async fn give(
     State(state): State<AppState>,
     Auth(cx): Auth,
     Path(id): Path<String>,
-    JsonDraft(body, mut check): JsonDraft<wire::NewGrant>,
+    draft: JsonDraft<wire::NewGrant>,
 ) -> Result<Response, Problem> {
-    let role = Role::parse(&body.role).filter(|role| role.is_operator());
-    if role.is_none() {
-        check.refuse("/role", "invalid_value", "must be an operator's role");
-    }
-    let expires_at = body
-        .expires_at
-        .as_deref()
-        .and_then(|text| check.moment("/expires_at", text));
-    let department = body
-        .department
-        .as_deref()
-        .and_then(|name| check.department("/department", name));
+    let (role, expires_at, department) = draft.done(|body, check| {
+        let role = check.operators_role("/role", &body.role);
+        let expires_at = body
+            .expires_at
+            .as_deref()
+            .and_then(|text| check.moment("/expires_at", text));
+        let department = body
+            .department
+            .as_deref()
+            .and_then(|name| check.department("/department", name));
+        role.map(|role| (role, expires_at, department))
+    })?;
     let wanted = GiveRole {
-        role: check.done(role)?,
+        role,
         user: path_id::<UserKind>(&id)?,
         expires_at,
         department,
     };
     let approval = state.bank.ask_for_grant(&cx, wanted).await?;
-    let asked = ApprovalRequested {
-        approval_id: approval.to_string(),
-    };
-    Ok((StatusCode::ACCEPTED, Json(asked)).into_response())
+    Ok(asked(approval))
 }
 
 /// Take a role away. It counts from the next request on.

@@ -6,11 +6,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::StatusCode;
-use serde::Deserialize;
 use strongroom_api::{money::Page, security as wire};
 use strongroom_app::security::incident_actions::{Deed, IncidentAction, IncidentActionKind};
-use strongroom_domain::id::{IncidentActionId, IncidentActionKind as Named};
-use utoipa::IntoParams;
+use strongroom_domain::id::IncidentActionKind as Named;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
@@ -19,7 +17,7 @@ use crate::{
     state::AppState,
     v1::{
         check::{Check, path_id},
-        page::page_of,
+        page::{PageQuery, page_of},
     },
 };
 
@@ -104,31 +102,15 @@ fn deed_of(body: &wire::NewIncidentAction) -> Result<Deed, Problem> {
     check.done(deed)
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-struct ActionsQuery {
-    /// 1 to 100; 20 when absent.
-    limit: Option<u32>,
-    /// `next_cursor` of the page before.
-    cursor: Option<String>,
-}
-
 /// List what was done against incidents, newest first.
-#[utoipa::path(get, path = "/api/v1/admin/incident-actions", tag = "operators", params(ActionsQuery),
+#[utoipa::path(get, path = "/api/v1/admin/incident-actions", tag = "operators", params(PageQuery),
     responses((status = 200, description = "A page of actions.", body = Page<wire::IncidentAction>)))]
 async fn list(
     State(state): State<AppState>,
     Auth(cx): Auth,
-    QueryParams(query): QueryParams<ActionsQuery>,
+    QueryParams(query): QueryParams<PageQuery>,
 ) -> Result<Json<Page<wire::IncidentAction>>, Problem> {
-    let mut check = Check::default();
-    let limit = check.limit(query.limit);
-    let before: Option<IncidentActionId> = query
-        .cursor
-        .as_deref()
-        .and_then(|cursor| check.id("?cursor", cursor));
-    let limit = check.done(limit)?;
+    let (limit, before) = query.page()?;
     let more = limit.saturating_add(1);
     let found = state.bank.incident_actions(&cx, before, more).await?;
     Ok(Json(page_of(found, limit, |last| last.id.to_string(), to_wire)))

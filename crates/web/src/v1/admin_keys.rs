@@ -2,9 +2,8 @@
 
 use axum::{
     extract::{Path, State},
-    response::{IntoResponse, Response},
+    response::Response,
 };
-use http::StatusCode;
 use strongroom_api::{approvals::ApprovalRequested, keys as wire};
 use strongroom_app::{
     Purpose,
@@ -17,6 +16,7 @@ use crate::{
     Problem,
     extract::{Auth, JsonBody},
     state::AppState,
+    v1::admin_approvals::asked,
     views::Json,
 };
 
@@ -54,10 +54,7 @@ async fn rotate(
         .bank
         .ask_for_key_rotation(&cx, purpose, &body.reason)
         .await?;
-    let asked = ApprovalRequested {
-        approval_id: approval.to_string(),
-    };
-    Ok((StatusCode::ACCEPTED, Json(asked)).into_response())
+    Ok(asked(approval))
 }
 
 fn to_wire(line: KeyLine) -> wire::RingKey {

@@ -18,6 +18,7 @@ use crate::{
     state::AppState,
     v1::{
         accounts::account_id,
+        admin_approvals::asked,
         limits::{caps, to_wire},
     },
     views::Json,
@@ -53,33 +54,32 @@ async fn ask(
     State(state): State<AppState>,
     Auth(cx): Auth,
     Path(id): Path<String>,
-    JsonDraft(body, mut check): JsonDraft<wire::ExceptionRequest>,
+    draft: JsonDraft<wire::ExceptionRequest>,
 ) -> Result<Response, Problem> {
-    let named = [&body.per_transfer, &body.daily, &body.monthly].map(Option::as_ref);
-    let first = named.into_iter().flatten().next();
-    let code = first.map(|money| money.currency.as_str());
-    let currency = match code {
-        Some(code) => check.currency("/currency", code),
-        None => {
-            check.refuse("", "required", "name one limit at least");
-            None
-        }
-    };
-    let caps = caps(&mut check, named, currency);
-    let until = check.moment("/until", &body.until);
-    let ((currency, caps), until) = check.done(currency.zip(caps).zip(until))?;
+    let (((currency, caps), until), reason) = draft.done(|body, check| {
+        let named = [&body.per_transfer, &body.daily, &body.monthly].map(Option::as_ref);
+        let first = named.into_iter().flatten().next();
+        let code = first.map(|money| money.currency.as_str());
+        let currency = match code {
+            Some(code) => check.currency("/currency", code),
+            None => {
+                check.refuse("", "required", "name one limit at least");
+                None
+            }
+        };
+        let caps = caps(check, named, currency);
+        let until = check.moment("/until", &body.until);
+        currency.zip(caps).zip(until).zip(Some(body.reason))
+    })?;
     let wanted = AskForException {
         account: account_id(&id)?,
         currency,
         caps,
         until,
-        reason: body.reason,
+        reason,
     };
     let approval = state.bank.ask_for_exception(&cx, wanted).await?;
-    let asked = ApprovalRequested {
-        approval_id: approval.to_string(),
-    };
-    Ok((StatusCode::ACCEPTED, Json(asked)).into_response())
+    Ok(asked(approval))
 }
 
 /// End what goes beyond the bank's limits, at once.
@@ -107,29 +107,26 @@ async fn allow(
     State(state): State<AppState>,
     Auth(cx): Auth,
     Path(id): Path<String>,
-    JsonDraft(body, mut check): JsonDraft<wire::AllowLimits>,
+    draft: JsonDraft<wire::AllowLimits>,
 ) -> Result<Response, Problem> {
-    let named = [&body.per_transfer, &body.daily, &body.monthly].map(Option::as_ref);
-    let first = named.into_iter().flatten().next();
-    let currency = match first {
-        Some(money) => check.currency("/currency", &money.currency).map(Some),
-        None => Some(None),
-    };
-    let caps = caps(&mut check, named, currency.flatten());
-    let (currency, caps) = check.done(currency.zip(caps))?;
+    let ((currency, caps), reason) = draft.done(|body, check| {
+        let named = [&body.per_transfer, &body.daily, &body.monthly].map(Option::as_ref);
+        let first = named.into_iter().flatten().next();
+        let currency = match first {
+            Some(money) => check.currency("/currency", &money.currency).map(Some),
+            None => Some(None),
+        };
+        let caps = caps(check, named, currency.flatten());
+        currency.zip(caps).zip(Some(body.reason))
+    })?;
     let wanted = AllowAtMost {
         account: account_id(&id)?,
         currency,
         caps,
-        reason: body.reason,
+        reason,
     };
     Ok(match state.bank.allow_at_most(&cx, wanted).await? {
         Allowed::Set(limits) => Json(to_wire(&limits)).into_response(),
-        Allowed::Asked(approval) => {
-            let asked = ApprovalRequested {
-                approval_id: approval.to_string(),
-            };
-            (StatusCode::ACCEPTED, Json(asked)).into_response()
-        }
+        Allowed::Asked(approval) => asked(approval),
     })
 }

@@ -24,6 +24,7 @@ use crate::{
     layers::body_limit,
     state::AppState,
     v1::{
+        admin_approvals::asked,
         check::{Check, path_id},
         page::page_of,
     },
@@ -172,10 +173,7 @@ async fn ask(
         .bank
         .ask_for_policy_change(cx, id, activates, revision)
         .await?;
-    let asked = ApprovalRequested {
-        approval_id: approval.to_string(),
-    };
-    Ok((StatusCode::ACCEPTED, Json(asked)).into_response())
+    Ok(asked(approval))
 }
 
 /// Tell whether a draft could be in force, and why not. Nothing is kept.

@@ -2,9 +2,8 @@
 
 use axum::{
     extract::{Path, State},
-    response::{IntoResponse, Response},
+    response::Response,
 };
-use http::StatusCode;
 use serde::Deserialize;
 use strongroom_api::{
     approvals::ApprovalRequested,
@@ -17,7 +16,7 @@ use strongroom_app::money::rails::{
     suspense::SuspenseDetails,
 };
 use strongroom_domain::{
-    id::{AccountId, RailFileId, SuspenseItemId, SuspenseItemKind, TransferKind},
+    id::{AccountId, SuspenseItemId, SuspenseItemKind, TransferKind},
     money::Currency,
 };
 use utoipa::IntoParams;
@@ -28,8 +27,9 @@ use crate::{
     extract::{Auth, JsonDraft, QueryParams},
     state::AppState,
     v1::{
+        admin_approvals::asked,
         check::{Check, path_id},
-        page::page_of,
+        page::{PageQuery, page_of},
     },
     views::Json,
 };
@@ -46,16 +46,6 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-struct FilesQuery {
-    /// 1 to 100; 20 when absent.
-    limit: Option<u32>,
-    /// `next_cursor` of the page before.
-    cursor: Option<String>,
-}
-
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
 struct SuspenseQuery {
     /// 1 to 100; 20 when absent.
     limit: Option<u32>,
@@ -63,13 +53,6 @@ struct SuspenseQuery {
     cursor: Option<String>,
     /// `open` for those that nobody has resolved, `all` for every one; `open` when absent.
     state: Option<String>,
-}
-
-fn asked(approval: &strongroom_domain::id::ApprovalId) -> Response {
-    let asked = ApprovalRequested {
-        approval_id: approval.to_string(),
-    };
-    (StatusCode::ACCEPTED, Json(asked)).into_response()
 }
 
 fn money(minor: i64, currency: Currency) -> Money {
@@ -80,20 +63,14 @@ fn money(minor: i64, currency: Currency) -> Money {
 }
 
 /// List released files of payments to other banks, newest first.
-#[utoipa::path(get, path = "/api/v1/admin/rail/files", tag = "operators", params(FilesQuery),
+#[utoipa::path(get, path = "/api/v1/admin/rail/files", tag = "operators", params(PageQuery),
     responses((status = 200, description = "A page of files.", body = Page<wire::RailFile>)))]
 async fn files(
     State(state): State<AppState>,
     Auth(cx): Auth,
-    QueryParams(query): QueryParams<FilesQuery>,
+    QueryParams(query): QueryParams<PageQuery>,
 ) -> Result<Json<Page<wire::RailFile>>, Problem> {
-    let mut check = Check::default();
-    let limit = check.limit(query.limit);
-    let before: Option<RailFileId> = query
-        .cursor
-        .as_deref()
-        .and_then(|cursor| check.id("?cursor", cursor));
-    let limit = check.done(limit)?;
+    let (limit, before) = query.page()?;
     let found = state
         .bank
         .rail_files(&cx, before, limit.saturating_add(1))
@@ -112,7 +89,7 @@ async fn files(
 #[utoipa::path(post, path = "/api/v1/admin/rail/files", tag = "operators",
     responses((status = 202, description = "Asked for.", body = ApprovalRequested)))]
 async fn ask_for_release(State(state): State<AppState>, Auth(cx): Auth) -> Result<Response, Problem> {
-    Ok(asked(&state.bank.ask_for_release(&cx).await?))
+    Ok(asked(state.bank.ask_for_release(&cx).await?))
 }
 
 /// Compare the books with the statements of the bank's own bank.
@@ -163,16 +140,18 @@ async fn resolve(
     State(state): State<AppState>,
     Auth(cx): Auth,
     Path(id): Path<String>,
-    JsonDraft(body, mut check): JsonDraft<wire::ResolveSuspense>,
+    draft: JsonDraft<wire::ResolveSuspense>,
 ) -> Result<Response, Problem> {
-    let account: Option<AccountId> = body
-        .account_id
-        .as_deref()
-        .and_then(|account| check.id("/account_id", account));
-    check.done(Some(()))?;
+    let (account, reason) = draft.done(|body, check| {
+        let account: Option<AccountId> = body
+            .account_id
+            .as_deref()
+            .and_then(|account| check.id("/account_id", account));
+        Some((account, body.reason))
+    })?;
     let id = path_id::<SuspenseItemKind>(&id)?;
-    let approval = state.bank.ask_to_resolve(&cx, id, account, &body.reason).await?;
-    Ok(asked(&approval))
+    let approval = state.bank.ask_to_resolve(&cx, id, account, &reason).await?;
+    Ok(asked(approval))
 }
 
 fn file_to_wire(file: &RailFile) -> wire::RailFile {

@@ -1,11 +1,14 @@
 //! `/admin/users`: logins as operators see them, stop them and let them in again.
 
-use axum::extract::{Path, State};
+use axum::{
+    extract::{Path, State},
+    response::Response,
+};
 use http::StatusCode;
 use serde::Deserialize;
 use strongroom_api::{approvals::ApprovalRequested, me as wire, money::Page};
 use strongroom_app::{Cx, identity::users::LoginChange};
-use strongroom_domain::id::{SessionId, UserId, UserKind};
+use strongroom_domain::id::{UserId, UserKind};
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -14,9 +17,10 @@ use crate::{
     extract::{Auth, JsonBody, JsonDraft, QueryParams},
     state::AppState,
     v1::{
+        admin_approvals::asked,
         check::{Check, path_id},
         me::{session, user},
-        page::page_of,
+        page::{PageQuery, page_of},
     },
     views::Json,
 };
@@ -149,46 +153,29 @@ async fn place(
     State(state): State<AppState>,
     Auth(cx): Auth,
     Path(id): Path<String>,
-    JsonDraft(body, mut check): JsonDraft<wire::Place>,
+    draft: JsonDraft<wire::Place>,
 ) -> Result<Json<wire::User>, Problem> {
-    let department = match &body.department {
+    let department = draft.done(|body, check| match &body.department {
         Some(name) => check.department("/department", name).map(Some),
         None => Some(None),
-    };
-    let department = check.done(department)?;
+    })?;
     let id: UserId = path_id::<UserKind>(&id)?;
     let details = state.bank.place_user(&cx, id, department).await?;
     Ok(Json(user(details)))
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-struct SessionsQuery {
-    /// 1 to 100; 20 when absent.
-    limit: Option<u32>,
-    /// `next_cursor` of the page before.
-    cursor: Option<String>,
-}
-
 /// List the living sessions of somebody, newest first.
 #[utoipa::path(get, path = "/api/v1/admin/users/{id}/sessions", tag = "operators",
-    params(("id" = String, Path, description = "The user."), SessionsQuery),
+    params(("id" = String, Path, description = "The user."), PageQuery),
     responses((status = 200, description = "A page of sessions.", body = Page<wire::Session>)))]
 async fn sessions(
     State(state): State<AppState>,
     Auth(cx): Auth,
     Path(id): Path<String>,
-    QueryParams(query): QueryParams<SessionsQuery>,
+    QueryParams(query): QueryParams<PageQuery>,
 ) -> Result<Json<Page<wire::Session>>, Problem> {
     let id: UserId = path_id::<UserKind>(&id)?;
-    let mut check = Check::default();
-    let limit = check.limit(query.limit);
-    let before: Option<Option<SessionId>> = match &query.cursor {
-        Some(cursor) => check.id("?cursor", cursor).map(Some),
-        None => Some(None),
-    };
-    let (limit, before) = check.done(limit.zip(before))?;
+    let (limit, before) = query.page()?;
     let more = limit.saturating_add(1);
     let found = state.bank.sessions_of(&cx, id, before, more).await?;
     Ok(Json(page_of(found, limit, |last| last.id.to_string(), session)))
@@ -218,13 +205,10 @@ async fn reset_mfa(
     Auth(cx): Auth,
     Path(id): Path<String>,
     JsonBody(body): JsonBody<wire::Reason>,
-) -> Result<(StatusCode, Json<ApprovalRequested>), Problem> {
+) -> Result<Response, Problem> {
     let id: UserId = path_id::<UserKind>(&id)?;
     let approval = state.bank.ask_for_factor_reset(&cx, id, &body.reason).await?;
-    let asked = ApprovalRequested {
-        approval_id: approval.to_string(),
-    };
-    Ok((StatusCode::ACCEPTED, Json(asked)))
+    Ok(asked(approval))
 }
 
 async fn change(

@@ -6,7 +6,6 @@ use base64::{
     engine::general_purpose::{GeneralPurpose, STANDARD, URL_SAFE, URL_SAFE_NO_PAD},
 };
 use http::StatusCode;
-use serde::Deserialize;
 use strongroom_api::{
     api_keys as wire,
     money::{Money, Page},
@@ -16,15 +15,13 @@ use strongroom_app::{
     api_keys::{
         AddApiKey, ApiKeyAdded, ApiKeyDetails, Caveats, KeyOwner, RotateApiKey, Scheme,
         input::{OVERLAP_SECS, OVERLAP_SECS_MAX, parse_networks},
-        networks::Networks,
     },
 };
 use strongroom_domain::{
-    id::{ApiKeyId, ApiKeyKind},
+    id::ApiKeyKind,
     ledger::Budget,
     money::{Amount, Currency},
 };
-use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
@@ -33,7 +30,7 @@ use crate::{
     state::AppState,
     v1::{
         check::{Check, path_id},
-        page::page_of,
+        page::{PageQuery, page_of},
     },
     views::Json,
 };
@@ -56,17 +53,14 @@ async fn create(
     Auth(cx): Auth,
     JsonBody(body): JsonBody<wire::CreateApiKey>,
 ) -> Result<(StatusCode, Json<wire::ApiKeyMade>), Problem> {
-    let networks = parse_networks(body.allowed_ips.as_deref().unwrap_or_default())?;
-    let input = parse(body, networks, KeyOwner::User(cx.person()?))?;
+    let input = parse(body, KeyOwner::User(cx.person()?))?;
     let added = state.bank.add_own_api_key(&cx, input).await?;
     Ok((StatusCode::CREATED, Json(made(&added))))
 }
 
-pub(super) fn parse(
-    body: wire::CreateApiKey,
-    networks: Option<Networks>,
-    owner: KeyOwner,
-) -> Result<AddApiKey, Problem> {
+/// A key that is asked for, whosever it will be.
+pub(super) fn parse(body: wire::CreateApiKey, owner: KeyOwner) -> Result<AddApiKey, Problem> {
+    let networks = parse_networks(body.allowed_ips.as_deref().unwrap_or_default())?;
     let mut check = Check::default();
     let expires_at = match &body.expires_at {
         Some(text) => check.moment("/expires_at", text).map(Some),
@@ -176,36 +170,13 @@ fn caveats(check: &mut Check, wire: wire::Caveats) -> Option<Caveats> {
     })
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub(super) struct KeysQuery {
-    /// 1 to 100; 20 when absent.
-    limit: Option<u32>,
-    /// `next_cursor` of the page before.
-    cursor: Option<String>,
-}
-
-impl KeysQuery {
-    /// How many keys, and below which.
-    pub(super) fn page(&self) -> Result<(u32, Option<ApiKeyId>), Problem> {
-        let mut check = Check::default();
-        let limit = check.limit(self.limit);
-        let before = match &self.cursor {
-            Some(cursor) => check.id("?cursor", cursor).map(Some),
-            None => Some(None),
-        };
-        check.done(limit.zip(before))
-    }
-}
-
 /// List your keys. What was taken away is not among them.
-#[utoipa::path(get, path = "/api/v1/api-keys", tag = "api-keys", params(KeysQuery),
+#[utoipa::path(get, path = "/api/v1/api-keys", tag = "api-keys", params(PageQuery),
     responses((status = 200, description = "A page of keys, without their secrets.", body = Page<wire::ApiKey>)))]
 async fn list(
     State(state): State<AppState>,
     Auth(cx): Auth,
-    QueryParams(query): QueryParams<KeysQuery>,
+    QueryParams(query): QueryParams<PageQuery>,
 ) -> Result<Json<Page<wire::ApiKey>>, Problem> {
     let (limit, before) = query.page()?;
     let found = state
@@ -225,21 +196,22 @@ async fn rotate(
     State(state): State<AppState>,
     Auth(cx): Auth,
     Path(id): Path<String>,
-    OptionalJsonDraft(body, mut check): OptionalJsonDraft<wire::RotateApiKey>,
+    OptionalJsonDraft(draft): OptionalJsonDraft<wire::RotateApiKey>,
 ) -> Result<(StatusCode, Json<wire::ApiKeyMade>), Problem> {
-    let body = body.unwrap_or_default();
-    let public_key = bytes(&mut check, &PUBLIC_KEY, body.public_key.as_deref());
-    let certificate = bytes(&mut check, &CERTIFICATE, body.certificate_thumbprint.as_deref());
-    let overlap_secs = body.overlap_secs.unwrap_or(OVERLAP_SECS);
-    if !(0..=OVERLAP_SECS_MAX).contains(&overlap_secs) {
-        check.refuse("/overlap_secs", "out_of_range", "must lie between 0 and 604800");
-    }
-    let (public_key, certificate) = check.done(public_key.zip(certificate))?;
-    let input = RotateApiKey {
-        overlap_secs,
-        public_key,
-        certificate,
-    };
+    let input = draft.done(|body, check| {
+        let public_key = bytes(check, &PUBLIC_KEY, body.public_key.as_deref());
+        let certificate = bytes(check, &CERTIFICATE, body.certificate_thumbprint.as_deref());
+        let overlap_secs = body.overlap_secs.unwrap_or(OVERLAP_SECS);
+        if !(0..=OVERLAP_SECS_MAX).contains(&overlap_secs) {
+            check.refuse("/overlap_secs", "out_of_range", "must lie between 0 and 604800");
+        }
+        let keys = public_key.zip(certificate);
+        keys.map(|(public_key, certificate)| RotateApiKey {
+            overlap_secs,
+            public_key,
+            certificate,
+        })
+    })?;
     let added = state
         .bank
         .rotate_api_key(&cx, path_id::<ApiKeyKind>(&id)?, input)

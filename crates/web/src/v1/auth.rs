@@ -92,19 +92,20 @@ pub(crate) fn shown_proof(
 async fn register(
     State(state): State<AppState>,
     Anonymous(cx, _): Anonymous,
-    JsonDraft(body, mut check): JsonDraft<wire::Register>,
+    draft: JsonDraft<wire::Register>,
 ) -> Result<Response, Problem> {
-    // Of a body of the right shape the bank tells all, the password's weakness with the rest.
-    if check.is_after_errors() {
-        check.email("/email", &body.email);
-        check.line("/full_name", &body.full_name, NAME_CHARS_MAX, true);
-        return check.done(None);
-    }
-    let input = Register {
-        password: secret(&body.password),
-        email: body.email,
-        full_name: body.full_name,
-    };
+    let input = draft.done(|body, check| {
+        // Of a body of the right shape the bank tells all, the password's weakness with the rest.
+        if check.is_after_errors() {
+            check.email("/email", &body.email);
+            check.line("/full_name", &body.full_name, NAME_CHARS_MAX, true);
+        }
+        Some(Register {
+            password: secret(&body.password),
+            email: body.email,
+            full_name: body.full_name,
+        })
+    })?;
     state.bank.register(&cx, input).await?;
     Ok((StatusCode::ACCEPTED, Json(wire::Registered::VerificationSent)).into_response())
 }

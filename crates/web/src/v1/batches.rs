@@ -1,22 +1,18 @@
 //! `/transfers/batch`: many transfers in one request and one commit.
 
 use axum::{Extension, extract::State, response::Response};
-use http::{Method, StatusCode};
 use strongroom_api::transfers as wire;
-use strongroom_app::money::{
-    accounts::Once,
-    batches::{BATCH_ITEMS_MAX, CreateBatch},
-    transfers::TransferDetails,
-};
+use strongroom_app::money::{batches::CreateBatch, transfers::TransferDetails};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     BATCH_BODY_BYTES_MAX, Problem,
     extract::{JsonDraft, MoneyAuth},
-    layers::{Record, RequestId, body_limit},
+    layers::{Record, body_limit},
     state::AppState,
     v1::{
-        idempotency::{IdempotencyKey, answered},
+        idempotency::IdempotencyKey,
+        orders::{REFUSED, answered_each, count_items, read_items},
         transfers::{parse_into, to_wire},
     },
 };
@@ -39,45 +35,33 @@ async fn create(
     MoneyAuth(cx): MoneyAuth,
     Extension(record): Extension<Record>,
     IdempotencyKey(key): IdempotencyKey,
-    JsonDraft(body, mut check): JsonDraft<wire::CreateBatch>,
+    draft: JsonDraft<wire::CreateBatch>,
 ) -> Result<Response, Problem> {
-    if body.transfers.is_empty() || body.transfers.len() > BATCH_ITEMS_MAX {
-        check.refuse("/transfers", "out_of_range", "must have 1 to 1000 items");
-    }
-    let mut transfers = Vec::with_capacity(body.transfers.len().min(BATCH_ITEMS_MAX));
-    for (number, transfer) in body.transfers.iter().enumerate().take(BATCH_ITEMS_MAX) {
-        check.below(format!("/transfers/{number}"));
-        transfers.extend(parse_into(&mut check, transfer));
-    }
-    let input = CreateBatch {
-        transfers: check.done(Some(transfers))?,
-        atomic: body.mode == wire::BatchMode::Atomic,
-        idempotency_key: key,
-    };
-    let more = input.transfers.len().saturating_sub(1);
-    record.limits().items(&record, &Method::POST, &cx, more).await?;
+    let input = draft.done(|body, check| {
+        Some(CreateBatch {
+            transfers: read_items(check, "/transfers", &body.transfers, parse_into),
+            atomic: body.mode == wire::BatchMode::Atomic,
+            idempotency_key: key,
+        })
+    })?;
+    count_items(&cx, &record, input.transfers.len()).await?;
     let batch = state.bank.create_batch(&cx, input).await?;
-    let id = record.id();
-    let results = batch.results.into_iter().map(|result| to_result(result, &id));
-    let results = results.collect();
-    let once = Once {
-        value: (),
-        replayed: batch.replayed,
-    };
-    Ok(answered(StatusCode::OK, &once, wire::Batch { results }))
+    Ok(answered_each(&record, batch, to_result, |results| wire::Batch {
+        results,
+    }))
 }
 
-fn to_result(result: Result<TransferDetails, strongroom_app::Error>, id: &RequestId) -> wire::BatchResult {
+fn to_result(result: Result<TransferDetails, strongroom_api::Problem>) -> wire::BatchResult {
     match result {
         Ok(details) => wire::BatchResult {
             status: details.state.name().to_owned(),
             transfer: Some(to_wire(&details, false)),
             problem: None,
         },
-        Err(error) => wire::BatchResult {
-            status: "refused".to_owned(),
+        Err(problem) => wire::BatchResult {
+            status: REFUSED.to_owned(),
             transfer: None,
-            problem: Some(Problem::from(error).document(id)),
+            problem: Some(problem),
         },
     }
 }

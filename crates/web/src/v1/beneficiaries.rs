@@ -6,7 +6,6 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{StatusCode, header};
-use serde::Deserialize;
 use strongroom_api::{
     beneficiaries as wire,
     money::{Money, Page},
@@ -17,7 +16,6 @@ use strongroom_domain::{
     ledger::Refusal,
     text::NAME_CHARS_MAX,
 };
-use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
@@ -26,8 +24,8 @@ use crate::{
     layers::Record,
     state::AppState,
     v1::{
-        check::{Check, path_id},
-        page::page_of,
+        check::path_id,
+        page::{PageQuery, page_of},
     },
 };
 
@@ -47,50 +45,35 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
 async fn add(
     State(state): State<AppState>,
     Auth(cx): Auth,
-    JsonDraft(body, mut check): JsonDraft<wire::AddBeneficiary>,
+    draft: JsonDraft<wire::AddBeneficiary>,
 ) -> Result<Response, Problem> {
-    let name = check.line("/name", &body.name, NAME_CHARS_MAX, true);
-    let number = check.iban("/account_number", &body.account_number);
-    let currency = check.currency("/currency", &body.currency);
-    let input = name
-        .zip(number)
-        .zip(currency)
-        .map(|((name, number), currency)| AddBeneficiary {
-            name,
-            number,
-            currency,
-        });
-    let added = state.bank.add_beneficiary(&cx, check.done(input)?).await?;
+    let input = draft.done(|body, check| {
+        let name = check.line("/name", &body.name, NAME_CHARS_MAX, true);
+        let number = check.iban("/account_number", &body.account_number);
+        let currency = check.currency("/currency", &body.currency);
+        name.zip(number)
+            .zip(currency)
+            .map(|((name, number), currency)| AddBeneficiary {
+                name,
+                number,
+                currency,
+            })
+    })?;
+    let added = state.bank.add_beneficiary(&cx, input).await?;
     let location = format!("/api/v1/beneficiaries/{}", added.beneficiary.id);
     let headers = [(header::LOCATION, location)];
     Ok((StatusCode::CREATED, headers, Json(to_wire(&added))).into_response())
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-struct ListQuery {
-    /// 1 to 100; 20 when absent.
-    limit: Option<u32>,
-    /// `next_cursor` of the page before.
-    cursor: Option<String>,
-}
-
 /// List your beneficiaries, newest first.
-#[utoipa::path(get, path = "/api/v1/beneficiaries", tag = "payments", params(ListQuery),
+#[utoipa::path(get, path = "/api/v1/beneficiaries", tag = "payments", params(PageQuery),
     responses((status = 200, description = "A page of beneficiaries.", body = Page<wire::Beneficiary>)))]
 async fn list(
     State(state): State<AppState>,
     Auth(cx): Auth,
-    QueryParams(query): QueryParams<ListQuery>,
+    QueryParams(query): QueryParams<PageQuery>,
 ) -> Result<Json<Page<wire::Beneficiary>>, Problem> {
-    let mut check = Check::default();
-    let limit = check.limit(query.limit);
-    let before: Option<Option<BeneficiaryId>> = match &query.cursor {
-        Some(text) => check.id("?cursor", text).map(Some),
-        None => Some(None),
-    };
-    let (limit, before) = check.done(limit.zip(before))?;
+    let (limit, before) = query.page()?;
     let more = limit.saturating_add(1);
     let found = state.bank.beneficiaries(&cx, before, more).await?;
     Ok(Json(page_of(
@@ -111,11 +94,13 @@ async fn check_name(
     State(state): State<AppState>,
     Auth(cx): Auth,
     record: Record,
-    JsonDraft(body, mut check): JsonDraft<wire::CheckName>,
+    draft: JsonDraft<wire::CheckName>,
 ) -> Result<Json<wire::NameChecked>, Problem> {
-    let name = check.line("/name", &body.name, NAME_CHARS_MAX, true);
-    let number = check.iban("/account_number", &body.account_number);
-    let (name, number) = check.done(name.zip(number))?;
+    let (name, number) = draft.done(|body, check| {
+        let name = check.line("/name", &body.name, NAME_CHARS_MAX, true);
+        let number = check.iban("/account_number", &body.account_number);
+        name.zip(number)
+    })?;
     record.limits().payee_check(&record, &cx).await?;
     let result = state.bank.check_payee(&cx, &number, &name).await?;
     Ok(Json(wire::NameChecked {

@@ -10,6 +10,7 @@ use strongroom_domain::{
     iban::Iban,
     id::{Id, Kind},
     money::{AMOUNT_MAX, Amount, Currency},
+    principal::Role,
     text::{TextError, check_line},
     time::{Date, Timestamp},
 };
@@ -189,6 +190,15 @@ impl Check {
             self.refuse(pointer, "invalid_value", detail);
         }
         department
+    }
+
+    /// A role that works for the bank.
+    pub(crate) fn operators_role(&mut self, pointer: &str, name: &str) -> Option<Role> {
+        let role = Role::parse(name).filter(|role| role.is_operator());
+        if role.is_none() {
+            self.refuse(pointer, "invalid_value", "must be an operator's role");
+        }
+        role
     }
 
     /// The size of a page.

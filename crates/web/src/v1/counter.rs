@@ -1,10 +1,6 @@
 //! `/deposits` and `/withdrawals`: cash over the counter, by a teller.
 
-use axum::{
-    extract::State,
-    response::{IntoResponse, Response},
-};
-use http::StatusCode;
+use axum::{extract::State, response::Response};
 use strongroom_api::{approvals::ApprovalRequested, money::Money, transfers as wire};
 use strongroom_app::money::{
     counter::{Cash, MoveCash},
@@ -22,10 +18,10 @@ use crate::{
     extract::{JsonDraft, MoneyAuth},
     state::AppState,
     v1::{
+        admin_approvals::asked,
         check::Check,
         idempotency::{IdempotencyKey, created},
     },
-    views::Json,
 };
 
 pub(crate) fn routes() -> OpenApiRouter<AppState> {
@@ -46,9 +42,10 @@ async fn deposit(
     State(state): State<AppState>,
     MoneyAuth(cx): MoneyAuth,
     IdempotencyKey(key): IdempotencyKey,
-    JsonDraft(body, check): JsonDraft<wire::MoveCash>,
+    draft: JsonDraft<wire::MoveCash>,
 ) -> Result<Response, Problem> {
-    Ok(told(state.bank.deposit(&cx, parse(check, &body, key)?).await?))
+    let input = draft.done(|body, check| parse(check, &body, key))?;
+    Ok(told(state.bank.deposit(&cx, input).await?))
 }
 
 /// Book cash out of an account. Tellers only, and never about an account of one's own.
@@ -63,9 +60,10 @@ async fn withdraw(
     State(state): State<AppState>,
     MoneyAuth(cx): MoneyAuth,
     IdempotencyKey(key): IdempotencyKey,
-    JsonDraft(body, check): JsonDraft<wire::MoveCash>,
+    draft: JsonDraft<wire::MoveCash>,
 ) -> Result<Response, Problem> {
-    Ok(told(state.bank.withdraw(&cx, parse(check, &body, key)?).await?))
+    let input = draft.done(|body, check| parse(check, &body, key))?;
+    Ok(told(state.bank.withdraw(&cx, input).await?))
 }
 
 fn told(cash: Cash) -> Response {
@@ -74,16 +72,11 @@ fn told(cash: Cash) -> Response {
             let movement = to_wire(&once.value);
             created(&once, &format!("/api/v1/receipts/{}", movement.id), movement)
         }
-        Cash::Asked(approval) => {
-            let asked = ApprovalRequested {
-                approval_id: approval.to_string(),
-            };
-            (StatusCode::ACCEPTED, Json(asked)).into_response()
-        }
+        Cash::Asked(approval) => asked(approval),
     }
 }
 
-fn parse(mut check: Check, body: &wire::MoveCash, key: Option<String>) -> Result<MoveCash, Problem> {
+fn parse(check: &mut Check, body: &wire::MoveCash, key: Option<String>) -> Option<MoveCash> {
     let account: Option<AccountId> = check.id("/account_id", &body.account_id);
     let amount = check.amount("/amount", &body.amount);
     let reference = match &body.reference {
@@ -94,17 +87,18 @@ fn parse(mut check: Check, body: &wire::MoveCash, key: Option<String>) -> Result
         Some(text) => check.date("/value_date", text).map(Some),
         None => Some(None),
     };
-    let input = account.zip(amount).zip(reference).zip(value_date).map(
-        |(((account, amount), reference), value_date)| MoveCash {
+    account
+        .zip(amount)
+        .zip(reference)
+        .zip(value_date)
+        .map(|(((account, amount), reference), value_date)| MoveCash {
             account,
             amount: amount.0,
             currency: amount.1,
             reference,
             value_date,
             idempotency_key: key,
-        },
-    );
-    check.done(input)
+        })
 }
 
 fn to_wire(details: &TransferDetails) -> wire::CashMovement {

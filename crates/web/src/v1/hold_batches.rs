@@ -1,13 +1,10 @@
 //! `/holds/batch`: many holds placed, captured or given back in one request and one commit.
 
 use axum::{Extension, extract::State, response::Response};
-use http::{Method, StatusCode};
 use strongroom_api::{holds as wire, transfers::BatchMode};
 use strongroom_app::{
     Cx,
     money::{
-        accounts::Once,
-        batches::BATCH_ITEMS_MAX,
         hold_batches::{HoldBatch, HoldItems},
         holds::{CaptureHold, HoldDetails},
     },
@@ -17,12 +14,13 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     BATCH_BODY_BYTES_MAX, Problem,
     extract::{JsonDraft, MoneyAuth},
-    layers::{Record, RequestId, body_limit},
+    layers::{Record, body_limit},
     state::AppState,
     v1::{
         check::Check,
         holds::{parse_into, to_wire},
-        idempotency::{IdempotencyKey, answered},
+        idempotency::IdempotencyKey,
+        orders::{REFUSED, answered_each, count_items, read_items},
     },
 };
 
@@ -46,16 +44,13 @@ async fn place(
     MoneyAuth(cx): MoneyAuth,
     Extension(record): Extension<Record>,
     IdempotencyKey(key): IdempotencyKey,
-    JsonDraft(body, mut check): JsonDraft<wire::PlaceHolds>,
+    draft: JsonDraft<wire::PlaceHolds>,
 ) -> Result<Response, Problem> {
-    bounded(&mut check, "/holds", body.holds.len());
-    let mut holds = Vec::with_capacity(body.holds.len().min(BATCH_ITEMS_MAX));
-    for (number, hold) in body.holds.iter().enumerate().take(BATCH_ITEMS_MAX) {
-        check.below(format!("/holds/{number}"));
-        holds.extend(parse_into(&mut check, hold));
-    }
-    let items = HoldItems::Place(check.done(Some(holds))?);
-    decide(&state, &cx, &record, items, body.holds.len(), body.mode, key).await
+    let input = draft.done(|body, check| {
+        let holds = read_items(check, "/holds", &body.holds, parse_into);
+        Some(asked(HoldItems::Place(holds), body.mode, key))
+    })?;
+    decide(&state, &cx, &record, input).await
 }
 
 /// Pay out of many holds at once.
@@ -69,26 +64,27 @@ async fn capture(
     MoneyAuth(cx): MoneyAuth,
     Extension(record): Extension<Record>,
     IdempotencyKey(key): IdempotencyKey,
-    JsonDraft(body, mut check): JsonDraft<wire::CaptureHolds>,
+    draft: JsonDraft<wire::CaptureHolds>,
 ) -> Result<Response, Problem> {
-    bounded(&mut check, "/captures", body.captures.len());
-    let mut captures = Vec::with_capacity(body.captures.len().min(BATCH_ITEMS_MAX));
-    for (number, item) in body.captures.iter().enumerate().take(BATCH_ITEMS_MAX) {
-        check.below(format!("/captures/{number}"));
-        let hold = check.id("/hold_id", &item.hold_id);
-        let amount = match &item.amount {
-            Some(amount) => check.amount("/amount", amount).map(Some),
-            None => Some(None),
-        };
-        captures.extend(hold.zip(amount).map(|(hold, amount)| CaptureHold {
-            hold,
-            amount,
-            last: item.last,
-            idempotency_key: None,
-        }));
-    }
-    let items = HoldItems::Capture(check.done(Some(captures))?);
-    decide(&state, &cx, &record, items, body.captures.len(), body.mode, key).await
+    let input = draft.done(|body, check| {
+        let captures = read_items(check, "/captures", &body.captures, parse_capture);
+        Some(asked(HoldItems::Capture(captures), body.mode, key))
+    })?;
+    decide(&state, &cx, &record, input).await
+}
+
+fn parse_capture(check: &mut Check, body: &wire::CaptureOf) -> Option<CaptureHold> {
+    let hold = check.id("/hold_id", &body.hold_id);
+    let amount = match &body.amount {
+        Some(amount) => check.amount("/amount", amount).map(Some),
+        None => Some(None),
+    };
+    hold.zip(amount).map(|(hold, amount)| CaptureHold {
+        hold,
+        amount,
+        last: body.last,
+        idempotency_key: None,
+    })
 }
 
 /// Give back what many holds reserve, at once.
@@ -102,52 +98,32 @@ async fn void(
     MoneyAuth(cx): MoneyAuth,
     Extension(record): Extension<Record>,
     IdempotencyKey(key): IdempotencyKey,
-    JsonDraft(body, mut check): JsonDraft<wire::VoidHolds>,
+    draft: JsonDraft<wire::VoidHolds>,
 ) -> Result<Response, Problem> {
-    bounded(&mut check, "/hold_ids", body.hold_ids.len());
-    let mut ids = Vec::with_capacity(body.hold_ids.len().min(BATCH_ITEMS_MAX));
-    for (number, id) in body.hold_ids.iter().enumerate().take(BATCH_ITEMS_MAX) {
-        ids.extend(check.id(&format!("/hold_ids/{number}"), id));
-    }
-    let items = HoldItems::Void(check.done(Some(ids))?);
-    decide(&state, &cx, &record, items, body.hold_ids.len(), body.mode, key).await
+    let input = draft.done(|body, check| {
+        let ids = read_items(check, "/hold_ids", &body.hold_ids, |check, id| check.id("", id));
+        Some(asked(HoldItems::Void(ids), body.mode, key))
+    })?;
+    decide(&state, &cx, &record, input).await
 }
 
-fn bounded(check: &mut Check, pointer: &str, items: usize) {
-    if items == 0 || items > BATCH_ITEMS_MAX {
-        check.refuse(pointer, "out_of_range", "must have 1 to 1000 items");
-    }
-}
-
-async fn decide(
-    state: &AppState,
-    cx: &Cx,
-    record: &Record,
-    items: HoldItems,
-    count: usize,
-    mode: BatchMode,
-    key: Option<String>,
-) -> Result<Response, Problem> {
-    // Each item counts as a request; the first was counted when this one arrived.
-    let more = count.saturating_sub(1);
-    record.limits().items(record, &Method::POST, cx, more).await?;
-    let input = HoldBatch {
+fn asked(items: HoldItems, mode: BatchMode, key: Option<String>) -> HoldBatch {
+    HoldBatch {
         items,
         atomic: mode == BatchMode::Atomic,
         idempotency_key: key,
-    };
-    let batch = state.bank.decide_holds(cx, input).await?;
-    let id = record.id();
-    let results = batch.results.into_iter().map(|result| to_result(result, &id));
-    let results = results.collect();
-    let once = Once {
-        value: (),
-        replayed: batch.replayed,
-    };
-    Ok(answered(StatusCode::OK, &once, wire::HoldBatch { results }))
+    }
 }
 
-fn to_result(result: Result<HoldDetails, strongroom_app::Error>, id: &RequestId) -> wire::HoldBatchResult {
+async fn decide(state: &AppState, cx: &Cx, record: &Record, input: HoldBatch) -> Result<Response, Problem> {
+    count_items(cx, record, input.items.count()).await?;
+    let batch = state.bank.decide_holds(cx, input).await?;
+    Ok(answered_each(record, batch, to_result, |results| {
+        wire::HoldBatch { results }
+    }))
+}
+
+fn to_result(result: Result<HoldDetails, strongroom_api::Problem>) -> wire::HoldBatchResult {
     match result {
         Ok(details) => {
             let hold = to_wire(&details);
@@ -157,10 +133,10 @@ fn to_result(result: Result<HoldDetails, strongroom_app::Error>, id: &RequestId)
                 problem: None,
             }
         }
-        Err(error) => wire::HoldBatchResult {
-            status: "refused".to_owned(),
+        Err(problem) => wire::HoldBatchResult {
+            status: REFUSED.to_owned(),
             hold: None,
-            problem: Some(Problem::from(error).document(id)),
+            problem: Some(problem),
         },
     }
 }

@@ -50,12 +50,11 @@ async fn place(
     State(state): State<AppState>,
     MoneyAuth(cx): MoneyAuth,
     IdempotencyKey(key): IdempotencyKey,
-    JsonDraft(body, mut check): JsonDraft<wire::PlaceHold>,
+    draft: JsonDraft<wire::PlaceHold>,
 ) -> Result<Response, Problem> {
-    let input = parse_into(&mut check, &body);
     let input = PlaceHold {
         idempotency_key: key,
-        ..check.done(input)?
+        ..draft.done(|body, check| parse_into(check, &body))?
     };
     let once = state.bank.place_hold(&cx, input).await?;
     let hold = to_wire(&once.value);
@@ -149,18 +148,19 @@ async fn capture(
     MoneyAuth(cx): MoneyAuth,
     Path(id): Path<String>,
     IdempotencyKey(key): IdempotencyKey,
-    OptionalJsonDraft(body, mut check): OptionalJsonDraft<wire::CaptureHold>,
+    OptionalJsonDraft(draft): OptionalJsonDraft<wire::CaptureHold>,
 ) -> Result<Response, Problem> {
-    let body = body.unwrap_or_default();
-    let amount = match &body.amount {
-        Some(amount) => check.amount("/amount", amount).map(Some),
-        None => Some(None),
-    };
-    let amount = check.done(amount)?;
+    let (amount, last) = draft.done(|body, check| {
+        let amount = match &body.amount {
+            Some(amount) => check.amount("/amount", amount).map(Some),
+            None => Some(None),
+        };
+        amount.map(|amount| (amount, body.last))
+    })?;
     let input = CaptureHold {
         hold: hold_id(&id)?,
         amount,
-        last: body.last,
+        last,
         idempotency_key: key,
     };
     let once = state.bank.capture_hold(&cx, input).await?;

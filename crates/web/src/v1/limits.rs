@@ -59,18 +59,20 @@ async fn read(
 async fn change(
     State(state): State<AppState>,
     Auth(cx): Auth,
-    JsonDraft(body, mut check): JsonDraft<wire::SetLimits>,
+    draft: JsonDraft<wire::SetLimits>,
 ) -> Result<Json<wire::Limits>, Problem> {
-    let named = [&body.per_transfer, &body.daily, &body.monthly].map(Option::as_ref);
-    let currency = match code_of(body.currency.as_deref(), named) {
-        Some((pointer, code)) => check.currency(pointer, code),
-        None => {
-            check.refuse("/currency", "required", "name the currency, or an amount in it");
-            None
-        }
-    };
-    let caps = caps(&mut check, named, currency);
-    let (currency, caps) = check.done(currency.zip(caps))?;
+    let (currency, caps) = draft.done(|body, check| {
+        let named = [&body.per_transfer, &body.daily, &body.monthly].map(Option::as_ref);
+        let currency = match code_of(body.currency.as_deref(), named) {
+            Some((pointer, code)) => check.currency(pointer, code),
+            None => {
+                check.refuse("/currency", "required", "name the currency, or an amount in it");
+                None
+            }
+        };
+        let caps = caps(check, named, currency);
+        currency.zip(caps)
+    })?;
     Ok(Json(to_wire(&state.bank.set_limits(&cx, currency, caps).await?)))
 }
 
@@ -97,15 +99,17 @@ async fn change_account(
     State(state): State<AppState>,
     Auth(cx): Auth,
     Path(id): Path<String>,
-    JsonDraft(body, mut check): JsonDraft<wire::SetLimits>,
+    draft: JsonDraft<wire::SetLimits>,
 ) -> Result<Json<wire::AccountLimits>, Problem> {
-    let named = [&body.per_transfer, &body.daily, &body.monthly].map(Option::as_ref);
-    let currency = match code_of(body.currency.as_deref(), named) {
-        Some((pointer, code)) => check.currency(pointer, code).map(Some),
-        None => Some(None),
-    };
-    let caps = caps(&mut check, named, currency.flatten());
-    let (currency, caps) = check.done(currency.zip(caps))?;
+    let (currency, caps) = draft.done(|body, check| {
+        let named = [&body.per_transfer, &body.daily, &body.monthly].map(Option::as_ref);
+        let currency = match code_of(body.currency.as_deref(), named) {
+            Some((pointer, code)) => check.currency(pointer, code).map(Some),
+            None => Some(None),
+        };
+        let caps = caps(check, named, currency.flatten());
+        currency.zip(caps)
+    })?;
     let account = account_id(&id)?;
     let limits = state.bank.limit_account(&cx, account, currency, caps).await?;
     Ok(Json(account_to_wire(&limits)))

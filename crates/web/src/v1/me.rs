@@ -2,17 +2,12 @@
 
 use axum::extract::{Path, State};
 use http::StatusCode;
-use serde::Deserialize;
 use strongroom_api::{me as wire, money::Page};
 use strongroom_app::identity::{
     sessions::SessionDetails,
     users::{UserDetails, UserState},
 };
-use strongroom_domain::{
-    id::{SessionId, SessionKind},
-    principal::Assurance,
-};
-use utoipa::IntoParams;
+use strongroom_domain::{id::SessionKind, principal::Assurance};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
@@ -20,8 +15,8 @@ use crate::{
     extract::{Auth, JsonBody, QueryParams},
     state::AppState,
     v1::{
-        check::{Check, path_id},
-        page::page_of,
+        check::path_id,
+        page::{PageQuery, page_of},
     },
     views::Json,
 };
@@ -51,31 +46,15 @@ async fn change(
     Ok(Json(user(state.bank.rename_me(&cx, &body.full_name).await?)))
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-struct SessionsQuery {
-    /// 1 to 100; 20 when absent.
-    limit: Option<u32>,
-    /// `next_cursor` of the page before.
-    cursor: Option<String>,
-}
-
 /// List your sessions.
-#[utoipa::path(get, path = "/api/v1/me/sessions", tag = "me", params(SessionsQuery),
+#[utoipa::path(get, path = "/api/v1/me/sessions", tag = "me", params(PageQuery),
     responses((status = 200, description = "A page of sessions.", body = Page<wire::Session>)))]
 async fn sessions(
     State(state): State<AppState>,
     Auth(cx): Auth,
-    QueryParams(query): QueryParams<SessionsQuery>,
+    QueryParams(query): QueryParams<PageQuery>,
 ) -> Result<Json<Page<wire::Session>>, Problem> {
-    let mut check = Check::default();
-    let limit = check.limit(query.limit);
-    let before: Option<Option<SessionId>> = match &query.cursor {
-        Some(cursor) => check.id("?cursor", cursor).map(Some),
-        None => Some(None),
-    };
-    let (limit, before) = check.done(limit.zip(before))?;
+    let (limit, before) = query.page()?;
     let found = state
         .bank
         .own_sessions(&cx, before, limit.saturating_add(1))

@@ -5,14 +5,12 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{StatusCode, header};
-use serde::Deserialize;
 use strongroom_api::{money::Page, payments as wire};
 use strongroom_app::money::merchants::{CreateMerchant, MerchantDetails};
 use strongroom_domain::{
-    id::{AccountId, MerchantId, MerchantKind},
+    id::{AccountId, MerchantKind},
     text::NAME_CHARS_MAX,
 };
-use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
@@ -20,8 +18,8 @@ use crate::{
     extract::{Auth, JsonDraft, QueryParams},
     state::AppState,
     v1::{
-        check::{Check, path_id},
-        page::page_of,
+        check::path_id,
+        page::{PageQuery, page_of},
     },
     views::Json,
 };
@@ -38,44 +36,30 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
 async fn create(
     State(state): State<AppState>,
     Auth(cx): Auth,
-    JsonDraft(body, mut check): JsonDraft<wire::CreateMerchant>,
+    draft: JsonDraft<wire::CreateMerchant>,
 ) -> Result<Response, Problem> {
-    let account: Option<AccountId> = check.id("/account_id", &body.account_id);
-    let name = check.line("/name", &body.name, NAME_CHARS_MAX, true);
-    let input = account
-        .zip(name)
-        .map(|(account, name)| CreateMerchant { account, name });
-    let merchant = state.bank.create_merchant(&cx, check.done(input)?).await?;
+    let input = draft.done(|body, check| {
+        let account: Option<AccountId> = check.id("/account_id", &body.account_id);
+        let name = check.line("/name", &body.name, NAME_CHARS_MAX, true);
+        account
+            .zip(name)
+            .map(|(account, name)| CreateMerchant { account, name })
+    })?;
+    let merchant = state.bank.create_merchant(&cx, input).await?;
     let location = format!("/api/v1/merchants/{}", merchant.id);
     let headers = [(header::LOCATION, location)];
     Ok((StatusCode::CREATED, headers, Json(to_wire(&merchant, true))).into_response())
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-struct ListQuery {
-    /// 1 to 100; 20 when absent.
-    limit: Option<u32>,
-    /// `next_cursor` of the page before.
-    cursor: Option<String>,
-}
-
 /// List merchants, newest first.
-#[utoipa::path(get, path = "/api/v1/admin/merchants", tag = "operators", params(ListQuery),
+#[utoipa::path(get, path = "/api/v1/admin/merchants", tag = "operators", params(PageQuery),
     responses((status = 200, description = "A page of merchants.", body = Page<wire::Merchant>)))]
 async fn list(
     State(state): State<AppState>,
     Auth(cx): Auth,
-    QueryParams(query): QueryParams<ListQuery>,
+    QueryParams(query): QueryParams<PageQuery>,
 ) -> Result<Json<Page<wire::Merchant>>, Problem> {
-    let mut check = Check::default();
-    let limit = check.limit(query.limit);
-    let before: Option<Option<MerchantId>> = match &query.cursor {
-        Some(text) => check.id("?cursor", text).map(Some),
-        None => Some(None),
-    };
-    let (limit, before) = check.done(limit.zip(before))?;
+    let (limit, before) = query.page()?;
     let more = limit.saturating_add(1);
     let found = state.bank.merchants(&cx, before, more).await?;
     Ok(Json(page_of(

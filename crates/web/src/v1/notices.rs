@@ -103,8 +103,15 @@ async fn preferences(
 async fn prefer(
     State(state): State<AppState>,
     Auth(cx): Auth,
-    JsonDraft(body, mut check): JsonDraft<wire::NoticePreferences>,
+    draft: JsonDraft<wire::NoticePreferences>,
 ) -> Result<Json<wire::NoticePreferences>, Problem> {
+    let wanted = draft.done(|body, check| Some(wishes(check, &body)))?;
+    Ok(Json(preferences_to_wire(
+        &state.bank.wish_notices(&cx, wanted).await?,
+    )))
+}
+
+fn wishes(check: &mut Check, body: &wire::NoticePreferences) -> Vec<Wish> {
     if body.events.len() > EVENTS_MAX {
         check.refuse("/events", "too_many", "there are fewer events than that");
     }
@@ -125,10 +132,7 @@ async fn prefer(
             None => check.refuse(&pointer, "invalid_value", "is no event that you are told of"),
         }
     }
-    let wanted = check.done(Some(wanted))?;
-    Ok(Json(preferences_to_wire(
-        &state.bank.wish_notices(&cx, wanted).await?,
-    )))
+    wanted
 }
 
 pub(super) fn preferences_to_wire(wishes: &[Wish]) -> wire::NoticePreferences {

@@ -1,6 +1,53 @@
 //! Pages of lists.
 
+use serde::Deserialize;
 use strongroom_api::money::Page;
+use strongroom_domain::id::{Id, Kind};
+use utoipa::IntoParams;
+
+use crate::{Problem, v1::check::Check};
+
+/// Where a list starts and how long it is.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PageQuery {
+    /// 1 to 100; 20 when absent.
+    limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+impl PageQuery {
+    /// How many, and behind which.
+    pub(crate) fn page<K: Kind>(&self) -> Result<(u32, Option<Id<K>>), Problem> {
+        self.read(|check, cursor| check.id("?cursor", cursor))
+    }
+
+    /// As [`Self::page`], of what has a number.
+    pub(crate) fn numbered(&self) -> Result<(u32, Option<i64>), Problem> {
+        self.read(|check, cursor| {
+            let number = cursor.parse().ok();
+            if number.is_none() {
+                check.refuse("?cursor", "invalid_value", "must be a cursor of a page before");
+            }
+            number
+        })
+    }
+
+    fn read<T>(
+        &self,
+        cursor: impl FnOnce(&mut Check, &str) -> Option<T>,
+    ) -> Result<(u32, Option<T>), Problem> {
+        let mut check = Check::default();
+        let limit = check.limit(self.limit);
+        let before = match &self.cursor {
+            Some(text) => cursor(&mut check, text).map(Some),
+            None => Some(None),
+        };
+        check.done(limit.zip(before))
+    }
+}
 
 /// A page of what was found, where one more than the limit was asked for to know whether there is a next page.
 pub(crate) fn page_of<T, W>(

@@ -96,22 +96,22 @@ async fn ask(
     State(state): State<AppState>,
     Anonymous(anonymous, _): Anonymous,
     auth: Option<Auth>,
-    JsonDraft(body, mut check): JsonDraft<wire::AskForPasskey>,
+    draft: JsonDraft<wire::AskForPasskey>,
 ) -> Result<Json<wire::PasskeyOptions>, Problem> {
-    let wanted = match (body.mfa_token, body.challenge, auth) {
-        (Some(token), None, None) => PasskeyUse::Second(secret(&token)),
-        (None, challenge, Some(Auth(cx))) => PasskeyUse::StepUp(Box::new(cx), challenge),
-        (None, None, None) => PasskeyUse::Login,
-        (None, Some(_), None) => return Err(strongroom_app::Error::unauthenticated().into()),
+    let wanted = draft.done(|body, check| match (body.mfa_token, body.challenge, auth) {
+        (Some(token), None, None) => Some(Ok(PasskeyUse::Second(secret(&token)))),
+        (None, challenge, Some(Auth(cx))) => Some(Ok(PasskeyUse::StepUp(Box::new(cx), challenge))),
+        (None, None, None) => Some(Ok(PasskeyUse::Login)),
+        (None, Some(_), None) => Some(Err(strongroom_app::Error::unauthenticated())),
         (Some(_), _, _) => {
             check.refuse(
                 "/mfa_token",
                 "ambiguous",
                 "does not go with `challenge` or an access token",
             );
-            check.done(None)?
+            None
         }
-    };
+    })??;
     let options = state.bank.ask_for_passkey(&anonymous, &wanted).await?;
     Ok(Json(wire::PasskeyOptions(options)))
 }

@@ -88,16 +88,18 @@ async fn create(
     Auth(cx): Auth,
     IdempotencyKey(key): IdempotencyKey,
     Confirmed(confirmed): Confirmed,
-    JsonDraft(body, mut check): JsonDraft<wire::CreatePayment>,
+    draft: JsonDraft<wire::CreatePayment>,
 ) -> Result<Response, Problem> {
-    let from: Option<AccountId> = check.id("/from_account_id", &body.from_account_id);
-    let payee = payee(&mut check, &body);
-    let amount = check.amount("/amount", &body.amount);
-    let reference = match &body.reference {
-        Some(text) => check.line("/reference", text, MEMO_CHARS_MAX, false).map(Some),
-        None => Some(None),
-    };
-    let parts = check.done(from.zip(payee).zip(amount).zip(reference))?;
+    let parts = draft.done(|body, check| {
+        let from: Option<AccountId> = check.id("/from_account_id", &body.from_account_id);
+        let payee = payee(check, &body);
+        let amount = check.amount("/amount", &body.amount);
+        let reference = match &body.reference {
+            Some(text) => check.line("/reference", text, MEMO_CHARS_MAX, false).map(Some),
+            None => Some(None),
+        };
+        from.zip(payee).zip(amount).zip(reference)
+    })?;
     let (((from, payee), (amount, currency)), reference) = parts;
     let (payment, replayed) = match payee {
         Payee::Merchant(merchant) => {
@@ -245,15 +247,13 @@ async fn refund(
     Auth(cx): Auth,
     Path(id): Path<String>,
     IdempotencyKey(key): IdempotencyKey,
-    OptionalJsonDraft(body, mut check): OptionalJsonDraft<wire::RefundPayment>,
+    OptionalJsonDraft(draft): OptionalJsonDraft<wire::RefundPayment>,
 ) -> Result<Response, Problem> {
-    let body = body.unwrap_or_default();
-    let amount = match &body.amount {
-        Some(amount) => check.amount("/amount", amount).map(Some),
-        None => Some(None),
-    };
     let input = RefundPayment {
-        amount: check.done(amount)?,
+        amount: draft.done(|body, check| match &body.amount {
+            Some(amount) => check.amount("/amount", amount).map(Some),
+            None => Some(None),
+        })?,
         payment: payment_id(&id)?,
         idempotency_key: key,
     };

@@ -58,10 +58,10 @@ async fn create(
     record: Record,
     QueryParams(query): QueryParams<CreateQuery>,
     IdempotencyKey(key): IdempotencyKey,
-    JsonDraft(body, check): JsonDraft<wire::CreateTransfer>,
+    draft: JsonDraft<wire::CreateTransfer>,
 ) -> Result<Response, Problem> {
-    let input = parse(check, &body, key, query.dry_run)?;
-    let dry_run = input.dry_run;
+    let dry_run = query.dry_run;
+    let input = draft.done(|body, check| parse(check, &body, key, dry_run))?;
     if dry_run {
         record.limits().preview(&record, &cx).await?;
     }
@@ -78,12 +78,12 @@ async fn create(
 }
 
 fn parse(
-    mut check: Check,
+    check: &mut Check,
     body: &wire::CreateTransfer,
     key: Option<String>,
     dry_run: bool,
-) -> Result<CreateTransfer, Problem> {
-    let input = parse_into(&mut check, body);
+) -> Option<CreateTransfer> {
+    let input = parse_into(check, body);
     if dry_run && key.is_some() {
         check.refuse(
             "Idempotency-Key:",
@@ -91,12 +91,11 @@ fn parse(
             "a dry run books nothing and takes no key",
         );
     }
-    let input = input.map(|input| CreateTransfer {
+    input.map(|input| CreateTransfer {
         idempotency_key: key,
         dry_run,
         ..input
-    });
-    check.done(input)
+    })
 }
 
 /// A transfer without its key.

@@ -66,6 +66,37 @@ fn a_field_that_the_role_does_not_set_is_refused_where_it_sets_others() {
 }
 
 #[test]
+fn a_draft_gives_up_nothing_where_its_shape_or_a_value_is_wrong() {
+    let read = |text: &str| JsonDraft::<Amount>::read(text.as_bytes(), Audience::SELF).unwrap();
+    let told = |problem: Problem| {
+        let errors = problem.document(&RequestId::next()).errors;
+        let told = errors.into_iter().map(|error| (error.pointer, error.code));
+        told.collect::<Vec<_>>()
+    };
+    let of = |pointer: &str, code: &str| (pointer.to_owned(), code.to_owned());
+    let right = r#"{"amount":1,"currency":"EUR"}"#;
+    assert_eq!(read(right).done(|body, _| Some(body.amount)).map_err(told), Ok(1));
+    let refuse = |body: Amount, check: &mut Check| {
+        check.refuse("/amount", "out_of_range", "must be more");
+        Some(body.amount)
+    };
+    assert_eq!(
+        read(right).done(refuse).map_err(told),
+        Err(vec![of("/amount", "out_of_range")])
+    );
+    // Once it is mended nothing is wrong with what is left.
+    let more = r#"{"amount":1,"currency":"EUR","more":1}"#;
+    assert_eq!(
+        read(more).done(|body, _| Some(body.amount)).map_err(told),
+        Err(vec![of("/more", "unknown_field")])
+    );
+    assert_eq!(
+        read(more).done(refuse).map_err(told),
+        Err(vec![of("/more", "unknown_field"), of("/amount", "out_of_range")])
+    );
+}
+
+#[test]
 fn a_right_body_is_read() {
     let text = r#"{"to":"x","amount":{"amount":1,"currency":"EUR"},"lines":[{"share":1}],"kind":"savings"}"#;
     assert!(parse_json::<Transfer>(text.as_bytes()).is_ok());
