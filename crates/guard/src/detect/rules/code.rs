@@ -134,6 +134,6 @@ pub(super) const RULES: &[Rule] = &[
             r"\n\s*(?:set-cookie|location|content-(?:type|length)|transfer-encoding|refresh|x-[\w-]+|host|",
             r"http/\d)\s*[:.\d]",
         )),
-    rule("ldap", Inclusion, 5, Text, 
+    rule("ldap", Inclusion, 5, Text,
         r"\)\s*\(\s*[|&!]\s*(?:\(|$)|\*\)\s*\(\s*\w+\s*=|\(\s*[|&]\s*\(\s*\w+\s*[~<>]?=|\)\)\s*\(\s*[|&(]"),
 ];

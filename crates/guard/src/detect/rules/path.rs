@@ -8,7 +8,7 @@ use super::{
 
 /// Rules of all levels but those of words and marks (`levels`).
 pub(super) const RULES: &[Rule] = &[
-    rule("path_up", Traversal, 5, Text, 
+    rule("path_up", Traversal, 5, Text,
         r"(?:^|[^.])\.\.[/\\;%]|(?:\.\.[;/\\]+){2}|(?:^|[/\\])\.\.(?:$|[?#])|(?:\.{3,4}[/\\]{1,2}){2}"),
     rule("path_windows", Traversal, 5, Text, concat!(
             r"\b[a-z]:[/\\]+(?:windows|winnt|boot|inetpub|xampp|program files|apache|php|mysql|wamp|users[/\\])|",

@@ -16,9 +16,8 @@ pub(super) const RULES: &[Rule] = &[
             r"database)\b|\bexec(?:ute)?\s+(?:xp|sp)\b|\b(?:utl_(?:http|inaddr|file)|dbms_\w+)\.|",
             r"\bunion\W+(?:(?:all|distinct)\W+)?(?:select|\(+select)\b|\bunion (?:all|distinct) \w+ \w+",
         )),
-    rule("sql_alias", Sql, 5, Text, concat!(
-            r"[^\w\s,.]\s*as\b\W*(?:\w+\W+){0,2}?from\b|\w\W? as\W{1,3}\w*\W* from\b",
-        )).not_in_texts(),
+    rule("sql_alias", Sql, 5, Text,
+            r"[^\w\s,.]\s*as\b\W*(?:\w+\W+){0,2}?from\b|\w\W? as\W{1,3}\w*\W* from\b").not_in_texts(),
     rule("sql_select_list", Sql, 5, Bare,
         concat!(
             r"\bselect\b\W{1,5}(?:@@|null\b|\d+\s*(?:,|from\b|$)|[\w.`]+\s*\(|case\b|top \d|\*\s*(?:from|,|$)|",
@@ -88,9 +87,8 @@ pub(super) const RULES: &[Rule] = &[
             r"select\b|\()|set @|copy \w+ (?:from|to)\b|merge into|",
             r"union\s*(?:all|distinct|select|\())",
         )),
-    rule("sql_time", Sql, 5, Bare, concat!(
-            r"\bwaitfor\W+(?:delay|time)\b|\bselect\W.{0,40}\bsleep\s*\(|\bif\s*\(.{0,60}\bsleep\b",
-        )),
+    rule("sql_time", Sql, 5, Bare,
+            r"\bwaitfor\W+(?:delay|time)\b|\bselect\W.{0,40}\bsleep\s*\(|\bif\s*\(.{0,60}\bsleep\b"),
     rule("sql_order_by", Sql, 5, Text, concat!(
             r"\b(?:order|group) by \d+(?:\s*,\s*\d+)*\s*(?:--|#|/\*|;)|\bhaving\b\s*\(*['`]?(?:\d+|(?:count|sum|",
             r"min|max|avg)\s*\(.{0,30}\))['`]?\s*(?:=|<|>)|",
@@ -116,9 +114,8 @@ pub(super) const RULES: &[Rule] = &[
         )),
     rule("sql_boolean_ends", Sql, 5, Bare,
         r"\b(?:and|or|xor|where|having)\b[\s(]*(?:not )?(?:true|false)[\s)]*(?:;|$)").not_in_texts(),
-    rule("sql_nulls", Sql, 5, Text, concat!(
-            r"\bnull,null\b|\b(?:select|values)\W+null\b|\(\s*null\s*\)\s*(?:and|or|union)",
-        )),
+    rule("sql_nulls", Sql, 5, Text,
+            r"\bnull,null\b|\b(?:select|values)\W+null\b|\(\s*null\s*\)\s*(?:and|or|union)"),
     rule("sql_hex_or_char", Sql, 3, Text, concat!(
             r"\b0x[0-9a-f]{6,}\b|\bx'[0-9a-f]{4,}'|\bchar\(\d+(?:,\d+)*\)|\bchr\(\d+\)|",
             r"\b[nb]'[01]*'",
@@ -146,9 +143,8 @@ pub(super) const RULES: &[Rule] = &[
     rule("sql_name_with_mark", Sql, 5, Text, r#"^[\w@.-]{0,40}['"`]\s*\)*\s*;?\s*(?:(?:--|#)\s*[+-]?\s*$|--\w|/\*)"#),
     rule("sql_name_with_any_mark", Sql, 5, Text, r#"^[\w@.-]{0,40}['"`]\s*\)*\s*(?:--|#|;|/\*)"#).not_in_texts(),
     rule("sql_only_marks", Sql, 5, Text, r#"^[\W_]{0,3}=\s*(?:'|"|;|--)|^['"`][\s'"`;)#,=*|-]+$|^[)\s'"`;-]*(?:;|--)\s*$|^\*[|)(]"#).not_in_texts(),
-    rule("sql_match", Sql, 5, Bare, concat!(
-            r"\bmatch\b\W.{0,60}\bagainst\s*\(|;\s*goto\b|\bdeclare\W+[@#]\s*\w|\bshutdown with nowait",
-        )),
+    rule("sql_match", Sql, 5, Bare,
+            r"\bmatch\b\W.{0,60}\bagainst\s*\(|;\s*goto\b|\bdeclare\W+[@#]\s*\w|\bshutdown with nowait"),
     rule("number_that_overflows", Sql, 5, Text, concat!(
             r"^-?(?:2147483648|2147483647|4294967295|4294967296|4294967297|18446744073709551615|",
             r"1844674407370955161[3-6]|922337203685477580[6-9]|2147483646|2147483649|4294967294|0xf{8,16}|",
@@ -192,9 +188,8 @@ pub(super) const RULES: &[Rule] = &[
             r"(?:^|[^\w])0x[0-9a-f]{8,64}\b|",
             r"^0x(?:[0-9a-f]{2}){1,40}$|^\W*(?:current|session|system)_user\W*$",
         )).open_only(),
-    rule("sql_select_of_anything", Sql, 5, Text, concat!(
-            r#"(?:^|[\s(;,])select\s*(?:[(`'"@~!+-]|\.\d|\d+\s*[-+*/])"#,
-        )).not_in_texts(),
+    rule("sql_select_of_anything", Sql, 5, Text,
+            r#"(?:^|[\s(;,])select\s*(?:[(`'"@~!+-]|\.\d|\d+\s*[-+*/])"#).not_in_texts(),
     rule("path_of_xml", Sql, 5, Text,
         concat!(
             r"(?:^|[^:\w])//(?:\*|\w+\[)|\]\s*\|\s*/{1,2}\w|\b(?:count|name|local-name|string-length|contains|",
@@ -224,9 +219,8 @@ pub(super) const RULES: &[Rule] = &[
             r#"between\b|in\s*\(|like\b|rlike\b|is\b|\+|\*)|"#,
             r#"\w+\s*\(|[a-z_][\w.]*\s*(?:=|<>|<|>|like\b|in\s*\(|is (?:not )?null))"#,
         )).open_only(),
-    rule("sql_doubled_quotes", Sql, 5, Text, concat!(
-            r#"\w['"`]{1,2}\s*(?:=|<=>|<>|!=|<|>|like\b)\s*['"`]{1,2}\w"#,
-        )).not_in_texts(),
+    rule("sql_doubled_quotes", Sql, 5, Text,
+            r#"\w['"`]{1,2}\s*(?:=|<=>|<>|!=|<|>|like\b)\s*['"`]{1,2}\w"#).not_in_texts(),
     rule("sql_condition_of_any", Sql, 5, Bare, concat!(
             r"\)\s*(?:case|having|rlike|sounds like|not in|not like|xor|div|mod)\s*\(|\bcase\s*\(|",
             r"\bhaving\s+[\w.]+\s*[=<>!~(]|",
