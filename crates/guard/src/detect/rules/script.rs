@@ -29,7 +29,6 @@ pub(super) const RULES: &[Rule] = &[
     rule("script_tokens_elsewhere", Script, 1, Sign(is_script), "").not_in_texts(),
     // Tags that no standard names: browsers take them, too. "<Jane>" alone may be somebody.
     rule("script_whole_tag", Script, 5, Text,
-        
             r#"</[a-z][\w:.-]*\s*>|<[a-z][\w:.-]*\s*/>|<[a-z][\w:.-]*[\s/+"'][^<>]{0,200}=|<[a-z][\w:.-]*/\w|<!\w"#).not_in_texts(),
     rule("script_tag", Script, 5, Bare, concat!(
             r"<\s*/?\s*(?:\w*:\s*)?(?:script|iframe|frameset|object|embed|applet|svg|math|meta|base|link|layer|",
