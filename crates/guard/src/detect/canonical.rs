@@ -1,6 +1,8 @@
 //! One text for the many ways to write it: escapes are undone until nothing is left to undo, look-alikes become what
 //! they look like, case and white space do not count.
 
+use std::cell::OnceCell;
+
 use unicode_normalization::UnicodeNormalization;
 
 /// How often escapes are undone: whoever escapes three times over hides something.
@@ -19,6 +21,10 @@ pub(super) struct Canonical {
     pub overlong: bool,
     /// Whether there is a byte of nothing, at which C stops reading.
     pub null: bool,
+    /// Whether a tokenizer read a statement into it, once one was asked.
+    pub sql: OnceCell<bool>,
+    /// Whether a tokenizer read a script into it, once one was asked.
+    pub script: OnceCell<bool>,
 }
 
 /// Undoes what is written differently. In forms and queries a plus is a space.

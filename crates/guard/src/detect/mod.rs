@@ -16,7 +16,7 @@ use std::{
 use canonical::{Canonical, canonical};
 use quick_cache::sync::Cache;
 use regex::bytes::{RegexSet, RegexSetBuilder};
-use rules::{Form, RULES, Rule};
+use rules::{COUNT, Form, RULES, Rule};
 
 /// From so many points on a request is an attack.
 pub const ATTACK_FROM: u32 = 5;
@@ -102,6 +102,13 @@ pub enum Part {
     Body,
 }
 
+impl Part {
+    /// Whether a plus may stand for a space: forms write it so, and who attacks by a cookie writes as in a form.
+    const fn has_plus_for_space(self) -> bool {
+        !matches!(self, Self::Body)
+    }
+}
+
 /// The compiled rules of a level.
 pub struct Detector {
     paranoia: Paranoia,
@@ -182,7 +189,7 @@ pub struct Inspection<'a> {
 struct Hits([u64; HIT_WORDS]);
 
 const HIT_WORDS: usize = 4;
-const _: () = assert!(RULES.len() <= HIT_WORDS * 64, "a hit has no place");
+const _: () = assert!(COUNT <= HIT_WORDS * 64, "a hit has no place");
 
 impl Hits {
     const NONE: Self = Self([0; HIT_WORDS]);
@@ -274,7 +281,32 @@ fn is_harmless(value: &[u8]) -> bool {
     let is_word = value
         .iter()
         .all(|byte| byte.is_ascii_alphanumeric() || *byte == b',');
-    (is_word && !(value.len() >= 10 && value.iter().all(u8::is_ascii_digit))) || is_id(value)
+    (is_word && !is_chosen_number(value) && !is_telling_name(value)) || is_id(value)
+}
+
+/// Names of one word that only databases and interpreters have.
+const TELLING_NAMES: &str = "sysobjects syscolumns sysusers sysdatabases syslogins schemata tempdb msdb rownum xtype \
+                             attrelid nvarchar msysaces msysobjects msysqueries msysrelationships msysaccessobjects \
+                             msysaccessxml msysaccessstorage msysmodules phpinfo phpversion passthru fsockopen \
+                             unserialize readgzfile gzinflate gzuncompress gzdecode bzopen";
+
+fn is_telling_name(value: &[u8]) -> bool {
+    TELLING_NAMES
+        .split(' ')
+        .any(|name| value.eq_ignore_ascii_case(name.as_bytes()))
+}
+
+/// A long number, one of base 16, or one with a large exponent: some of them are chosen for where they overflow.
+fn is_chosen_number(value: &[u8]) -> bool {
+    match value {
+        [b'0', b'x' | b'X', ..] => true,
+        [b'0'..=b'9', .., b'0'..=b'9'] => {
+            let rest = value.iter().filter(|byte| !byte.is_ascii_digit());
+            let rest: Vec<_> = rest.take(2).collect();
+            matches!(rest.as_slice(), [b'e' | b'E']) || (rest.is_empty() && value.len() >= 10)
+        }
+        _ => false,
+    }
 }
 
 /// A short word, an underscore and 26 digits of base 32 (TypeID): no language says anything with it.
@@ -294,13 +326,13 @@ fn is_id(value: &[u8]) -> bool {
 impl Detector {
     fn look(&self, part: Part, value: &[u8]) -> Hits {
         if value.len() > KNOWN_BYTES_MAX {
-            return self.hits(part, &canonical(value, part == Part::Query));
+            return self.hits(part, &canonical(value, part.has_plus_for_space()));
         }
         let name = self.keys.each_ref().map(|key| key.hash_one((part, value)));
         if let Some(hits) = self.known.get(&name) {
             return hits;
         }
-        let hits = self.hits(part, &canonical(value, part == Part::Query));
+        let hits = self.hits(part, &canonical(value, part.has_plus_for_space()));
         self.known.insert(name, hits);
         hits
     }
@@ -310,7 +342,7 @@ impl Detector {
         for (set, text) in [(&self.texts, &known.text), (&self.bares, &known.bare)] {
             for met in set.set.matches(text.as_bytes()) {
                 let index = set.rules[met];
-                if !RULES[index].open_only || matches!(part, Part::Path | Part::Query) {
+                if RULES[index].places.have(part) {
                     hits.add(index);
                 }
             }
@@ -318,6 +350,7 @@ impl Detector {
         for (index, rule) in RULES.iter().enumerate() {
             if let Form::Sign(sign) = rule.form
                 && rule.paranoia <= self.paranoia
+                && rule.places.have(part)
                 && sign(known)
             {
                 hits.add(index);

@@ -23,6 +23,16 @@ fn memos_and_names_pass() {
     }
 }
 
+/// What people write that looks like a rule's attack; programs have no reason to send it in a header.
+#[test]
+fn memos_that_look_like_attacks_pass() {
+    let taken: Vec<_> = include_str!("memos_near.txt")
+        .lines()
+        .filter_map(|memo| recognised(Part::Body, memo).map(|found| (memo, found.rules)))
+        .collect();
+    assert!(taken.is_empty(), "{taken:#?}");
+}
+
 /// What browsers, other sites' programs and proxies add to a request without anybody writing it: values of cookies that
 /// are not ours, and of `X-` headers, in the forms that their makers document.
 const ADDED: &[&str] = &[
@@ -77,6 +87,69 @@ fn attacks() -> impl Iterator<Item = (&'static str, &'static str)> {
         .map(|line| line.split_once(' ').unwrap())
 }
 
+/// Each rule of the first level has a line: its name, what it is for, and what is near and it must leave alone.
+#[test]
+fn every_rule_takes_what_it_is_for_and_leaves_what_is_near() {
+    let detector = Detector::new(Paranoia::One).unwrap();
+    let rows: Vec<Vec<&str>> = include_str!("rules.txt")
+        .lines()
+        .map(|line| line.split('\t').collect())
+        .collect();
+    let met = |part: Part, value: &str, name: &str| {
+        let hits = detector.hits(part, &canonical(value.as_bytes(), part.has_plus_for_space()));
+        hits.rules().any(|rule| rule.name == name)
+    };
+    let mut wrong = Vec::new();
+    for rule in RULES.iter().filter(|rule| rule.paranoia == Paranoia::One) {
+        let Some([name, attack, near]) = rows.iter().map(Vec::as_slice).find(|row| row[0] == rule.name)
+        else {
+            wrong.push(format!("{} has no line", rule.name));
+            continue;
+        };
+        if !met(Part::Query, attack, name) {
+            wrong.push(format!("{name} misses {attack}"));
+        }
+        if met(Part::Query, near, name) {
+            wrong.push(format!("{name} takes {near}"));
+        }
+        // Where people write, only what counts there may count.
+        if met(Part::Body, attack, name) != rule.places.have(Part::Body) {
+            wrong.push(format!(
+                "{name} counts where it must not, or not where it must: {attack}"
+            ));
+        }
+        if met(Part::Header, attack, name) != rule.places.have(Part::Header) {
+            wrong.push(format!("{name} in a header: {attack}"));
+        }
+    }
+    assert_eq!(
+        rows.len(),
+        RULES.iter().filter(|rule| rule.paranoia == Paranoia::One).count()
+    );
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// A word alone is looked at when only databases, interpreters or tests of limits know it.
+#[test]
+fn words_and_numbers_that_somebody_chose_are_no_harmless_words() {
+    for (value, is_chosen) in [
+        ("tempdb", true),
+        ("PHPINFO", true),
+        ("1e309", true),
+        ("0xffffffff", true),
+        ("2147483648", true),
+        ("template", false),
+        ("12345", false),
+        ("1a2b3c4d5e", false),
+        ("e5", false),
+    ] {
+        assert_eq!(!is_harmless(value.as_bytes()), is_chosen, "{value}");
+    }
+    assert!(recognised(Part::Query, "1e309").is_some());
+    assert!(recognised(Part::Query, "TempDB").is_some());
+    assert_eq!(recognised(Part::Query, "1234567890123"), None);
+}
+
 /// One that is in no doubt.
 fn certain() -> &'static [u8] {
     attacks().nth(4).unwrap().1.as_bytes()
@@ -110,7 +183,7 @@ fn a_value_that_was_harmless_in_a_body_is_looked_at_anew_in_a_query() {
     for (_, value) in attacks().chain([aliased]) {
         let parts = [Part::Body, Part::Query, Part::Header, Part::Path];
         let found = parts.map(|part| {
-            let known = canonical(value.as_bytes(), part == Part::Query);
+            let known = canonical(value.as_bytes(), part.has_plus_for_space());
             let hits = detector.hits(part, &known);
             for _ in 0..2 {
                 assert_eq!(detector.look(part, value.as_bytes()), hits, "{value}");

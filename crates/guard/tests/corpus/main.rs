@@ -16,7 +16,7 @@ use std::{
 use strongroom_guard::{Detector, Paranoia, Part};
 
 /// How much of the attacks is found at level 1 at least: of the half that rules were made with, and of the other.
-const FOUND_MIN: [f64; 2] = [0.95, 0.85];
+const FOUND_MIN: [f64; 2] = [0.98, 0.93];
 /// How much of honest text is taken for an attack at most.
 const FALSE_MAX: f64 = 0.001;
 /// The longest text of a transfer, in characters.
@@ -154,14 +154,16 @@ fn texts(folder: &Path) -> Vec<Case> {
         for saying in sayings.step_by(step) {
             let memo: String = saying.split_whitespace().collect::<Vec<_>>().join(" ");
             let memo: String = memo.chars().take(MEMO_CHARS).collect();
-            for (kind, value) in [
-                (format!("memos {kind}"), memo),
-                (format!("texts {kind}"), saying.to_owned()),
+            // As somebody would look for it: in queries rules count that do not in bodies.
+            for (kind, part, value) in [
+                (format!("memos {kind}"), Part::Body, memo.clone()),
+                (format!("memos in queries {kind}"), Part::Query, memo),
+                (format!("texts {kind}"), Part::Body, saying.to_owned()),
             ] {
                 cases.push(Case {
                     kind,
                     name: name.clone(),
-                    asked: vec![(Part::Body, value.into_bytes())],
+                    asked: vec![(part, value.into_bytes())],
                 });
             }
         }
