@@ -1,7 +1,7 @@
 //! `/openapi.json`, and `/docs`: the same document as a page for people.
 //!
-//! The page is rendered here once, when somebody first asks for it, without a script and with one stylesheet, so that it
-//! needs no hole in the content security policy and no foreign assets.
+//! The page is rendered here once, when somebody first asks for it, without a script and with one stylesheet, so that
+//! it needs no hole in the content security policy and no foreign assets.
 
 mod page;
 mod schema;
