@@ -47,7 +47,7 @@ pub(crate) async fn fresh(server: &Server, person: &Person) -> Person {
     let body = json!({"method": "password", "code": person.password});
     let stepped = again.client.post("/api/v1/auth/step-up", body).await.expect(200);
     Person {
-        client: server.client().with_token(&stepped.text("access_token")),
+        client: server.visitor().with_token(&stepped.text("access_token")),
         ..again
     }
 }

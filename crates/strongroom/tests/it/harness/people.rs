@@ -45,7 +45,7 @@ pub(crate) fn in_minutes(minutes: i64) -> String {
 impl Server {
     /// Registers a customer, reads the mail, verifies, logs in.
     pub(crate) async fn customer(&self, name: &str) -> Person {
-        let client = self.client();
+        let client = self.visitor();
         let (email, password) = (format!("{name}@example.com"), format!("{name}-{PASSWORD}"));
         let body = json!({"email": email, "password": password, "full_name": format!("{name} Example")});
         client.post("/api/v1/auth/register", body).await.expect(202);
@@ -57,7 +57,7 @@ impl Server {
 
     /// Logs a customer in.
     pub(crate) async fn login(&self, email: &str, password: &str) -> Person {
-        let client = self.client();
+        let client = self.visitor();
         let tokens = client
             .post(
                 "/api/v1/auth/login",
@@ -135,7 +135,7 @@ impl Server {
         let (ok, out, err) = self.cli(&arguments);
         assert!(ok, "{out}{err}");
         let made: Value = serde_json::from_str(&out).unwrap_or_else(|_| panic!("no JSON: {out}{err}"));
-        let client = self.client();
+        let client = self.visitor();
         let text = |value: &Value, name: &str| {
             value[name]
                 .as_str()

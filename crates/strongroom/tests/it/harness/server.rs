@@ -4,7 +4,7 @@ use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -29,6 +29,8 @@ pub(crate) struct Server {
     url: String,
     metrics: String,
     listen: String,
+    /// Made when somebody first asks, and anew after a start.
+    visitor: OnceLock<Client>,
 }
 
 /// A session's id as it is written in SQL.
@@ -98,6 +100,7 @@ impl Server {
             url: String::new(),
             metrics: String::new(),
             listen: "127.0.0.1:0".to_owned(),
+            visitor: OnceLock::new(),
         };
         server.resume().await;
         server
@@ -146,6 +149,7 @@ impl Server {
             url: String::new(),
             metrics: String::new(),
             listen: listen.to_owned(),
+            visitor: OnceLock::new(),
         };
         server.resume().await;
         server
@@ -161,7 +165,7 @@ impl Server {
     pub(crate) async fn resume(&mut self) {
         self.begin().await;
         until("a server that is ready", async || {
-            self.client().get("/readyz").await.status == 200
+            self.visitor().get("/readyz").await.status == 200
         })
         .await;
     }
@@ -169,6 +173,7 @@ impl Server {
     /// The same where nobody can connect yet.
     pub(crate) async fn begin(&mut self) {
         assert!(self.child.is_none(), "it runs already");
+        self.visitor.take();
         let mut child = self
             .command()
             .args(["serve", "--listen", &self.listen, "--data-dir"])
@@ -269,6 +274,12 @@ impl Server {
     /// A client that trusts this server's local authority and nobody else.
     pub(crate) fn client(&self) -> Client {
         Client::new(&self.url, &self.authority())
+    }
+
+    /// As [`Self::client`], with connections that everybody shares who comes this way: for what is about no connection.
+    /// A handshake costs more than most requests.
+    pub(crate) fn visitor(&self) -> Client {
+        self.visitor.get_or_init(|| self.client()).clone()
     }
 
     /// The same from another loopback address, which is another stranger to the server.

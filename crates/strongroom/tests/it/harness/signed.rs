@@ -82,7 +82,7 @@ impl Signed {
 
     /// Whether an answer to this request is signed with a key that the server publishes, and bound to the request.
     pub(crate) async fn is_answered_by(&self, server: &Server, answer: &Answer) -> bool {
-        let published = server.client().get("/.well-known/jwks.json").await.expect(200);
+        let published = server.visitor().get("/.well-known/jwks.json").await.expect(200);
         let keys = published.body["keys"].as_array().unwrap();
         let named = answer.header("signature-input").unwrap_or_default();
         let key = keys
@@ -125,7 +125,7 @@ impl Signed {
     }
 
     pub(crate) async fn send(&self, server: &Server) -> Answer {
-        let client = server.client();
+        let client = server.visitor();
         let request = client
             .request(self.method.clone(), &self.path)
             .body(self.body.clone());

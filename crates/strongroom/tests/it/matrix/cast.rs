@@ -376,7 +376,7 @@ async fn revoked(server: &Server, person: &Person) -> Credential {
     visitor.client.get("/api/v1/me").await.expect(200);
     let body = json!({"refresh_token": visitor.tokens["refresh_token"]});
     server
-        .client()
+        .visitor()
         .post("/api/v1/auth/logout", body)
         .await
         .expect(204);

@@ -294,7 +294,7 @@ async fn send(server: &Server, operation: &Operation, member: &Member, ask: Ask)
         let key = SigningKey::Shared(shared(secret));
         return signed.by(server, &key, id).send(server).await;
     }
-    let client = server.client();
+    let client = server.visitor();
     // With it support reads; nobody else is asked for it, and it opens nothing.
     let reason = ("X-Access-Reason", "ticket 1042");
     let mut request = client

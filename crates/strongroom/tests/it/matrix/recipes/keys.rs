@@ -102,7 +102,7 @@ async fn made(server: &Server, credential: &Credential) -> String {
     let Credential::Bearer(token) = credential else {
         return absent::<ApiKeyKind>();
     };
-    let made = server.client().with_token(token).post(KEYS, wish()).await;
+    let made = server.visitor().with_token(token).post(KEYS, wish()).await;
     match made.status {
         201 => made.text("id"),
         _ => absent::<ApiKeyKind>(),

@@ -24,7 +24,7 @@ pub(super) async fn ask(operation: &str, scene: &Scene<'_>) -> Option<Ask> {
             let email = format!("{}@example.com", new_key());
             let body = json!({"email": email, "password": password, "full_name": "New"});
             server
-                .client()
+                .visitor()
                 .post("/api/v1/auth/register", body)
                 .await
                 .expect(202);
@@ -47,7 +47,11 @@ pub(super) async fn ask(operation: &str, scene: &Scene<'_>) -> Option<Ask> {
                 .await
                 .expect(200);
             let body = json!({"email": person.email, "password": person.password});
-            let first = server.client().post("/api/v1/auth/login", body).await.expect(200);
+            let first = server
+                .visitor()
+                .post("/api/v1/auth/login", body)
+                .await
+                .expect(200);
             let token = first.text("mfa_token");
             ask.with(json!({"mfa_token": token, "method": "totp", "code": next_code_of(&uri)}))
         }
@@ -63,7 +67,7 @@ pub(super) async fn ask(operation: &str, scene: &Scene<'_>) -> Option<Ask> {
             let first = server.mailed_token(&person.email).await;
             let body = json!({"email": person.email});
             server
-                .client()
+                .visitor()
                 .post("/api/v1/auth/password/forgot", body)
                 .await
                 .expect(202);
@@ -80,7 +84,7 @@ pub(super) async fn ask(operation: &str, scene: &Scene<'_>) -> Option<Ask> {
                 panic!("no proof")
             };
             let wish = json!({"new_email": format!("{}@example.com", new_key())});
-            let client = server.client().with_token(&token);
+            let client = server.visitor().with_token(&token);
             client.post("/api/v1/me/email", wish).await.expect(202);
             let mail = server.mail_with(&person.email, "/email-change#token=").await;
             let token = mail
@@ -93,7 +97,7 @@ pub(super) async fn ask(operation: &str, scene: &Scene<'_>) -> Option<Ask> {
             let person = somebody(scene).await;
             let mut phone = bind_passkey(server, &person.client).await;
             let options = server
-                .client()
+                .visitor()
                 .post("/api/v1/auth/passkey/options", json!({}))
                 .await
                 .expect(200);

@@ -92,7 +92,7 @@ pub(super) async fn ask(operation: &str, scene: &Scene<'_>) -> Option<Ask> {
                 _ => scene.caller.credential.clone(),
             };
             let asker = match &credential {
-                Credential::Bearer(token) => server.client().with_token(token),
+                Credential::Bearer(token) => server.visitor().with_token(token),
                 _ => cast.alice.client.clone(),
             };
             let id = match scene.object {
@@ -120,7 +120,7 @@ pub(super) async fn ask(operation: &str, scene: &Scene<'_>) -> Option<Ask> {
             };
             let wish = json!({"new_email": format!("{}@example.com", new_key())});
             if let (true, Credential::Bearer(token)) = (operation == "DELETE /api/v1/me/email", &credential) {
-                let client = server.client().with_token(token);
+                let client = server.visitor().with_token(token);
                 // Whose address is the bank's cannot ask.
                 drop(client.post("/api/v1/me/email", wish.clone()).await);
             }
@@ -211,7 +211,7 @@ pub(super) async fn ask(operation: &str, scene: &Scene<'_>) -> Option<Ask> {
                     let credential = proved(server, me).await.0;
                     let made = match &credential {
                         Credential::Bearer(token) => {
-                            let client = server.client().with_token(token);
+                            let client = server.visitor().with_token(token);
                             client.post("/api/v1/api-keys", wish_for_a_key()).await
                         }
                         other => panic!("{other:?} is no proof"),
@@ -293,7 +293,7 @@ pub(super) async fn proved(server: &Server, me: &Person) -> (Credential, String)
     let mut phone = bind_passkey(server, &me.client).await;
     let body = assertion(&me.client, &mut phone).await;
     let set = me.client.post(STEP_UP, body).await.expect(200);
-    let client = server.client().with_token(&set.text("access_token"));
+    let client = server.visitor().with_token(&set.text("access_token"));
     let listed = client.get(PASSKEYS).await.expect(200);
     let id = listed.body["data"][0]["id"].as_str().unwrap().to_owned();
     (Credential::Bearer(set.text("access_token")), id)
