@@ -5,13 +5,20 @@
 //! mending all the same. Whatever is about things that happen at once has no second try: there, one failure in a
 //! hundred is what the story is for.
 
-use std::io::{BufRead as _, BufReader, Write};
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, ErrorKind, Write};
+use std::os::fd::AsFd as _;
 use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use crate::outcome::Outcome;
 
 /// Most stories that are run again; more is no bad moment.
 const AGAIN_MAX: usize = 3;
+
+/// How long a full pipe is left alone.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// In the names of stories that have no second try.
 const ONCE_ONLY: [&str; 12] = [
@@ -32,7 +39,9 @@ const ONCE_ONLY: [&str; 12] = [
 /// Runs the tests, shows what they print, and runs failed stories again where they have a second try: `again` makes the
 /// command for them, to which their names are added. Gives the stories that passed at the second try only.
 pub(crate) fn run(all: &mut Command, again: impl FnOnce() -> Command) -> Outcome<Vec<String>> {
-    run_to(&mut std::io::stdout(), all, again)
+    // Not by way of the buffer of `stdout`, which loses its place where a write is put off.
+    let mut out = File::from(std::io::stdout().as_fd().try_clone_to_owned()?);
+    run_to(&mut out, all, again)
 }
 
 fn run_to(out: &mut impl Write, all: &mut Command, again: impl FnOnce() -> Command) -> Outcome<Vec<String>> {
@@ -84,12 +93,13 @@ fn shown(to: &mut impl Write, command: &mut Command) -> Outcome<Run> {
     let (mut failed, mut passed) = (Vec::new(), 0);
     if let Some(out) = child.stdout.take() {
         for line in BufReader::new(out).split(b'\n') {
-            let line = line?;
-            to.write_all(&line)?;
-            to.write_all(b"\n")?;
+            let mut line = line?;
+            line.push(b'\n');
+            write_whole(to, &line)?;
             let line = String::from_utf8_lossy(&line);
-            failed.extend(failed_test(&line).map(str::to_owned));
-            passed += passed_tests(&line).unwrap_or(0);
+            let line = line.trim_end_matches('\n');
+            failed.extend(failed_test(line).map(str::to_owned));
+            passed += passed_tests(line).unwrap_or(0);
         }
     }
     Ok(Run {
@@ -97,6 +107,25 @@ fn shown(to: &mut impl Write, command: &mut Command) -> Outcome<Run> {
         passed,
         failed,
     })
+}
+
+/// Writes all of it, also to a pipe that is full and does not wait: a program that a story starts may have made it so,
+/// for a pipe's way of waiting is shared by all who hold it.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "nobody says when a pipe that does not wait has room"
+)]
+fn write_whole(to: &mut impl Write, mut bytes: &[u8]) -> std::io::Result<()> {
+    while !bytes.is_empty() {
+        match to.write(bytes) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(written) => bytes = &bytes[written..],
+            Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(PAUSE),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// The count in a line such as `test result: ok. 3 passed; 0 failed; 0 ignored`.
@@ -132,6 +161,29 @@ mod tests {
             Some(3)
         );
         assert_eq!(passed_tests("test a::sqlite::b ... ok"), None);
+    }
+
+    #[test]
+    fn a_full_pipe_that_does_not_wait_loses_nothing() {
+        /// Takes a byte every other time.
+        struct Hesitant(Vec<u8>, bool);
+        impl Write for Hesitant {
+            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+                self.1 = !self.1;
+                if self.1 {
+                    return Err(ErrorKind::WouldBlock.into());
+                }
+                self.0.push(bytes[0]);
+                Ok(1)
+            }
+
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut pipe = Hesitant(Vec::new(), false);
+        write_whole(&mut pipe, b"a line\n").expect("it is written in the end");
+        assert_eq!(pipe.0, b"a line\n");
     }
 
     #[test]
