@@ -388,6 +388,7 @@ schemas! {
     Simulated (INSPECT) { allowed, reasons, failed, policy_version, applicable, facts }
     Simulation (ALL) { principal, action, resource, context, draft }
     SolvedPuzzle (ALL) { challenge, answer }
+    StartFraudTrial (RULES) { base_revision, reason, rules }
     StepUp (ALL) { method, code, credential, challenge }
     SuspenseItem (RAIL) {
         id, state, direction, amount, reason, reference, end_to_end_id, account_number: PLACE, name: PLACE,
