@@ -136,7 +136,8 @@ impl Policies {
     }
 
     /// The built-in policies and an author's texts, each with a label that goes in front of the names of its policies.
-    /// The guardrails are always among them.
+    /// The guardrails are always among them. An author's texts are held against the schema; the program's own are by
+    /// its tests.
     ///
     /// # Errors
     /// [`PolicyError`], for the first text that does not fit.
