@@ -212,8 +212,8 @@ impl Crowd {
     }
 }
 
-// What is in front of the bank is the same whatever is behind it. Before PostgreSQL an answer takes several turns of the
-// runtime more, each of which waits for the floods: alone it ends well, beside another story it can come too late.
+// What is in front of the bank is the same whatever is behind it. Before PostgreSQL it ends well alone; beside another
+// story an answer can be `503`, which `docs/security/edge.md` tells.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_means_well_is_answered_among_slow_clients_and_floods() {
     let server = Server::start_with(Engine::Sqlite, SETTINGS).await.unwrap();
