@@ -17,7 +17,7 @@ use strongroom_app::{
 };
 use strongroom_guard::TrustedProxies;
 use strongroom_web::{
-    SiteSettings,
+    Describe, Routes, SiteSettings,
     detection::Detection,
     health::{Check, Readiness},
     layers::{Front, Hosts, Scope},
@@ -32,7 +32,6 @@ use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
 };
-use utoipa_axum::router::OpenApiRouter;
 
 use crate::{
     checks,
@@ -85,7 +84,7 @@ pub(crate) struct Composed {
     /// The bank itself.
     pub bank: Arc<Bank>,
     /// Business routes with their full paths.
-    pub routes: OpenApiRouter,
+    pub routes: Routes,
     /// How often somebody may ask.
     pub limits: Limits,
     /// What looks for attacks.
@@ -182,11 +181,6 @@ pub(crate) fn mail_domain(public_url: &PublicUrl) -> &str {
     if named { &public_url.host } else { "localhost" }
 }
 
-/// The business routes without a bank behind them, for the OpenAPI document.
-pub(crate) fn routes() -> OpenApiRouter {
-    OpenApiRouter::with_openapi(v1::routes().into_openapi())
-}
-
 /// Runs the server until a signal.
 pub(crate) fn run(sources: Sources, data_dir: &Path, purpose: Purpose) -> Outcome {
     let (_, config) = config::load(sources, data_dir);
@@ -266,17 +260,17 @@ async fn serve(config: &Config, data: &DataDir, metrics: &Metrics, purpose: Purp
     .await?;
 
     let readiness = Readiness::new(composed.checks);
-    let site = strongroom_web::site(
+    let front = strongroom_web::site(
         composed.routes,
         readiness.clone(),
         SiteSettings {
             front: front::front_settings(config, composed.limits, composed.detection, composed.watch),
             public_url: public_url.to_string(),
             security_txt: front::security_txt(config, &public_url),
-            docs: server.docs,
+            docs: server.docs.then_some(v1::describe as Describe),
         },
     );
-    front::tell_of_failures(&site.front, &composed.bank);
+    front::tell_of_failures(&front, &composed.bank);
     let (stop, stopped) = stop_signal();
     let settings = ServerSettings {
         connections_max: server.connections_max,
@@ -330,15 +324,13 @@ async fn serve(config: &Config, data: &DataDir, metrics: &Metrics, purpose: Purp
     let public = Server::new(
         listener,
         public_tls,
-        site.front
-            .scoped(public_scope(config), hosts_of(config, server.listen, &public_url)),
+        front.scoped(public_scope(config), hosts_of(config, server.listen, &public_url)),
         settings.clone(),
     )
     .proving(proofs.clone());
     let operators_front = admin.map(|admin| {
         let url = admin.public_url.as_ref().unwrap_or(&public_url);
-        site.front
-            .scoped(Scope::Operators, hosts_of(config, admin.listen, url))
+        front.scoped(Scope::Operators, hosts_of(config, admin.listen, url))
     });
     let operators = admin_listener.zip(operators_front).map(|(listener, front)| {
         let server = Server::new(listener, tls, front, settings);

@@ -29,7 +29,7 @@ pub(crate) use problem::ShownAsPage;
 pub use problem::{Problem, RETRY_AFTER_DEFAULT, error_reference, status_of};
 pub use redirect::redirect_site;
 pub use security_txt::SecurityTxt;
-pub use site::{Site, SiteSettings, document, metrics_site, site};
+pub use site::{Describe, Routes, SiteSettings, document, metrics_site, site};
 
 /// The largest body of an ordinary route, in bytes.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;

@@ -2,6 +2,7 @@
 
 use axum::{Router, routing::get};
 use http::{HeaderValue, header};
+use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::{
@@ -12,6 +13,12 @@ use crate::{
     security_txt::{self, SecurityTxt},
 };
 
+/// Routes with their full paths, and whatever they need to be answered.
+pub type Routes = Router;
+
+/// What the contract says of the routes that the caller passes in; made when somebody asks for it.
+pub type Describe = fn() -> OpenApi;
+
 /// What the caller decides about a site.
 #[derive(Clone, Debug)]
 pub struct SiteSettings {
@@ -21,31 +28,17 @@ pub struct SiteSettings {
     pub public_url: String,
     /// Whom to tell about a weakness.
     pub security_txt: SecurityTxt,
-    /// Whether `/docs` and `/openapi.json` are served.
-    pub docs: bool,
-}
-
-/// A site, ready to be served.
-pub struct Site {
-    /// Serves requests.
-    pub front: Front,
-    /// Describes them.
-    pub openapi: utoipa::openapi::OpenApi,
+    /// What `/docs` and `/openapi.json` say, where they are served.
+    pub docs: Option<Describe>,
 }
 
 /// The public site: `routes` with their full paths, health, and the documents where they are switched on.
-pub fn site(routes: OpenApiRouter, readiness: Readiness, settings: SiteSettings) -> Site {
-    let (router, document) = all_routes(routes, readiness, settings.security_txt).split_for_parts();
-    let document = openapi::finish(document, &settings.public_url);
-    let router = if settings.docs {
-        router.merge(docs::routes(&document))
-    } else {
-        router
-    };
-    Site {
-        front: Front::new(router, settings.front),
-        openapi: document,
+pub fn site(routes: Routes, readiness: Readiness, settings: SiteSettings) -> Front {
+    let mut router = Router::from(common(readiness, settings.security_txt)).merge(routes);
+    if let Some(describe) = settings.docs {
+        router = router.merge(docs::routes(move || document(describe, &settings.public_url)));
     }
+    Front::new(router, settings.front)
 }
 
 /// The site of the metrics listener: `/metrics` and nothing else. `render` writes the figures in
@@ -64,17 +57,16 @@ pub fn metrics_site(
     Front::new(Router::new().route("/metrics", get(metrics)), settings)
 }
 
-/// The OpenAPI document of [`site`] alone.
-pub fn document(routes: OpenApiRouter, readiness: Readiness, public_url: &str) -> utoipa::openapi::OpenApi {
-    openapi::finish(
-        all_routes(routes, readiness, SecurityTxt::default()).into_openapi(),
-        public_url,
-    )
+/// The OpenAPI document of a [`site`].
+pub fn document(describe: Describe, public_url: &str) -> OpenApi {
+    let common = common(Readiness::new(Vec::new()), SecurityTxt::default());
+    let all = common.merge(OpenApiRouter::with_openapi(describe()));
+    openapi::finish(all.into_openapi(), public_url)
 }
 
-fn all_routes(routes: OpenApiRouter, readiness: Readiness, security_txt: SecurityTxt) -> OpenApiRouter {
+/// What every site has.
+fn common(readiness: Readiness, security_txt: SecurityTxt) -> OpenApiRouter {
     OpenApiRouter::with_openapi(openapi::base())
         .merge(health::routes(readiness))
         .merge(security_txt::routes(security_txt))
-        .merge(routes)
 }

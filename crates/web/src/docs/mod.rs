@@ -1,6 +1,6 @@
 //! `/openapi.json`, and `/docs`: the same document as a page for people.
 //!
-//! The page is rendered here once, when somebody first asks for it, without a script and with one stylesheet, so that
+//! Both are made once, when somebody first asks for them; the page without a script and with one stylesheet, so that
 //! it needs no hole in the content security policy and no foreign assets.
 
 mod page;
@@ -20,16 +20,17 @@ const PAGE_CSP: &str =
     "default-src 'none'; style-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
 
 /// The routes of the documents.
-pub(crate) fn routes(document: &OpenApi) -> Router {
-    let json = Bytes::from(serde_json::to_vec_pretty(document).unwrap_or_default());
-    let page = Arc::new(Page {
-        of: json.clone(),
+pub(crate) fn routes(document: impl Fn() -> OpenApi + Send + Sync + 'static) -> Router {
+    let documents = Arc::new(Documents {
+        document: Box::new(document),
+        json: OnceLock::new(),
         html: OnceLock::new(),
     });
+    let page = Arc::clone(&documents);
     Router::new()
         .route(
             "/openapi.json",
-            get(move || fixed(json.clone(), "application/json")),
+            get(move || fixed(documents.json(), "application/json")),
         )
         .route(
             "/docs",
@@ -41,18 +42,23 @@ pub(crate) fn routes(document: &OpenApi) -> Router {
         )
 }
 
-/// The page, which a server that nobody asks for it never makes.
-struct Page {
-    of: Bytes,
+/// The documents, which a server that nobody asks for them never makes.
+struct Documents {
+    document: Box<dyn Fn() -> OpenApi + Send + Sync>,
+    json: OnceLock<Bytes>,
     html: OnceLock<Bytes>,
 }
 
-impl Page {
+impl Documents {
+    fn json(&self) -> Bytes {
+        let rendered = || Bytes::from(serde_json::to_vec_pretty(&(self.document)()).unwrap_or_default());
+        self.json.get_or_init(rendered).clone()
+    }
+
     fn html(&self) -> Bytes {
         let rendered = || {
-            Bytes::from(page::render(
-                &serde_json::from_slice(&self.of).unwrap_or_default(),
-            ))
+            let document = serde_json::from_slice(&self.json()).unwrap_or_default();
+            Bytes::from(page::render(&document))
         };
         self.html.get_or_init(rendered).clone()
     }

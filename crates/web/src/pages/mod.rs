@@ -22,16 +22,15 @@ use axum::{
     routing::{get, post},
 };
 use http::{HeaderValue, header};
-use utoipa_axum::router::OpenApiRouter;
 
 use crate::state::AppState;
 
 const STYLE: &str = include_str!("../../assets/pages.css");
 const SCRIPT: &str = include_str!("../../assets/pages.js");
 
-/// Every page, with its full path.
-pub fn routes() -> OpenApiRouter<AppState> {
-    let routes = Router::new()
+/// Every page, with its full path. Pages are for people: the contract says nothing about them.
+pub fn routes() -> Router<AppState> {
+    Router::new()
         .route("/", get(session::home))
         .route("/login", get(login::show).post(login::password))
         .route("/login/passkey", post(login::ask_passkey))
@@ -84,9 +83,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .route(
             "/assets/pages.js",
             get(|| asset(SCRIPT, "text/javascript; charset=utf-8")),
-        );
-    // Pages are for people: the contract says nothing about them.
-    OpenApiRouter::from(routes)
+        )
 }
 
 async fn asset(text: &'static str, media: &'static str) -> impl axum::response::IntoResponse {

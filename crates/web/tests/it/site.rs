@@ -23,6 +23,10 @@ use crate::support::{Doors, Options, Running};
 #[utoipa::path(post, path = "/api/v1/nothing", tag = "nothing", responses((status = 204, description = "made")))]
 async fn make_nothing() {}
 
+fn nothing() -> OpenApiRouter {
+    OpenApiRouter::new().routes(routes!(make_nothing))
+}
+
 fn settings() -> FrontSettings {
     FrontSettings {
         request_time_max: Duration::from_secs(5),
@@ -38,15 +42,14 @@ fn settings() -> FrontSettings {
 
 async fn running(docs: bool) -> Running {
     let readiness = Readiness::new(vec![Check::new("database", || async { Ok(()) })]);
-    let routes = OpenApiRouter::new().routes(routes!(make_nothing));
     let settings = SiteSettings {
         front: settings(),
         public_url: "https://bank.example".into(),
         security_txt: SecurityTxt::default(),
-        docs,
+        docs: docs.then_some(|| nothing().into_openapi()),
     };
     Running::serving(
-        site(routes, readiness, settings).front,
+        site(nothing().into(), readiness, settings),
         Options::default(),
         Doors::default(),
     )
