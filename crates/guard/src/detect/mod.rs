@@ -9,6 +9,7 @@ mod canonical;
 mod rules;
 
 use std::{
+    borrow::Cow,
     fmt,
     hash::{BuildHasher, RandomState},
 };
@@ -285,14 +286,42 @@ fn is_harmless(value: &[u8]) -> bool {
 }
 
 /// Names of one word that only databases and interpreters have.
-const TELLING_NAMES: &str = "sysobjects syscolumns sysusers sysdatabases syslogins schemata tempdb msdb rownum xtype \
-                             attrelid nvarchar msysaces msysobjects msysqueries msysrelationships msysaccessobjects \
-                             msysaccessxml msysaccessstorage msysmodules phpinfo phpversion passthru fsockopen \
-                             unserialize readgzfile gzinflate gzuncompress gzdecode bzopen";
+const TELLING_NAMES: [&str; 30] = [
+    "sysobjects",
+    "syscolumns",
+    "sysusers",
+    "sysdatabases",
+    "syslogins",
+    "schemata",
+    "tempdb",
+    "msdb",
+    "rownum",
+    "xtype",
+    "attrelid",
+    "nvarchar",
+    "msysaces",
+    "msysobjects",
+    "msysqueries",
+    "msysrelationships",
+    "msysaccessobjects",
+    "msysaccessxml",
+    "msysaccessstorage",
+    "msysmodules",
+    "phpinfo",
+    "phpversion",
+    "passthru",
+    "fsockopen",
+    "unserialize",
+    "readgzfile",
+    "gzinflate",
+    "gzuncompress",
+    "gzdecode",
+    "bzopen",
+];
 
 fn is_telling_name(value: &[u8]) -> bool {
     TELLING_NAMES
-        .split(' ')
+        .iter()
         .any(|name| value.eq_ignore_ascii_case(name.as_bytes()))
 }
 
@@ -323,8 +352,31 @@ fn is_id(value: &[u8]) -> bool {
             .all(|byte| byte.is_ascii_digit() || byte.is_ascii_lowercase())
 }
 
+/// A path with one word in the place of each id of ours: of a route that is all there is to know, and it is known. A
+/// path that is more than words is looked at as it is, for what stands beside an id may be read together with it.
+fn without_ids(path: &[u8]) -> Cow<'_, [u8]> {
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'_' | b'-');
+    let segments = || path.split(|byte| *byte == b'/');
+    if !path.iter().all(is_plain) || !segments().any(is_id) {
+        return Cow::Borrowed(path);
+    }
+    let mut known = Vec::with_capacity(path.len());
+    for (number, segment) in segments().enumerate() {
+        if number > 0 {
+            known.push(b'/');
+        }
+        known.extend_from_slice(if is_id(segment) { b"id" } else { segment });
+    }
+    Cow::Owned(known)
+}
+
 impl Detector {
     fn look(&self, part: Part, value: &[u8]) -> Hits {
+        let without = match part {
+            Part::Path if self.paranoia < Paranoia::Three => without_ids(value),
+            _ => Cow::Borrowed(value),
+        };
+        let value = &*without;
         if value.len() > KNOWN_BYTES_MAX {
             return self.hits(part, &canonical(value, part.has_plus_for_space()));
         }

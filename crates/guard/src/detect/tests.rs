@@ -214,6 +214,30 @@ fn ids_are_words_and_what_only_looks_like_one_is_not() {
 }
 
 #[test]
+fn an_id_in_a_path_hides_nothing_and_paths_of_one_route_are_known_as_one() {
+    let detector = Detector::new(Paranoia::One).unwrap();
+    let id = "acc_01h455vb4pex5vsknk084sn02q";
+    let mut found = 0;
+    for (_, attack) in attacks() {
+        for path in [
+            format!("/api/v1/accounts/{id}/{attack}"),
+            format!("/{attack}/{id}"),
+            format!("/{id}{attack}"),
+            format!("/{attack}{id}"),
+        ] {
+            let hits = detector.hits(Part::Path, &canonical(path.as_bytes(), true));
+            assert_eq!(detector.look(Part::Path, path.as_bytes()), hits, "{path}");
+            found += usize::from(hits != Hits::NONE);
+        }
+    }
+    assert!(found > 32, "{found}");
+    let route = |id: &str| without_ids(format!("/api/v1/accounts/{id}/balance").as_bytes()).into_owned();
+    assert_eq!(route(id), b"/api/v1/accounts/id/balance");
+    assert_eq!(route(id), route("acc_01h455vb4pex5vsknk084sn02r"));
+    assert_ne!(route(id), route("acc_01h455vb4pex5vsknk084sn02'"));
+}
+
+#[test]
 fn bodies_are_never_certain_and_small_signs_add_up() {
     let detector = Detector::new(Paranoia::One).unwrap();
     let attack = certain();
