@@ -68,6 +68,9 @@ pub const SESSION_CUSTOMER_SECS: i64 = 12 * 60 * 60;
 pub const SESSION_OPERATOR_SECS: i64 = 8 * 60 * 60;
 /// Passwords that are measured at a time for people who think of one; more are told to come back.
 const METERS: usize = 8;
+/// How many logins read or write at once. A flood of them waits here, and not in front of the database among those who
+/// are in already; passwords are looked at far slower than so few write.
+const DOOR: usize = 4;
 /// The client that access tokens are issued to: ours.
 const CLIENT: &str = "strongroom";
 
@@ -168,6 +171,8 @@ pub(crate) struct Identity {
     pub(crate) policy: Arc<Policy>,
     /// Places of those who measure a password that they think of.
     pub(crate) meters: tokio::sync::Semaphore,
+    /// Places of logins that read or write at this moment.
+    pub(crate) door: tokio::sync::Semaphore,
     /// None where the server's address has no host name: then there are no passkeys.
     pub(crate) passkeys: Option<Passkeys>,
     pub(crate) state: AuthState,
@@ -187,6 +192,7 @@ impl Identity {
                 .map_err(Error::internal)?,
             policy: Arc::new(settings.password_policy.clone()),
             meters: tokio::sync::Semaphore::new(METERS),
+            door: tokio::sync::Semaphore::new(DOOR),
             passkeys: Passkeys::new(&settings.public_url, &settings.bank_name).ok(),
             state: AuthState::default(),
             external: Providers::new(&settings.public_url, &settings.providers),

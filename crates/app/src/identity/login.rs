@@ -21,6 +21,8 @@ use strongroom_store::{
     identity::{FactorState, LoginRow, NewSession, Ticket, TicketKind, UserState},
 };
 
+use tokio::sync::SemaphorePermit;
+
 pub use crate::identity::token_set::TokenSet;
 use crate::{
     audit::record::Entry,
@@ -141,6 +143,7 @@ impl Bank {
         email: &Email,
         password: SecretString,
     ) -> Result<LoginAnswer, Error> {
+        let at_door = self.at_door().await;
         let row = self.store.login(&email.indexes(&self.ring())).await?;
         let person = row.as_ref().map_or(UserId::from_bytes([0; 16]), |row| row.id);
         let device = self.known_device(person, client).await?;
@@ -152,6 +155,7 @@ impl Bank {
             .map_or(Tried::Address(email), |row| Tried::Person(row.id));
         let subject = self.guess_subject(whose, device.as_ref());
         let tried = self.take_guess(subject, Tried::Address(email), cx.now()).await?;
+        drop(at_door);
         let usable = row
             .as_ref()
             .filter(|row| tried.allowed && may_log_in(row, cx.now()));
@@ -164,17 +168,26 @@ impl Bank {
             Some(_) => pool.verify_known(password, stored.as_ref()).await,
             None => pool.verify(password, stored.as_ref()).await,
         };
+        let at_door = self.at_door().await;
         let verified = self.counted(&tried, looked).await?;
         let Some(row) = row.filter(|_| verified.matches) else {
             metrics::counter!("strongroom_logins_refused_total").increment(1);
             return Err(self.guessed_wrong(&tried).await);
         };
+        drop(at_door);
         let new_hash = if verified.needs_rehash {
             Some(pool.hash(shown).await.map_err(busy)?)
         } else {
             None
         };
+        let _at_door = self.at_door().await;
         self.after_password(cx, client, &row, &tried, new_hash).await
+    }
+
+    /// A place among the logins that read or write; whoever looks at a password gives it back first.
+    async fn at_door(&self) -> Option<SemaphorePermit<'_>> {
+        // None only where the bank is gone.
+        self.identity.door.acquire().await.ok()
     }
 
     async fn after_password(
