@@ -18,7 +18,7 @@ mod tree;
 pub use consistency::{check_consistency, consistency_proof, nodes_for_consistency};
 pub use receipt::{Receipt, ReceiptError};
 pub use record::{Details, Object, Opening, Record, SignedRecord, Stated, facts_digest, number_digest};
-pub use summary::{Mark, Summary};
+pub use summary::{Mark, Marked, Summary};
 pub use tree::{
     CompactRange, Hash, NodeRange, NodeStore, ProofError, StoredNode, TILE_WIDTH, inclusion_proof, leaf_hash,
     nodes_for_inclusion, nodes_for_root, root_from_inclusion, root_of,

@@ -322,14 +322,7 @@ impl Bank {
         let mut blocks = Vec::new();
         for block in summarised.blocks..full.min(summarised.blocks + COMMIT_BLOCKS_MAX) {
             let start = block * Summary::LEAVES;
-            let read = snapshot
-                .stretch(
-                    (start, start + Summary::LEAVES),
-                    Direction::OldestFirst,
-                    RECORDS_READ,
-                )
-                .await?;
-            let records: Vec<&SignedRecord> = read.iter().filter_map(|(_, stored)| stored.value()).collect();
+            let records = snapshot.marked((start, start + Summary::LEAVES)).await?;
             if u64::try_from(records.len()) != Ok(Summary::LEAVES) {
                 return Err(Error::broken("a block of the audit log that cannot be read"));
             }
@@ -338,7 +331,7 @@ impl Bank {
             blocks.push(BlockRow {
                 block,
                 reached_at: reached,
-                summary: Summary::of(records),
+                summary: Summary::of(&records),
             });
         }
         Ok(blocks)

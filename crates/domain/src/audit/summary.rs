@@ -5,7 +5,7 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::audit::{record::SignedRecord, tree::TILE_WIDTH};
+use crate::audit::tree::TILE_WIDTH;
 
 /// Bytes of a summary: for a block of 256 records with about two ids each, some 14 bits an id.
 const SUMMARY_BYTES: usize = 1_024;
@@ -52,13 +52,30 @@ impl Mark {
         }
         Self(bits)
     }
+}
 
-    fn of_record(record: &SignedRecord) -> [Self; 4] {
+/// What of a record a search can ask for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Marked {
+    /// When.
+    pub at: i64,
+    /// Who.
+    pub principal_id: [u8; 16],
+    /// To what.
+    pub object_id: [u8; 16],
+    /// What was done.
+    pub action: String,
+    /// How it ended.
+    pub outcome: String,
+}
+
+impl Marked {
+    fn marks(&self) -> [Mark; 4] {
         [
-            Self::principal(&record.principal_id),
-            Self::object(&record.object_id),
-            Self::action(&record.action),
-            Self::outcome(&record.outcome),
+            Mark::principal(&self.principal_id),
+            Mark::object(&self.object_id),
+            Mark::action(&self.action),
+            Mark::outcome(&self.outcome),
         ]
     }
 }
@@ -72,10 +89,10 @@ impl Summary {
     pub const LEAVES: u64 = TILE_WIDTH;
 
     /// Of these records.
-    pub fn of<'a>(records: impl IntoIterator<Item = &'a SignedRecord>) -> Self {
+    pub fn of<'a>(records: impl IntoIterator<Item = &'a Marked>) -> Self {
         let mut bytes = vec![0_u8; SUMMARY_BYTES];
         for record in records {
-            for mark in Mark::of_record(record) {
+            for mark in record.marks() {
                 for bit in mark.0 {
                     let (place, mask) = place_of(bit);
                     if let Some(byte) = bytes.get_mut(place) {
@@ -114,29 +131,18 @@ fn place_of(bit: u16) -> (usize, u8) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::Details;
 
-    fn record(number: u64) -> SignedRecord {
+    fn record(number: u64) -> Marked {
         let mut id = [0; 16];
         id[..8].copy_from_slice(&number.to_be_bytes());
         let mut object = id;
         object[15] = 9;
-        SignedRecord {
-            id: 1,
+        Marked {
             at: 1,
-            request: [0; 16],
-            principal_kind: 1,
             principal_id: id,
-            session: [0; 16],
-            origin: 1,
-            action: "transfer.create".to_owned(),
-            object_kind: "transaction".to_owned(),
             object_id: object,
+            action: "transfer.create".to_owned(),
             outcome: "ok".to_owned(),
-            policy: 1,
-            details: Details::none(),
-            mac_key: 1,
-            mac: [0; 32],
         }
     }
 
@@ -145,7 +151,7 @@ mod tests {
         let records: Vec<_> = (0..256).map(record).collect();
         let summary = Summary::of(&records);
         for record in &records {
-            assert!(Mark::of_record(record).iter().all(|mark| summary.may_hold(mark)));
+            assert!(record.marks().iter().all(|mark| summary.may_hold(mark)));
         }
         let strangers = 10_000;
         let claimed = (1_000..1_000 + strangers)

@@ -1,7 +1,7 @@
 //! The log read by people and for them: stretches of it in either direction, and what its blocks may hold.
 
 use strongroom_domain::{
-    audit::{SignedRecord, Summary},
+    audit::{Marked, SignedRecord, Summary},
     time::Timestamp,
 };
 
@@ -90,6 +90,29 @@ impl LogSnapshot {
         found
             .iter()
             .map(|row| Ok((rows::position(row, 0)?, rows::record(row, 1))))
+            .collect()
+    }
+
+    /// What the records of the positions from `start` to before `end` are searched by, in no order; a record that is
+    /// missing is not among them.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database does not answer, or a record cannot be read.
+    pub async fn marked(&self, (start, end): (u64, u64)) -> Result<Vec<Marked>, StoreError> {
+        const SQL: &str = "SELECT r.at, r.principal_id, r.object_id, r.action, r.outcome FROM audit_leaves l \
+            JOIN audit_records r ON r.id = l.record_id WHERE l.leaf >= $1 AND l.leaf < $2";
+        let found = self.query(SQL, vec![bound(start), bound(end)]).await?;
+        found
+            .iter()
+            .map(|row| {
+                Ok(Marked {
+                    at: row.try_get_by_index(0)?,
+                    principal_id: rows::uuid(row, 1)?,
+                    object_id: rows::uuid(row, 2)?,
+                    action: row.try_get_by_index(3)?,
+                    outcome: row.try_get_by_index(4)?,
+                })
+            })
             .collect()
     }
 
