@@ -294,3 +294,12 @@ impl Cx {
         self.caller.principal.owner().ok_or_else(Error::unauthenticated)
     }
 }
+
+/// The smallest id that something of this moment could have (UUID version 7, RFC 9562), to the millisecond.
+pub(crate) fn first_id_at<K>(at: Timestamp) -> Id<K> {
+    let millis = u64::try_from(at.micros().max(0) / 1_000).unwrap_or_default();
+    let mut bytes = [0; 16];
+    let [_, _, time @ ..] = millis.to_be_bytes();
+    bytes[..6].copy_from_slice(&time);
+    Id::from_bytes(bytes)
+}

@@ -27,7 +27,7 @@ use crate::{
     audit::record::Entry,
     authority::authorize::{Resource, authorize},
     bank::Bank,
-    cx::Cx,
+    cx::{Cx, first_id_at},
     error::Error,
     mail::MailKind,
 };
@@ -235,7 +235,7 @@ impl Bank {
     pub(crate) async fn sweep_notices(&self) -> Result<(), Error> {
         let before = self.clock.now().plus_seconds(-NOTICES_KEPT_SECS);
         let tx = self.store.write(Scope::System).await?;
-        tx.forget_notices(before).await?;
+        tx.forget_notices(first_id_at(before)).await?;
         Ok(tx.commit().await?)
     }
 }

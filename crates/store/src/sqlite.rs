@@ -77,6 +77,8 @@ pub(crate) struct SqliteEngine {
     pub(crate) writer: DatabaseConnection,
     pub(crate) readers: DatabaseConnection,
     hot: Vec<Mutex<Connection>>,
+    /// Writes notices, with the right to write.
+    pub(crate) telling: Mutex<Option<Connection>>,
     next_hot: AtomicUsize,
     /// Idempotency keys as last committed, for reads without the gate.
     pub(crate) keys: SharedKeys,
@@ -128,6 +130,7 @@ impl SqliteEngine {
             writer: SqlxSqliteConnector::from_sqlx_sqlite_pool(writer),
             readers: SqlxSqliteConnector::from_sqlx_sqlite_pool(readers),
             hot: Vec::new(),
+            telling: Mutex::default(),
             next_hot: AtomicUsize::new(0),
             epoch: AtomicI64::new(0),
             growth: watch::Sender::default(),

@@ -32,7 +32,7 @@ use crate::{
         },
     },
     bank::Bank,
-    cx::Cx,
+    cx::{Cx, first_id_at},
     error::Error,
 };
 
@@ -175,15 +175,6 @@ fn year_of(at: Timestamp) -> i64 {
     jiff::Timestamp::from_microsecond(at.micros())
         .map(|at| i64::from(at.to_zoned(jiff::tz::TimeZone::UTC).year()))
         .unwrap_or_default()
-}
-
-/// The smallest id that a decision of this moment could have (UUID version 7, RFC 9562).
-pub(crate) fn first_decision_at(at: Timestamp) -> DecisionId {
-    let millis = u64::try_from(at.micros().max(0) / 1_000).unwrap_or_default();
-    let mut bytes = [0; 16];
-    let [_, _, time @ ..] = millis.to_be_bytes();
-    bytes[..6].copy_from_slice(&time);
-    DecisionId::from_bytes(bytes)
 }
 
 /// What the authentication code is over.
@@ -335,9 +326,7 @@ impl Bank {
         let upto = self.clock.now().plus_seconds(-kept);
         for _ in 0..SWEEP_PORTIONS_MAX {
             let tx = self.store.write(Scope::System).await?;
-            let forgotten = tx
-                .forget_decisions(first_decision_at(upto), year_of(upto))
-                .await?;
+            let forgotten = tx.forget_decisions(first_id_at(upto), year_of(upto)).await?;
             tx.commit().await?;
             if forgotten < SWEEP_ROWS_MAX.unsigned_abs() {
                 break;

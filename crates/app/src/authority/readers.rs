@@ -15,8 +15,9 @@ use strongroom_domain::{
 use strongroom_store::{Scope, identity::SecurityEventRow};
 
 use crate::{
-    authority::{decision_log::Noted, decisions::first_decision_at, policy::is_counted_reading},
+    authority::{decision_log::Noted, policy::is_counted_reading},
     bank::Bank,
+    cx::first_id_at,
     error::Error,
     security::{
         events::{SecurityEventKind, window_of},
@@ -65,7 +66,7 @@ impl Bank {
             .collect();
         let browsing = [Action::AuditBrowse.name()];
         for (reader, (request, at)) in readers {
-            let since = first_decision_at(at.plus_seconds(-i64::from(rule.window_secs)));
+            let since = first_id_at(at.plus_seconds(-i64::from(rule.window_secs)));
             let (people, pages) = self.store.reads_of(reader, &actions, since, EXAMINED_MAX).await?;
             let (_, of_log) = self
                 .store

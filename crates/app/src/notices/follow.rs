@@ -127,6 +127,9 @@ impl Bank {
                 wishes.get(&person).map(Vec::as_slice),
             );
         }
+        if telling.mailed.is_empty() {
+            return Ok(self.store.list_notices((start, end), telling.listed).await?);
+        }
         let mut tx = self.store.write(Scope::System).await?;
         if !tx.move_notice_cursor(start, end).await? {
             return Ok(false);

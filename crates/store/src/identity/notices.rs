@@ -4,8 +4,6 @@ use std::collections::HashMap;
 
 use sea_orm::{ConnectionTrait, FromQueryResult, Value};
 use strongroom_domain::{
-    audit::Details,
-    hold::Hold,
     id::{NoticeId, TransactionId, UserId},
     time::Timestamp,
 };
@@ -85,31 +83,6 @@ pub struct NoticeWish {
     pub mail: bool,
 }
 
-/// A position of the log that somebody may have to be told of. Owners are absent for the bank's own accounts.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Noticed {
-    /// When.
-    pub at: Timestamp,
-    /// What was done.
-    pub action: String,
-    /// To what sort of thing.
-    pub object_kind: String,
-    /// To which.
-    pub object: [u8; 16],
-    /// The transaction's kind, where there is one.
-    pub kind: Option<String>,
-    /// Minor units of the transaction, hold or payment.
-    pub amount: Option<i64>,
-    /// Its currency.
-    pub currency: Option<String>,
-    /// The owner of the account debited, reserved on or spoken of.
-    pub from: Option<UserId>,
-    /// The owner of the account credited.
-    pub to: Option<UserId>,
-    /// What the record says of the money reserved, where it is about a transfer that waits for a look.
-    pub waits: Option<Hold>,
-}
-
 /// A transfer that waited for a look until its time was over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LapsedReview {
@@ -135,23 +108,8 @@ struct LapsedSql {
 }
 
 #[derive(FromQueryResult)]
-struct NoticedSql {
-    at: i64,
-    action: String,
-    object_kind: String,
-    object_id: Uuid,
-    details: Option<Vec<u8>>,
-}
-
-/// What lies behind a record: whose money, how much of it, and whose it becomes.
-#[derive(FromQueryResult)]
-struct BehindSql {
-    id: Uuid,
-    kind: Option<String>,
-    amount: Option<i64>,
-    currency: Option<String>,
-    from_owner: Option<Uuid>,
-    to_owner: Option<Uuid>,
+pub(super) struct NumberSql {
+    pub(super) number: i64,
 }
 
 #[derive(FromQueryResult)]
@@ -162,120 +120,14 @@ struct WishOfSql {
     mail: bool,
 }
 
-#[derive(FromQueryResult)]
-struct NumberSql {
-    number: i64,
-}
+pub(super) const MOVE_CURSOR: &str =
+    "UPDATE notice_cursor SET next_leaf = $1 WHERE id = 1 AND next_leaf = $2";
+pub(super) const ADD: &str =
+    "INSERT INTO notices (id, person, event, about, subject, amount, currency, at) VALUES ";
 
 const COLUMNS: &str = "SELECT id, person, event, about, subject, amount, currency, at, read_at FROM notices";
 
-/// What was refused is nobody's news.
-const NOTICED: &str = "SELECT r.at, r.action, r.object_kind, r.object_id, \
-    CASE WHEN r.object_kind = 'review' THEN r.details END AS details \
-    FROM audit_leaves l JOIN audit_records r ON r.id = l.record_id \
-    WHERE l.leaf >= $1 AND l.leaf < $2 AND r.outcome = 'ok' \
-    AND r.object_kind IN ('transaction', 'account', 'hold', 'review', 'payment') ORDER BY l.leaf";
-
-/// What is read of the books for each kind of object, by keys alone: joined in one statement with the log, a planner
-/// reads all accounts for each portion. That the bank was debited for a payment that came back before is nobody's news.
-const BEHIND: [(&[&str], &str); 4] = [
-    (
-        &["transaction"],
-        "SELECT t.id, t.kind, t.amount, t.currency, f.owner AS from_owner, o.owner AS to_owner FROM transactions t \
-         LEFT JOIN accounts f ON f.id = t.from_account LEFT JOIN accounts o ON o.id = t.to_account WHERE t.id IN ",
-    ),
-    (
-        &["account"],
-        "SELECT id, NULL AS kind, NULL AS amount, NULL AS currency, owner AS from_owner, NULL AS to_owner \
-         FROM accounts WHERE id IN ",
-    ),
-    (
-        &["hold", "review"],
-        "SELECT h.id, NULL AS kind, h.amount, h.currency, a.owner AS from_owner, NULL AS to_owner FROM holds h \
-         LEFT JOIN accounts a ON a.id = h.account_id WHERE h.id IN ",
-    ),
-    (
-        &["payment"],
-        "SELECT id, NULL AS kind, amount, currency, payer AS from_owner, NULL AS to_owner \
-         FROM outgoing_payments WHERE state = 1 AND id IN ",
-    ),
-];
-
-impl Noticed {
-    fn of(row: NoticedSql, behind: Option<&BehindSql>) -> Self {
-        Self {
-            at: at(row.at),
-            action: row.action,
-            object_kind: row.object_kind,
-            object: row.object_id.into_bytes(),
-            kind: behind.and_then(|behind| behind.kind.clone()),
-            amount: behind.and_then(|behind| behind.amount),
-            currency: behind.and_then(|behind| behind.currency.clone()),
-            from: behind.and_then(|behind| behind.from_owner).map(id),
-            to: behind.and_then(|behind| behind.to_owner).map(id),
-            waits: row
-                .details
-                .and_then(|details| Details::from_bytes(details).hold_state()),
-        }
-    }
-}
-
 impl Store {
-    /// Up to which position of the log people were told, the next position that is not looked at, and what lies
-    /// between, at most so many positions.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the database does not answer.
-    pub async fn to_be_noticed(&self, limit: i64) -> Result<(i64, i64, Vec<Noticed>), StoreError> {
-        let read = self.read(Scope::System).await?;
-        let number = async |sql: &str, values| {
-            let found: Vec<NumberSql> = rows(&read.tx, sql, values).await?;
-            let first = found.first().ok_or(StoreError::Corrupt("no place in the log"))?;
-            Ok::<i64, StoreError>(first.number)
-        };
-        let start = number(
-            "SELECT next_leaf AS number FROM notice_cursor WHERE id = 1",
-            vec![],
-        )
-        .await?;
-        // Positions have no gaps, and what follows one that is there is later.
-        let end = number(
-            "SELECT coalesce(max(leaf) + 1, $1) AS number FROM audit_leaves WHERE leaf >= $1 AND leaf < $2",
-            vec![start.into(), start.saturating_add(limit).into()],
-        )
-        .await?;
-        if end <= start {
-            return Ok((start, start, Vec::new()));
-        }
-        let found: Vec<NoticedSql> = rows(&read.tx, NOTICED, vec![start.into(), end.into()]).await?;
-        let mut behind_of = HashMap::new();
-        for (number, (kinds, sql)) in BEHIND.iter().enumerate() {
-            let mut keys: Vec<Uuid> = found
-                .iter()
-                .filter(|row| kinds.contains(&row.object_kind.as_str()))
-                .map(|row| row.object_id)
-                .collect();
-            keys.sort_unstable();
-            keys.dedup();
-            for portion in portions(&keys) {
-                let sql = format!(
-                    "{sql}{}",
-                    places(read.tx.get_database_backend(), 1, portion.len())
-                );
-                let values = portion.iter().map(|key| (*key).into()).collect();
-                let rows: Vec<BehindSql> = rows(&read.tx, &sql, values).await?;
-                behind_of.extend(rows.into_iter().map(|row| ((number, row.id), row)));
-            }
-        }
-        let noticed = found.into_iter().map(|row| {
-            let is_of = |(kinds, _): &(&[&str], &str)| kinds.contains(&row.object_kind.as_str());
-            let behind = BEHIND.iter().position(is_of);
-            let behind = behind.and_then(|number| behind_of.get(&(number, row.object_id)));
-            Noticed::of(row, behind)
-        });
-        Ok((start, end, noticed.collect()))
-    }
-
     /// Transfers that waited for a look until before `until` and that nobody decided or was told of, the earliest
     /// end first.
     ///
@@ -392,8 +244,7 @@ impl WriteTx {
     /// # Errors
     /// [`StoreError`] when the database does not answer.
     pub async fn move_notice_cursor(&self, from: i64, to: i64) -> Result<bool, StoreError> {
-        let sql = "UPDATE notice_cursor SET next_leaf = $2 WHERE id = 1 AND next_leaf = $1";
-        Ok(self.execute(sql, vec![from.into(), to.into()]).await? == 1)
+        Ok(self.execute(MOVE_CURSOR, vec![to.into(), from.into()]).await? == 1)
     }
 
     /// Writes down that somebody is told of the end of a transfer that waited; `false` where that was before, or where
@@ -415,10 +266,7 @@ impl WriteTx {
     pub async fn add_notices(&self, notices: &[NoticeRow]) -> Result<(), StoreError> {
         let on = self.tx.get_database_backend();
         for portion in portions(notices) {
-            let sql = format!(
-                "INSERT INTO notices (id, person, event, about, subject, amount, currency, at) VALUES {}",
-                places(on, portion.len(), 8)
-            );
+            let sql = format!("{ADD}{}", places(on, portion.len(), 8));
             let values = portion.iter().flat_map(|row| -> [Value; 8] {
                 [
                     uuid(row.id).into(),
@@ -481,14 +329,14 @@ impl WriteTx {
         self.execute(sql, values).await.map(drop)
     }
 
-    /// Forgets notices of before a moment, a bounded number; how many.
+    /// Forgets notices below an id, a bounded number; how many.
     ///
     /// # Errors
     /// [`StoreError`] when the database does not answer.
-    pub async fn forget_notices(&self, before: Timestamp) -> Result<u64, StoreError> {
+    pub async fn forget_notices(&self, below: NoticeId) -> Result<u64, StoreError> {
         let sql =
-            "DELETE FROM notices WHERE id IN (SELECT id FROM notices WHERE at < $1 ORDER BY at LIMIT $2)";
-        self.execute(sql, vec![before.micros().into(), SWEEP_ROWS_MAX.into()])
+            "DELETE FROM notices WHERE id IN (SELECT id FROM notices WHERE id < $1 ORDER BY id LIMIT $2)";
+        self.execute(sql, vec![uuid(below).into(), SWEEP_ROWS_MAX.into()])
             .await
     }
 }

@@ -137,13 +137,14 @@ fn write_postings(
     changes: &Changes,
     counters: &mut LaneCounters,
 ) -> Result<(), StoreError> {
+    // A refusal ends the batch in any case: SQLite keeps no copies of pages for taking back one statement alone.
     let mut post = connection.prepare_cached(
-        "INSERT INTO transactions (last_entry, id, first_entry, kind, from_account, to_account, amount, currency, \
+        "INSERT OR ROLLBACK INTO transactions (last_entry, id, first_entry, kind, from_account, to_account, amount, currency, \
          booked_at, value_date, memo, salt, record) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
     )?;
     let mut enter = connection.prepare_cached(
-        "INSERT INTO entries (id, transaction_entry, account_id, sequence, amount, currency, balance_after, booked_at, \
-         prev, jump) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        "INSERT OR ROLLBACK INTO entries (id, transaction_entry, account_id, sequence, amount, currency, balance_after, \
+         booked_at, prev, jump) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
     )?;
     let mut entries = changes.entries.iter().peekable();
     for transaction in &changes.transactions {

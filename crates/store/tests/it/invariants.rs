@@ -82,6 +82,26 @@ on_both_engines! {
         assert_refused(&bank, &sql, if bank.place.kind() == Kind::Sqlite { "own currency" } else { "differ" }).await;
     }
 
+    async fn a_transaction_of_more_than_two_entries_is_summed_like_any(bank: TestStore) {
+        let ids = bank.accounts(3, 100).await;
+        let head = transaction(&bank, 90_001, 90_003, ids[0], ids[1]);
+        let of = |last| entries(&bank, 90_003, &[(90_001, ids[0], -5, "EUR"), (90_002, ids[1], 2, "EUR"), (90_003, ids[2], last, "EUR")]);
+        assert_refused(&bank, &whole(&bank, &head, &of(2)), "debits and credits differ").await;
+        // The last two cancel out, and the three do not.
+        assert_refused(&bank, &whole(&bank, &head, &of(-2)), "debits and credits differ").await;
+        // Other tests read the same books on PostgreSQL.
+        if bank.place.kind() == Kind::Sqlite {
+            bank.place.tamper(&whole(&bank, &head, &of(3))).await.unwrap();
+        }
+    }
+
+    async fn a_transaction_of_a_kind_that_there_is_not_is_refused(bank: TestStore) {
+        let (a, b) = two(&mut bank).await;
+        let head = transaction(&bank, 90_001, 90_002, a, b).replace("'transfer'", "'gift'");
+        let sql = whole(&bank, &head, &entries(&bank, 90_002, &[(90_001, a, -5, "EUR"), (90_002, b, 5, "EUR")]));
+        assert_refused(&bank, &sql, "check constraint").await;
+    }
+
     async fn an_entry_in_a_currency_that_is_not_its_accounts_is_refused(bank: TestStore) {
         let (a, b) = two(&mut bank).await;
         let sql = whole(&bank, &transaction(&bank, 90_001, 90_002, a, b),
