@@ -4,7 +4,7 @@
 //! reads and writes and one password hash each. A device mark that this bank gave the person keeps the owner's
 //! tries apart from a stranger's.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use strongroom_crypto::{
     DeviceMark, ExposeSecret, RefreshToken, SecretString, StoredHash, random, token::fingerprint,
@@ -21,7 +21,7 @@ use strongroom_store::{
     identity::{FactorState, LoginRow, NewSession, Ticket, TicketKind, UserState},
 };
 
-use tokio::sync::SemaphorePermit;
+use tokio::{sync::SemaphorePermit, time::timeout};
 
 pub use crate::identity::token_set::TokenSet;
 use crate::{
@@ -44,6 +44,8 @@ use crate::{
 
 /// How long a login may take from the password to the last factor, in seconds.
 pub const TICKET_SECS: i64 = 5 * 60;
+/// How long a login waits at the door before it is told to come back.
+const DOOR_WAIT: Duration = Duration::from_secs(5);
 /// How long the first login of a person is not told as one on a new device, in seconds.
 const NEWCOMER_SECS: i64 = 24 * 60 * 60;
 /// Methods of a login by password alone (RFC 8176).
@@ -143,7 +145,10 @@ impl Bank {
         email: &Email,
         password: SecretString,
     ) -> Result<LoginAnswer, Error> {
-        let at_door = self.at_door().await;
+        // Whoever waits longer has gone; behind the door there are no more than passwords that wait to be looked at.
+        let at_door = timeout(DOOR_WAIT, self.at_door())
+            .await
+            .map_err(|_| Error::overloaded())?;
         let row = self.store.login(&email.indexes(&self.ring())).await?;
         let person = row.as_ref().map_or(UserId::from_bytes([0; 16]), |row| row.id);
         let device = self.known_device(person, client).await?;
