@@ -13,9 +13,8 @@
 //! The associated data is version, kid, then table, column and row, each behind its length: a cell moved to another
 //! row, column or table does not open. The kid lies at a fixed offset so that SQL can count rows under an old key.
 
-use aws_lc_rs::hmac;
-
 use crate::keyring::{Keyring, Purpose, derive};
+use crate::mac::{MacKey, hmac_of};
 use crate::random;
 use crate::secret::{SecretBytes, constant_time_eq};
 use crate::xaes::{NONCE_LEN, TAG_LEN, Xaes};
@@ -62,7 +61,7 @@ pub enum OpenError {
 /// Root key in its two working forms.
 pub(crate) struct Sealer {
     encryption: Xaes,
-    commitment: hmac::Key,
+    commitment: MacKey,
 }
 
 impl Sealer {
@@ -71,7 +70,7 @@ impl Sealer {
         let commitment = derive(root, &[b"strongroom/v1/seal/commitment"]);
         Self {
             encryption: Xaes::new(&encryption),
-            commitment: hmac::Key::new(hmac::HMAC_SHA256, &*commitment),
+            commitment: MacKey::new(&*commitment),
         }
     }
 
@@ -84,12 +83,12 @@ impl Sealer {
         );
         let nonce = random::bytes::<NONCE_LEN>();
         let bound = Bound::new(&nonce, head, place);
-        let commitment = hmac::sign(&self.commitment, bound.nonce_and_aad());
+        let commitment = hmac_of(&self.commitment, &[bound.nonce_and_aad()]);
         let body = head.len() + NONCE_LEN + COMMITMENT_LEN;
         let mut blob = Vec::with_capacity(body + plaintext.len() + TAG_LEN);
         blob.extend_from_slice(head);
         blob.extend_from_slice(&nonce);
-        blob.extend_from_slice(commitment.as_ref());
+        blob.extend_from_slice(&commitment);
         blob.extend_from_slice(plaintext);
         let tag = self.encryption.seal(&nonce, bound.aad(), &mut blob[body..]);
         blob.extend_from_slice(&tag);
@@ -115,8 +114,8 @@ impl Sealer {
             return Err(OpenError::Malformed);
         }
         let bound = Bound::new(nonce, head, place);
-        let expected = hmac::sign(&self.commitment, bound.nonce_and_aad());
-        if !constant_time_eq(expected.as_ref(), commitment) {
+        let expected = hmac_of(&self.commitment, &[bound.nonce_and_aad()]);
+        if !constant_time_eq(&expected, commitment) {
             return Err(OpenError::Refused);
         }
         let mut buffer = sealed.to_vec();

@@ -1,14 +1,12 @@
 //! A test of the primitives at start: known answers, so that a broken build or processor is found before money moves.
 
 use crate::keyring::{Keyring, Purpose};
-use crate::mac::hmac_of;
+use crate::mac::{MacKey, hmac_of};
 use crate::seal::Place;
 use crate::secret::{ExposeSecret as _, SecretBytes};
 use crate::token::{AccessTokens, NewToken, install_provider};
 use crate::totp;
 use crate::xaes::Xaes;
-
-use aws_lc_rs::hmac;
 
 /// A primitive gave a wrong answer; the process must not serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -33,10 +31,7 @@ pub fn self_test() -> Result<(), SelfTestError> {
     )?;
 
     // RFC 4231, case 2.
-    let mac = hmac_of(
-        &hmac::Key::new(hmac::HMAC_SHA256, b"Jefe"),
-        &[b"what do ya want for nothing?"],
-    );
+    let mac = hmac_of(&MacKey::new(b"Jefe"), &[b"what do ya want for nothing?"]);
     let expected = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843";
     check(hex::encode(mac) == expected, "HMAC-SHA256")?;
 

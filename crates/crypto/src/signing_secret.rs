@@ -1,10 +1,8 @@
 //! Secrets that an integration shares with the server to sign its requests with. The server has to have them itself, so
 //! they are sealed and not hashed, and are opened here alone.
 
-use aws_lc_rs::hmac::{HMAC_SHA256, Key};
-
 use crate::keyring::Keyring;
-use crate::mac::hmac_of;
+use crate::mac::{MacKey, hmac_of};
 use crate::seal::{OpenError, Place};
 use crate::secret::{ExposeSecret, SecretBytes, SecretString, constant_time_eq};
 
@@ -33,7 +31,7 @@ impl SigningSecret {
     /// HMAC-SHA256 of a message under it.
     #[must_use]
     pub fn sign(&self, message: &[u8]) -> [u8; 32] {
-        hmac_of(&Key::new(HMAC_SHA256, self.0.expose()), &[message])
+        hmac_of(&MacKey::new(self.0.expose()), &[message])
     }
 
     /// Whether `mac` is the message's, in constant time.

@@ -1,18 +1,17 @@
 //! What a request to somebody else's program is signed with: HMAC-SHA256 over id, time and body, as Standard Webhooks
 //! 1.0 has it.
 
-use aws_lc_rs::hmac;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use crate::{
-    mac::hmac_of,
+    mac::{MacKey, hmac_of},
     secret::{ExposeSecret, SecretString},
 };
 
 /// The value of `webhook-signature` for a message sent at `at` (Unix seconds).
 #[must_use]
 pub fn webhook_signature(secret: &SecretString, id: &str, at: i64, body: &[u8]) -> String {
-    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose_secret().as_bytes());
+    let key = MacKey::new(secret.expose_secret().as_bytes());
     let tag = hmac_of(
         &key,
         &[id.as_bytes(), b".", at.to_string().as_bytes(), b".", body],

@@ -3,12 +3,12 @@
 use std::fmt;
 
 use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Salt};
-use aws_lc_rs::hmac;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use jsonwebtoken::{DecodingKey, EncodingKey};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use crate::mac::MacKey;
 use crate::seal::Sealer;
 use crate::secret::SecretBytes;
 
@@ -148,7 +148,7 @@ impl Signing {
 /// The working form, computed once when the key enters memory.
 enum Prepared {
     Seal(Box<Sealer>),
-    Mac(Box<hmac::Key>),
+    Mac(Box<MacKey>),
     Sign(Box<Signing>),
     Pepper(SecretBytes),
 }
@@ -199,7 +199,7 @@ impl Key {
             | Purpose::Idempotency
             | Purpose::Device
             | Purpose::ApiKey
-            | Purpose::Proof => Prepared::Mac(Box::new(hmac::Key::new(hmac::HMAC_SHA256, &*working))),
+            | Purpose::Proof => Prepared::Mac(Box::new(MacKey::new(&*working))),
         };
         Self {
             kid,
@@ -241,7 +241,7 @@ impl Key {
         }
     }
 
-    pub(crate) fn mac(&self) -> &hmac::Key {
+    pub(crate) fn mac(&self) -> &MacKey {
         match &self.prepared {
             Prepared::Mac(key) => key,
             _ => unreachable!("asked a {} key for a MAC", self.purpose),
@@ -274,6 +274,8 @@ impl fmt::Debug for Key {
 
 #[cfg(test)]
 mod tests {
+    use aws_lc_rs::hmac;
+
     use super::*;
 
     #[test]
