@@ -15,7 +15,7 @@ mod strays;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-pub use browse::{BlockRow, Direction, Summarised};
+pub use browse::{BlockRow, Direction, Summarised, Summed};
 pub use rows::{Leaf, Stored, StoredAccount};
 pub use sealer::Sealer;
 pub(crate) use sealer::load_head;

@@ -4,6 +4,7 @@
 //! write units, first come, first served. With the right comes the [`Head`]: the few facts that every writer continues.
 
 use std::{
+    ops::Deref,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, TryLockError,
@@ -37,8 +38,8 @@ use crate::{
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
 /// How long a connection waits for another that the gate should have kept away.
 const BUSY_MILLIS: u64 = 5_000;
-/// Fewest connections for reads that are called in the request's own task. There is one for each thread that runs
-/// tasks, and none is held across a wait: whoever asks finds a free one.
+/// Fewest connections for reads that are called in the request's own task, or by the background for a millisecond.
+/// There is one at least for each thread that runs tasks, and none is held across a wait.
 const HOT_READERS_MIN: usize = 4;
 const HOT_READERS_MAX: usize = 32;
 const STATEMENTS_CACHED_MAX: usize = 64;
@@ -76,9 +77,9 @@ pub(crate) struct SqliteEngine {
     pub(crate) gate: Gate,
     pub(crate) writer: DatabaseConnection,
     pub(crate) readers: DatabaseConnection,
-    hot: Vec<Mutex<Connection>>,
-    /// Writes notices, with the right to write.
-    pub(crate) telling: Mutex<Option<Connection>>,
+    hot: Vec<Mutex<Option<Connection>>>,
+    /// Writes what the background writes much of, with the right to write.
+    background: Mutex<Option<Connection>>,
     next_hot: AtomicUsize,
     /// Idempotency keys as last committed, for reads without the gate.
     pub(crate) keys: SharedKeys,
@@ -130,7 +131,7 @@ impl SqliteEngine {
             writer: SqlxSqliteConnector::from_sqlx_sqlite_pool(writer),
             readers: SqlxSqliteConnector::from_sqlx_sqlite_pool(readers),
             hot: Vec::new(),
-            telling: Mutex::default(),
+            background: Mutex::default(),
             next_hot: AtomicUsize::new(0),
             epoch: AtomicI64::new(0),
             growth: watch::Sender::default(),
@@ -142,9 +143,10 @@ impl SqliteEngine {
     /// What needs the schema: the hot readers and the head.
     pub(crate) async fn start(&mut self) -> Result<(), StoreError> {
         let threads = std::thread::available_parallelism().map_or(HOT_READERS_MIN, usize::from);
-        for _ in 0..threads.clamp(HOT_READERS_MIN, HOT_READERS_MAX) {
-            self.hot.push(Mutex::new(self.connect_reader()?));
-        }
+        // One is there at once; each holds the schema, half a megabyte, and is opened when the others are in use.
+        self.hot.push(Mutex::new(Some(self.connect_reader()?)));
+        let most = threads.clamp(HOT_READERS_MIN, HOT_READERS_MAX);
+        self.hot.resize_with(most, Mutex::default);
         // The control plane's connection is another library's: what it was told is read back from it.
         for (pragma, wanted) in [
             ("PRAGMA synchronous", "2"),
@@ -230,21 +232,70 @@ impl SqliteEngine {
         Ok(connection)
     }
 
+    /// The background's connection, for who has the right to write. Whoever fails with it does not give it back.
+    pub(crate) fn take_background(&self) -> Result<Connection, StoreError> {
+        let mut kept = self.background.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.take().map_or_else(|| self.connect_lane(), Ok)
+    }
+
+    pub(crate) fn keep_background(&self, connection: Connection) {
+        let mut kept = self.background.lock().unwrap_or_else(PoisonError::into_inner);
+        *kept = Some(connection);
+    }
+
     /// One of the readers for a few microseconds' work in the caller's own task.
-    pub(crate) fn hot(&self) -> MutexGuard<'_, Connection> {
-        let start = self.next_hot.fetch_add(1, Ordering::Relaxed);
-        let count = self.hot.len().max(1);
-        for offset in 0..count {
-            match self.hot.get((start + offset) % count).map(Mutex::try_lock) {
-                Some(Ok(guard)) => return guard,
+    pub(crate) fn hot(&self) -> Result<HotReader<'_>, StoreError> {
+        let mut closed = None;
+        for place in &self.hot {
+            let reader = match place.try_lock() {
+                Ok(reader) => reader,
                 // A panic while reading leaves a read connection as it was.
-                Some(Err(TryLockError::Poisoned(guard))) => return guard.into_inner(),
-                _ => (),
+                Err(TryLockError::Poisoned(reader)) => reader.into_inner(),
+                Err(TryLockError::WouldBlock) => continue,
+            };
+            if reader.is_some() {
+                return Ok(HotReader(reader));
+            }
+            closed = Some(reader);
+            break;
+        }
+        let Some(mut reader) = closed else {
+            let place = self.next_hot.fetch_add(1, Ordering::Relaxed) % self.hot.len().max(1);
+            return self.waited_for(place);
+        };
+        match self.connect_reader() {
+            Ok(opened) => {
+                *reader = Some(opened);
+                Ok(HotReader(reader))
+            }
+            // The first one is there always.
+            Err(error) => {
+                drop(reader);
+                tracing::warn!(%error, "one more reader could not be opened");
+                self.waited_for(0)
             }
         }
-        self.hot[start % count]
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn waited_for(&self, place: usize) -> Result<HotReader<'_>, StoreError> {
+        let mut reader = self.hot[place].lock().unwrap_or_else(PoisonError::into_inner);
+        if reader.is_none() {
+            *reader = Some(self.connect_reader()?);
+        }
+        Ok(HotReader(reader))
+    }
+}
+
+/// A reader in use.
+pub(crate) struct HotReader<'a>(MutexGuard<'a, Option<Connection>>);
+
+impl Deref for HotReader<'_> {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        self.0
+            .as_ref()
+            .expect("a reader is opened before it is given out")
     }
 }
 

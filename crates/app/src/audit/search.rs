@@ -318,20 +318,21 @@ impl Bank {
         let snapshot = self.store.log_snapshot().await?;
         let summarised = snapshot.summarised().await?;
         let full = snapshot.position().await?.size / Summary::LEAVES;
+        // Blocks are full and never written again: they need not be read at one moment, nor hold two connections.
+        drop(snapshot);
         let mut reached = summarised.reached_at;
         let mut blocks = Vec::new();
         for block in summarised.blocks..full.min(summarised.blocks + COMMIT_BLOCKS_MAX) {
             let start = block * Summary::LEAVES;
-            let records = snapshot.marked((start, start + Summary::LEAVES)).await?;
-            if u64::try_from(records.len()) != Ok(Summary::LEAVES) {
+            let summed = self.store.sum_up((start, start + Summary::LEAVES)).await?;
+            if summed.records != Summary::LEAVES {
                 return Err(Error::broken("a block of the audit log that cannot be read"));
             }
-            let newest = records.iter().map(|record| record.at).max().unwrap_or_default();
-            reached = reached.max(Timestamp::from_micros(newest));
+            reached = reached.max(summed.newest);
             blocks.push(BlockRow {
                 block,
                 reached_at: reached,
-                summary: Summary::of(&records),
+                summary: summed.summary,
             });
         }
         Ok(blocks)

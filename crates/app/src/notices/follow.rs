@@ -113,9 +113,8 @@ impl Bank {
             })
             .collect();
         let people: HashSet<UserId> = told.iter().map(|(person, ..)| *person).collect();
-        let people: Vec<UserId> = people.into_iter().collect();
         // Before the commit, so that payments wait for less of it.
-        let wishes = self.store.notice_wishes_of(&people).await?;
+        let wishes = self.store.notice_wishes_of(people.into_iter().collect()).await?;
         let mut telling = Telling::default();
         let begun = self.clock.now().micros();
         for (number, (person, event, noticed)) in (0..).zip(told) {

@@ -33,7 +33,7 @@ impl Bank {
             return Ok(0);
         }
         let people: Vec<_> = lapsed.iter().map(|review| review.customer).collect();
-        let wishes = self.store.notice_wishes_of(&people).await?;
+        let wishes = self.store.notice_wishes_of(people).await?;
         let (mut telling, mut told) = (Telling::default(), Vec::new());
         let mut tx = self.store.write(Scope::System).await?;
         let now = self.clock.now();

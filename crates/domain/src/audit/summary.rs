@@ -55,27 +55,25 @@ impl Mark {
 }
 
 /// What of a record a search can ask for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Marked {
-    /// When.
-    pub at: i64,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Marked<'a> {
     /// Who.
-    pub principal_id: [u8; 16],
+    pub principal_id: &'a [u8; 16],
     /// To what.
-    pub object_id: [u8; 16],
+    pub object_id: &'a [u8; 16],
     /// What was done.
-    pub action: String,
+    pub action: &'a str,
     /// How it ended.
-    pub outcome: String,
+    pub outcome: &'a str,
 }
 
-impl Marked {
+impl Marked<'_> {
     fn marks(&self) -> [Mark; 4] {
         [
-            Mark::principal(&self.principal_id),
-            Mark::object(&self.object_id),
-            Mark::action(&self.action),
-            Mark::outcome(&self.outcome),
+            Mark::principal(self.principal_id),
+            Mark::object(self.object_id),
+            Mark::action(self.action),
+            Mark::outcome(self.outcome),
         ]
     }
 }
@@ -84,24 +82,25 @@ impl Marked {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Summary(Vec<u8>);
 
+impl Default for Summary {
+    /// Of no record.
+    fn default() -> Self {
+        Self(vec![0; SUMMARY_BYTES])
+    }
+}
+
 impl Summary {
     /// Records of one block.
     pub const LEAVES: u64 = TILE_WIDTH;
 
-    /// Of these records.
-    pub fn of<'a>(records: impl IntoIterator<Item = &'a Marked>) -> Self {
-        let mut bytes = vec![0_u8; SUMMARY_BYTES];
-        for record in records {
-            for mark in record.marks() {
-                for bit in mark.0 {
-                    let (place, mask) = place_of(bit);
-                    if let Some(byte) = bytes.get_mut(place) {
-                        *byte |= mask;
-                    }
-                }
+    /// Of one record more.
+    pub fn add(&mut self, record: &Marked<'_>) {
+        for bit in record.marks().iter().flat_map(|mark| mark.0) {
+            let (place, mask) = place_of(bit);
+            if let Some(byte) = self.0.get_mut(place) {
+                *byte |= mask;
             }
         }
-        Self(bytes)
     }
 
     /// Takes stored bytes back; `None` for what is no summary.
@@ -132,30 +131,34 @@ fn place_of(bit: u16) -> (usize, u8) {
 mod tests {
     use super::*;
 
-    fn record(number: u64) -> Marked {
+    fn ids(number: u64) -> ([u8; 16], [u8; 16]) {
         let mut id = [0; 16];
         id[..8].copy_from_slice(&number.to_be_bytes());
         let mut object = id;
         object[15] = 9;
+        (id, object)
+    }
+
+    fn record<'a>((principal_id, object_id): &'a ([u8; 16], [u8; 16])) -> Marked<'a> {
         Marked {
-            at: 1,
-            principal_id: id,
-            object_id: object,
-            action: "transfer.create".to_owned(),
-            outcome: "ok".to_owned(),
+            principal_id,
+            object_id,
+            action: "transfer.create",
+            outcome: "ok",
         }
     }
 
     #[test]
     fn a_summary_never_denies_what_is_there_and_seldom_claims_what_is_not() {
-        let records: Vec<_> = (0..256).map(record).collect();
-        let summary = Summary::of(&records);
-        for record in &records {
-            assert!(record.marks().iter().all(|mark| summary.may_hold(mark)));
+        let all: Vec<_> = (0..256).map(ids).collect();
+        let mut summary = Summary::default();
+        all.iter().for_each(|ids| summary.add(&record(ids)));
+        for ids in &all {
+            assert!(record(ids).marks().iter().all(|mark| summary.may_hold(mark)));
         }
         let strangers = 10_000;
         let claimed = (1_000..1_000 + strangers)
-            .filter(|number| summary.may_hold(&Mark::principal(&record(*number).principal_id)))
+            .filter(|number| summary.may_hold(&Mark::principal(&ids(*number).0)))
             .count();
         assert!(
             claimed < 100,

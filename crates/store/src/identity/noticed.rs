@@ -3,10 +3,7 @@
 //! Under load this is read and written for every movement: on SQLite through prepared statements, row by row, and not
 //! by the dozen through a driver's thread. The texts of the statements are the same on both engines.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, PoisonError},
-};
+use std::{collections::HashMap, sync::Arc};
 
 use rusqlite::{OptionalExtension, TransactionBehavior};
 use sea_orm::{ConnectionTrait, DbBackend, FromQueryResult};
@@ -225,8 +222,7 @@ fn list_on_sqlite(
     (start, end): (i64, i64),
     notices: &[NoticeRow],
 ) -> Result<bool, StoreError> {
-    let mut kept = engine.telling.lock().unwrap_or_else(PoisonError::into_inner);
-    let connection = kept.take().map_or_else(|| engine.connect_lane(), Ok)?;
+    let connection = engine.take_background()?;
     let unit = rusqlite::Transaction::new_unchecked(&connection, TransactionBehavior::Immediate)?;
     let moved = unit.prepare_cached(MOVE_CURSOR)?.execute([end, start])? == 1;
     if moved {
@@ -253,12 +249,12 @@ fn list_on_sqlite(
     } else {
         unit.rollback()?;
     }
-    *kept = Some(connection);
+    engine.keep_background(connection);
     Ok(moved)
 }
 
 fn follow_on_sqlite(engine: &SqliteEngine, limit: i64) -> Result<Following, StoreError> {
-    let connection = engine.hot();
+    let connection = engine.hot()?;
     // One moment for all of it.
     let moment = connection.unchecked_transaction()?;
     let start: i64 = moment.prepare_cached(CURSOR)?.query_row([], |row| row.get(0))?;

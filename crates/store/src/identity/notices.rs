@@ -1,6 +1,6 @@
 //! What people are told of within the bank, what they wish to be told of, and how far the log was followed.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use sea_orm::{ConnectionTrait, FromQueryResult, Value};
 use strongroom_domain::{
@@ -16,7 +16,8 @@ use super::{
 };
 use crate::{
     error::StoreError,
-    store::Store,
+    sqlite::SqliteEngine,
+    store::{Engines, Store},
     tx::{Scope, WriteTx, rows},
 };
 
@@ -82,6 +83,9 @@ pub struct NoticeWish {
     /// By mail.
     pub mail: bool,
 }
+
+/// What people wish to be told of.
+pub type Wishes = HashMap<UserId, Vec<NoticeWish>>;
 
 /// A transfer that waited for a look until its time was over.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -204,17 +208,19 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] when the database does not answer.
-    pub async fn notice_wishes_of(
-        &self,
-        people: &[UserId],
-    ) -> Result<HashMap<UserId, Vec<NoticeWish>>, StoreError> {
+    pub async fn notice_wishes_of(&self, people: Vec<UserId>) -> Result<Wishes, StoreError> {
+        if let Engines::Sqlite(engine) = &self.engines {
+            let engine = Arc::clone(engine);
+            let reading = tokio::task::spawn_blocking(move || wishes_on_sqlite(&engine, &people));
+            let read = reading.await;
+            return read.map_err(|_| StoreError::Unavailable("reading stopped".to_owned()))?;
+        }
         let read = self.read(Scope::System).await?;
-        let on = read.tx.get_database_backend();
-        let mut known: HashMap<UserId, Vec<NoticeWish>> = HashMap::new();
-        for portion in portions(people) {
+        let mut known = Wishes::new();
+        for portion in portions(&people) {
             let sql = format!(
                 "SELECT person, event, app, mail FROM notice_wishes WHERE person IN {}",
-                places(on, 1, portion.len())
+                places(read.tx.get_database_backend(), 1, portion.len())
             );
             let values = portion.iter().map(|person| uuid(*person).into());
             let found: Vec<WishOfSql> = rows(&read.tx, &sql, values.collect()).await?;
@@ -231,6 +237,28 @@ impl Store {
         }
         Ok(known)
     }
+}
+
+/// Asked for everybody who is told of anything: through a prepared statement.
+fn wishes_on_sqlite(engine: &SqliteEngine, people: &[UserId]) -> Result<Wishes, StoreError> {
+    let connection = engine.hot()?;
+    let mut asked =
+        connection.prepare_cached("SELECT event, app, mail FROM notice_wishes WHERE person = ?1")?;
+    let mut known = Wishes::new();
+    for person in people {
+        let wishes = asked.query_map([person.as_bytes()], |row| {
+            Ok(NoticeWish {
+                event: row.get(0)?,
+                app: row.get(1)?,
+                mail: row.get(2)?,
+            })
+        })?;
+        let wishes: Vec<_> = wishes.collect::<Result<_, _>>()?;
+        if !wishes.is_empty() {
+            known.insert(*person, wishes);
+        }
+    }
+    Ok(known)
 }
 
 async fn wishes(on: &impl sea_orm::ConnectionTrait, person: UserId) -> Result<Vec<NoticeWish>, StoreError> {

@@ -93,7 +93,7 @@ impl Store {
     pub async fn account(&self, id: AccountId, at: Timestamp) -> Result<Option<AccountView>, StoreError> {
         let row = match &self.engines {
             Engines::Sqlite(engine) => {
-                let connection = engine.hot();
+                let connection = engine.hot()?;
                 let mut statement = connection.prepare_cached(ACCOUNT_BY_ID)?;
                 statement
                     .query_row(rusqlite::params![at.micros(), id.as_bytes()], sqlite_account)
@@ -122,7 +122,7 @@ impl Store {
         const SQL: &str = "SELECT id, owner FROM accounts WHERE number = $1";
         let found: Option<([u8; 16], Option<[u8; 16]>)> = match &self.engines {
             Engines::Sqlite(engine) => {
-                let connection = engine.hot();
+                let connection = engine.hot()?;
                 let mut statement = connection.prepare_cached(SQL)?;
                 statement
                     .query_row([number.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
@@ -175,7 +175,7 @@ impl Store {
     pub async fn transaction(&self, id: TransactionId) -> Result<Option<TransactionView>, StoreError> {
         let row: Option<TransactionSql> = match &self.engines {
             Engines::Sqlite(engine) => {
-                let connection = engine.hot();
+                let connection = engine.hot()?;
                 let mut statement = connection.prepare_cached(TRANSACTION_BY_ID)?;
                 statement
                     .query_row([id.as_bytes()], sqlite_transaction)
@@ -263,7 +263,7 @@ impl Store {
                         engine.reload(head).await?;
                     }
                 }
-                engine.keys.find(&engine.hot(), tag, &mut 0)
+                engine.keys.find(&*engine.hot()?, tag, &mut 0)
             }
             Engines::Postgres(engine) => {
                 let sql = "SELECT fingerprint, code, resource, at FROM idempotency_outcomes WHERE tag = $1";
