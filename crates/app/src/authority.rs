@@ -2,6 +2,7 @@
 
 pub mod approvals;
 pub mod authorize;
+pub(crate) mod decision_code;
 pub(crate) mod decision_log;
 pub mod decisions;
 pub mod departments;

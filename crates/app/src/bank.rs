@@ -21,7 +21,7 @@ use crate::{
         sealer::LogKeeper,
         witnesses::Witnesses,
     },
-    authority::{decision_log::DecisionLog, policy::Book},
+    authority::{decision_log::DecisionLog, decisions::KnownFacts, policy::Book},
     clock::{BankClock, Clock},
     cx::Cx,
     error::Error,
@@ -101,6 +101,8 @@ pub struct Bank {
     pub(crate) identity: Identity,
     /// Decisions on their way to the database.
     pub(crate) decisions: Arc<DecisionLog>,
+    /// Facts of decisions that are in the database.
+    pub(crate) known_facts: KnownFacts,
     /// What every decision about people and integrations is taken under.
     pub(crate) policies: Book,
     pub(crate) checkpoints: Arc<Checkpoints>,
@@ -168,6 +170,7 @@ impl Bank {
             owners: Cache::new(FACTS_CACHED_MAX),
             numbers: Cache::new(FACTS_CACHED_MAX),
             decisions: Arc::new(DecisionLog::told_to(security.clone())),
+            known_facts: KnownFacts::default(),
             security,
             policies: Book::new(zone.clone()).map_err(Error::internal)?,
             keyed: ring.idempotency(),

@@ -39,6 +39,7 @@ pub use read::{
 };
 pub use sqlite::SqliteLane;
 pub(crate) use sqlite::spawn_checkpointer;
+pub(crate) use sqlite_write::append_records;
 use strongroom_domain::{
     account::Account,
     fraud::FraudRules,

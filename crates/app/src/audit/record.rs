@@ -88,6 +88,14 @@ impl RecordSigner {
             let security = self.security.clone();
             tx.after_commit(move || security.note(&event.line()));
         }
+        let record = self.signed(slot, cx, permit, Entry { details, ..entry });
+        tx.append_record(&record).await?;
+        Ok(())
+    }
+
+    /// The record itself, signed, of what changes nobody's standing and no event follows from.
+    pub(crate) fn signed(&self, slot: RecordSlot, cx: &Cx, permit: &Permit, entry: Entry) -> SignedRecord {
+        let authority = permit.authority();
         let record = Record {
             id: slot.id,
             at: cx.now().max(slot.not_before),
@@ -97,11 +105,10 @@ impl RecordSigner {
             object: entry.object,
             outcome: entry.outcome,
             policy: authority.policy,
-            details,
+            details: entry.details,
         };
         let (key, mac) = self.sign(&record.canonical());
-        tx.append_record(&SignedRecord::new(record, key, mac)).await?;
-        Ok(())
+        SignedRecord::new(record, key, mac)
     }
 }
 

@@ -1,16 +1,19 @@
 //! What was decided, kept: read, decided again, and asked what a draft would change.
 //!
-//! A decision is kept with the number of the set that decided and its facts. Facts that many decisions share are kept
-//! once, sealed under the ring, and found by a keyed digest; where a request came from is sealed under the person's own
-//! key. Each row carries an authentication code by the node's key, and each portion that is written a record in the log
-//! with the root over its rows, in the same commit.
+//! A decision is kept with the number of the set that decided and its facts: when, how much, and from where with each;
+//! the rest, which many decisions share, once, sealed under the ring, and found by a keyed digest. Where a request came
+//! from is sealed under the person's own key. Each row carries an authentication code by the node's key, and each
+//! portion that is written a record in the log with the root over its rows, in the same commit.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use strongroom_crypto::Place;
 use strongroom_domain::{
     action::Action,
-    audit::{CompactRange, Details, Hash, Object, leaf_hash},
+    audit::{Details, Object},
     id::{DecisionId, UserId},
     principal::{Assurance, Principal},
     text::hex,
@@ -18,12 +21,13 @@ use strongroom_domain::{
 };
 use strongroom_store::Scope;
 pub use strongroom_store::identity::DecisionRow;
-use strongroom_store::identity::SWEEP_ROWS_MAX;
+use strongroom_store::identity::{DecisionWithFacts, SWEEP_ROWS_MAX, SharedFacts};
 
 use crate::{
     audit::record::Entry,
     authority::{
         authorize::{Resource, authorize, is_allowed},
+        decision_code::{code_of, root_of_decisions},
         decision_log::{Noted, PORTION_MAX},
         policies::{Draft, labelled},
         policy::{
@@ -43,8 +47,8 @@ const COMPARED_MAX: u32 = 2_000;
 const SECONDS_PER_DAY: i64 = 24 * 60 * 60;
 /// Most portions that one run forgets.
 const SWEEP_PORTIONS_MAX: usize = 20;
-/// First bytes of what an authentication code is over.
-const CODE_DOMAIN: &[u8] = b"strongroom.decision.v1";
+/// Most shared facts that are known to be in the database; who knows as many begins again.
+const KNOWN_MAX: usize = 4_096;
 
 /// Which decisions a reader wants; absent fields want all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -134,7 +138,34 @@ const fn kind_of(principal: Principal) -> Kind {
     }
 }
 
-/// The facts of a decision as a question, without when and where from.
+/// Digests of shared facts that are in the database, by the year and the facts: what is kept is neither sealed nor
+/// written again. The database forgets no facts of this year or the one before; where it fails to answer nothing is
+/// known any more, because what answers next may be an older copy.
+#[derive(Debug, Default)]
+pub(crate) struct KnownFacts(Mutex<HashMap<(i64, Question), [u8; 16]>>);
+
+impl KnownFacts {
+    fn digest(&self, facts: &(i64, Question)) -> Option<[u8; 16]> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(facts).copied()
+    }
+
+    fn forget(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    fn keep(&self, facts: impl IntoIterator<Item = ((i64, Question), [u8; 16])>) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for (facts, digest) in facts {
+            if known.len() >= KNOWN_MAX {
+                known.clear();
+            }
+            known.insert(facts, digest);
+        }
+    }
+}
+
+/// The facts of a decision that others may share, as a question: without when, how much, and where from.
 fn question_of(noted: &Noted) -> Question {
     let me = noted.person();
     let owner = match noted.resource {
@@ -162,8 +193,6 @@ fn question_of(noted: &Noted) -> Question {
             origin: Some(noted.caller.origin.name().to_owned()),
             department: noted.rights.department.map(|department| department.to_string()),
             resource_department: noted.resource_department.map(|department| department.to_string()),
-            amount: noted.money.map(|(amount, _)| amount.minor()),
-            currency: noted.money.map(|(_, currency)| currency.code().to_owned()),
             account_state: noted.account_state.map(str::to_owned),
             ..Circumstances::default()
         },
@@ -177,57 +206,8 @@ fn year_of(at: Timestamp) -> i64 {
         .unwrap_or_default()
 }
 
-/// What the authentication code is over.
-fn code_of(row: &DecisionRow) -> Vec<u8> {
-    let mut bytes = CODE_DOMAIN.to_vec();
-    bytes.extend_from_slice(row.id.as_bytes());
-    bytes.extend_from_slice(&row.at.micros().to_be_bytes());
-    bytes.extend_from_slice(row.request.as_bytes());
-    bytes.push(row.principal_kind);
-    bytes.extend_from_slice(&row.principal_id);
-    bytes.push(u8::from(row.allowed));
-    bytes.extend_from_slice(&row.version.to_be_bytes());
-    bytes.extend_from_slice(&row.inputs);
-    bytes.extend_from_slice(row.action.as_bytes());
-    // What came later is marked, so that a code from before stays what it is. Sealed bytes are random: the code is over
-    // these and no others.
-    for (mark, part) in [
-        (1, row.owner.as_ref().map(|owner| owner.as_bytes().as_slice())),
-        (2, row.sealed_reason.as_deref()),
-    ] {
-        if let Some(part) = part {
-            bytes.push(0);
-            bytes.push(mark);
-            bytes.extend_from_slice(part);
-        }
-    }
-    bytes
-}
-
-/// The leaf of a decision in the tree over its portion: all of the row but the shared facts, whose digest is in it.
-fn leaf_of(row: &DecisionRow) -> Hash {
-    let mut bytes = code_of(row);
-    bytes.push(0);
-    bytes.extend_from_slice(row.sealed_address.as_deref().unwrap_or_default());
-    bytes.extend_from_slice(&row.mac_key.to_be_bytes());
-    bytes.extend_from_slice(&row.mac);
-    leaf_hash(&bytes)
-}
-
-/// The root over decisions in the order of their ids (RFC 9162, section 2.1.1).
-pub(crate) fn root_of_decisions(rows: &[DecisionRow]) -> Hash {
-    let mut range = CompactRange::default();
-    for row in rows {
-        range.append(leaf_of(row), |_| ());
-    }
-    range.root()
-}
-
-/// What the log says of a portion of decisions, which are put in their order; `None` of nothing.
-fn bound(rows: &mut Vec<DecisionRow>) -> Option<Entry> {
-    // Asked for twice in one request it is one decision: the first is there.
-    rows.sort_by_key(|row| row.id);
-    rows.dedup_by_key(|row| row.id);
+/// What the log says of a portion of decisions in the order of their ids; `None` of nothing.
+fn bound(rows: &[DecisionRow]) -> Option<Entry> {
     let (first, last) = (rows.first()?.id, rows.last()?.id);
     let (count, root) = (rows.len(), hex(&root_of_decisions(rows)));
     Some(Entry {
@@ -253,35 +233,68 @@ impl Bank {
     pub async fn write_decisions(&self) -> Result<usize, Error> {
         let portion = self.decisions.first(PORTION_MAX);
         let mut rows = Vec::with_capacity(portion.len());
+        let mut new_facts = HashMap::new();
         for noted in &portion {
-            rows.push(self.decision_row(noted).await?);
+            let facts = (year_of(noted.at), question_of(noted));
+            let inputs = match self
+                .known_facts
+                .digest(&facts)
+                .or_else(|| new_facts.get(&facts).copied())
+            {
+                Some(known) => known,
+                None => {
+                    let digest = self.digest_of(&facts)?;
+                    new_facts.insert(facts, digest);
+                    digest
+                }
+            };
+            rows.push(self.decision_row(noted, inputs).await?);
         }
         if !rows.is_empty() {
             let cx = self.cx_job().await?;
             let permit = authorize(&cx, Action::DecisionRecord, Resource::Bank)?;
-            let mut tx = self.store.write(Scope::System).await?;
-            let slot = tx.next_record().await?;
-            let new: BTreeSet<_> = tx.insert_decisions(&rows, slot.id).await?.into_iter().collect();
+            // Asked for twice in one request it is one decision: the first is there.
+            rows.sort_by_key(|row| row.id);
+            rows.dedup_by_key(|row| row.id);
+            let facts: Result<Vec<_>, _> = new_facts
+                .iter()
+                .map(|(facts, digest)| self.sealed_facts(facts, *digest))
+                .collect();
+            let recorder = self.recorder.clone();
             // What an earlier try has written is bound to the record of that try.
-            rows.retain(|row| new.contains(&row.id));
-            if let Some(entry) = bound(&mut rows) {
-                self.recorder
-                    .append_at(&mut tx, slot, &cx, &permit, entry)
-                    .await?;
-            }
-            tx.commit().await?;
+            let bind = move |slot, new: &[DecisionRow]| {
+                bound(new).map(|entry| recorder.signed(slot, &cx, &permit, entry))
+            };
+            let appended = self.store.append_decisions(rows, facts?, bind).await;
+            appended.inspect_err(|_| self.known_facts.forget())?;
+            self.known_facts.keep(new_facts);
             self.decisions.written(portion.len());
             self.watch_readers(&portion).await?;
         }
         Ok(portion.len())
     }
 
-    async fn decision_row(&self, noted: &Noted) -> Result<DecisionRow, Error> {
-        let question = serde_json::to_vec(&question_of(noted)).map_err(Error::internal)?;
-        // Facts of another year are others: they are forgotten with their year.
-        let period = year_of(noted.at);
-        let named = [&period.to_be_bytes(), question.as_slice()].concat();
-        let inputs = self.ring().blind_index("decision_inputs.digest", &named);
+    /// Facts of another year are others: they are forgotten with their year.
+    fn digest_of(&self, (year, question): &(i64, Question)) -> Result<[u8; 16], Error> {
+        let question = serde_json::to_vec(question).map_err(Error::internal)?;
+        let named = [year.to_be_bytes().as_slice(), &question].concat();
+        Ok(self.ring().blind_index("decision_inputs.digest", &named))
+    }
+
+    fn sealed_facts(
+        &self,
+        (year, question): &(i64, Question),
+        digest: [u8; 16],
+    ) -> Result<SharedFacts, Error> {
+        let question = serde_json::to_vec(question).map_err(Error::internal)?;
+        Ok(SharedFacts {
+            digest,
+            period: *year,
+            sealed: self.ring().seal(inputs_place(&digest), &question),
+        })
+    }
+
+    async fn decision_row(&self, noted: &Noted, inputs: [u8; 16]) -> Result<DecisionRow, Error> {
         let id = self.decision_id(noted, &inputs);
         let (mut sealed_address, mut sealed_reason) = (None, None);
         if let Some(person) = noted.person()
@@ -295,6 +308,7 @@ impl Bank {
             let reason = noted.reason.as_ref();
             sealed_reason = reason.map(|text| key.seal(reason_place(&id), text.as_bytes()));
         }
+        let money = noted.money;
         let mut row = DecisionRow {
             id,
             at: noted.at,
@@ -305,8 +319,7 @@ impl Bank {
             allowed: noted.allowed,
             version: i64::from(noted.version),
             inputs,
-            period,
-            sealed_inputs: self.ring().seal(inputs_place(&inputs), &question),
+            money: money.map(|(amount, currency)| (amount.minor(), currency.code().to_owned())),
             owner: noted.owner(),
             person: noted
                 .person()
@@ -341,7 +354,7 @@ impl Bank {
             Resource::OwnedBy(owner) => *owner.as_bytes(),
             Resource::Bank => [0; 16],
         };
-        let name = [
+        let mut name = [
             noted.request.as_bytes().as_slice(),
             inputs,
             &owner,
@@ -349,6 +362,10 @@ impl Bank {
             &noted.version.to_be_bytes(),
         ]
         .concat();
+        if let Some((amount, currency)) = noted.money {
+            name.extend_from_slice(&amount.minor().to_be_bytes());
+            name.extend_from_slice(currency.code().as_bytes());
+        }
         let digest = u128::from_be_bytes(self.ring().blind_index("decisions.id", &name));
         let millis = u128::from(noted.at.micros().unsigned_abs() / 1_000);
         // RFC 9562, section 5.7: 48 bits of time, the version, the variant, and bits that tell apart.
@@ -380,7 +397,7 @@ impl Bank {
             decisions: Vec::new(),
             next: None,
         };
-        for row in examined {
+        for (row, _) in examined {
             if page.decisions.len() >= limit {
                 return Ok(page);
             }
@@ -404,12 +421,10 @@ impl Bank {
     /// `forbidden`, `not_found`.
     pub async fn decide_again(&self, cx: &Cx, decision: DecisionId) -> Result<Again, Error> {
         authorize(cx, Action::AuditRead, Resource::Bank)?;
-        let row = self
-            .store
-            .decision(decision)
-            .await?
-            .ok_or_else(Error::not_found)?;
-        let (question, is_complete) = self.recorded_question(&row).await?;
+        let recorded = self.store.decision(decision).await?;
+        let recorded = recorded.ok_or_else(Error::not_found)?;
+        let (question, is_complete) = self.recorded_question(&recorded).await?;
+        let (row, _) = recorded;
         let in_force = if row.version == i64::from(BUILT_IN_VERSION) {
             self.tried(built_in().map_err(Error::internal)?.clone())
         } else {
@@ -429,18 +444,25 @@ impl Bank {
     }
 
     /// The facts of a recorded decision, and whether they are all there.
-    async fn recorded_question(&self, row: &DecisionRow) -> Result<(Question, bool), Error> {
+    async fn recorded_question(&self, (row, facts): &DecisionWithFacts) -> Result<(Question, bool), Error> {
         let key = u32::try_from(row.mac_key).ok();
         let mac = key.and_then(|key| self.ring().audit_mac_by_kid(key));
         if !mac.is_some_and(|mac| mac.verify(&code_of(row), &row.mac)) {
             return Err(Error::broken("a decision that nobody here recorded"));
         }
+        let facts = facts.as_ref();
+        let facts = facts.ok_or_else(|| Error::broken("a decision without its facts"))?;
         let plain = self
             .ring()
-            .open(inputs_place(&row.inputs), &row.sealed_inputs)
+            .open(inputs_place(&row.inputs), facts)
             .map_err(Error::internal)?;
         let mut question: Question = serde_json::from_slice(plain.expose()).map_err(Error::internal)?;
         question.context.at = Some(row.at.to_string());
+        // Among the shared facts where the decision is older than their columns.
+        if let Some((amount, currency)) = &row.money {
+            question.context.amount = Some(*amount);
+            question.context.currency = Some(currency.clone());
+        }
         let Some((person, sealed)) = row.person.zip(row.sealed_address.as_ref()) else {
             return Ok((question, true));
         };
@@ -485,9 +507,10 @@ impl Bank {
     pub(crate) async fn compare(&self, after: Arc<InForce>) -> Result<Difference, Error> {
         let rows = self.store.decisions(None, None, COMPARED_MAX).await?;
         let mut asked: Vec<(DecisionId, Timestamp, Question)> = Vec::with_capacity(rows.len());
-        for row in &rows {
-            let (question, _) = self.recorded_question(row).await?;
-            asked.push((row.id, row.at, question));
+        // One whose facts somebody has taken away can be compared with nothing.
+        for recorded in rows.iter().filter(|(_, facts)| facts.is_some()) {
+            let (question, _) = self.recorded_question(recorded).await?;
+            asked.push((recorded.0.id, recorded.0.at, question));
         }
         let before = self.policies.current();
         // Thousands of decisions: not in the way of other requests.

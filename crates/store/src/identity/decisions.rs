@@ -1,19 +1,13 @@
-//! What was decided, and under which facts: appended in portions, never changed.
+//! What was decided, and under which facts: read, counted, and forgotten when it is old.
 
-use std::collections::BTreeMap;
-
-use sea_orm::{ConnectionTrait, FromQueryResult, Value};
+use sea_orm::{FromQueryResult, Value};
 use strongroom_domain::{
     id::{DecisionId, RequestId, UserId},
     time::Timestamp,
 };
 use uuid::Uuid;
 
-use super::{
-    SWEEP_ROWS_MAX, at, hash32, id,
-    portions::{places, portions},
-    uuid,
-};
+use super::{SWEEP_ROWS_MAX, at, hash32, id, uuid};
 use crate::{
     audit::LogSnapshot,
     error::StoreError,
@@ -42,10 +36,8 @@ pub struct DecisionRow {
     pub version: i64,
     /// Keyed digest of the shared facts.
     pub inputs: [u8; 16],
-    /// The year of the shared facts (UTC): they are forgotten with it. Only for what is appended; 0 when it is read.
-    pub period: i64,
-    /// The shared facts, sealed.
-    pub sealed_inputs: Vec<u8>,
+    /// Minor units and currency, where money would move. Before they had columns they were among the shared facts.
+    pub money: Option<(i64, String)>,
     /// Whose thing it was about, where an operator asked; may be the operator's own.
     pub owner: Option<UserId>,
     /// Whose key the address and the reason are sealed under.
@@ -56,18 +48,16 @@ pub struct DecisionRow {
     pub sealed_reason: Option<Vec<u8>>,
     /// Number of the key of the authentication code.
     pub mac_key: i64,
-    /// Over all of the above but the sealed facts and address.
+    /// Over all of the above but the sealed address.
     pub mac: [u8; 32],
 }
+
+/// A decision with the facts that it shares with others, sealed; absent where somebody has taken them away.
+pub type DecisionWithFacts = (DecisionRow, Option<Vec<u8>>);
 
 #[derive(FromQueryResult)]
 struct CountSql {
     count: i64,
-}
-
-#[derive(FromQueryResult)]
-struct IdSql {
-    id: Uuid,
 }
 
 #[derive(FromQueryResult)]
@@ -87,7 +77,10 @@ struct DecisionSql {
     allowed: bool,
     version: i64,
     inputs: Vec<u8>,
-    sealed_inputs: Vec<u8>,
+    /// Where it was asked for.
+    facts: Option<Vec<u8>>,
+    amount: Option<i64>,
+    currency: Option<String>,
     owner: Option<Uuid>,
     person: Option<Uuid>,
     sealed_address: Option<Vec<u8>>,
@@ -114,8 +107,15 @@ impl TryFrom<DecisionSql> for DecisionRow {
                 .inputs
                 .try_into()
                 .map_err(|_| StoreError::Corrupt("a digest of another length"))?,
-            period: 0,
-            sealed_inputs: row.sealed_inputs,
+            money: match (row.amount, row.currency) {
+                (Some(amount), Some(currency)) => Some((amount, currency)),
+                (None, None) => None,
+                _ => {
+                    return Err(StoreError::Corrupt(
+                        "an amount without a currency, or the reverse",
+                    ));
+                }
+            },
             owner: row.owner.map(id),
             person: row.person.map(id),
             sealed_address: row.sealed_address,
@@ -126,12 +126,20 @@ impl TryFrom<DecisionSql> for DecisionRow {
     }
 }
 
+impl DecisionSql {
+    fn with_facts(mut self) -> Result<DecisionWithFacts, StoreError> {
+        let facts = self.facts.take();
+        Ok((self.try_into()?, facts))
+    }
+}
+
 macro_rules! select_decisions {
     ($rest:literal) => {
         concat!(
             "SELECT d.id, d.at, d.request, d.principal_kind, d.principal_id, d.action, d.allowed, d.version, \
-             d.inputs, i.sealed AS sealed_inputs, d.owner, d.person, d.sealed_address, d.sealed_reason, d.mac_key, d.mac \
-             FROM decisions d JOIN decision_inputs i ON i.digest = d.inputs WHERE ",
+             d.inputs, i.sealed AS facts, d.amount, d.currency, d.owner, d.person, d.sealed_address, d.sealed_reason, \
+             d.mac_key, d.mac \
+             FROM decisions d LEFT JOIN decision_inputs i ON i.digest = d.inputs WHERE ",
             $rest
         )
     };
@@ -142,7 +150,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] when the database does not answer.
-    pub async fn decision(&self, decision: DecisionId) -> Result<Option<DecisionRow>, StoreError> {
+    pub async fn decision(&self, decision: DecisionId) -> Result<Option<DecisionWithFacts>, StoreError> {
         let read = self.read(Scope::Operator).await?;
         let found: Vec<DecisionSql> = rows(
             &read.tx,
@@ -150,7 +158,7 @@ impl Store {
             vec![uuid(decision).into()],
         )
         .await?;
-        found.into_iter().next().map(TryInto::try_into).transpose()
+        found.into_iter().next().map(DecisionSql::with_facts).transpose()
     }
 
     /// Decisions below an id, newest first, of one principal or of all. At most `examined` rows are looked at.
@@ -162,7 +170,7 @@ impl Store {
         principal: Option<[u8; 16]>,
         before: Option<DecisionId>,
         examined: u32,
-    ) -> Result<Vec<DecisionRow>, StoreError> {
+    ) -> Result<Vec<DecisionWithFacts>, StoreError> {
         let read = self.read(Scope::Operator).await?;
         let before = before.map_or(Uuid::max(), uuid);
         let found: Vec<DecisionSql> = match principal {
@@ -187,7 +195,7 @@ impl Store {
                 .await?
             }
         };
-        found.into_iter().map(TryInto::try_into).collect()
+        found.into_iter().map(DecisionSql::with_facts).collect()
     }
 }
 
@@ -200,7 +208,7 @@ impl LogSnapshot {
         let found: Vec<DecisionSql> = rows(
             &self.read.tx,
             "SELECT id, at, request, principal_kind, principal_id, action, allowed, version, inputs, \
-             inputs AS sealed_inputs, owner, person, sealed_address, sealed_reason, mac_key, mac \
+             NULL AS facts, amount, currency, owner, person, sealed_address, sealed_reason, mac_key, mac \
              FROM decisions WHERE record = $1 ORDER BY id",
             vec![record.into()],
         )
@@ -278,65 +286,5 @@ impl WriteTx {
             )
             .await?;
         Ok(decisions.max(facts))
-    }
-
-    /// Appends decisions, bound to an audit record, and facts that are not there yet. Whatever is there already stays
-    /// as it is; gives those that were not.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the database refuses or does not answer.
-    pub async fn insert_decisions(
-        &self,
-        decisions: &[DecisionRow],
-        record: i64,
-    ) -> Result<Vec<DecisionId>, StoreError> {
-        let inputs: BTreeMap<_, _> = decisions
-            .iter()
-            .map(|row| (row.inputs, (row.period, &row.sealed_inputs)))
-            .collect();
-        let inputs: Vec<_> = inputs.into_iter().collect();
-        let on = self.tx.get_database_backend();
-        for portion in portions(&inputs) {
-            let sql = format!(
-                "INSERT INTO decision_inputs (digest, period, sealed) VALUES {} ON CONFLICT DO NOTHING",
-                places(on, portion.len(), 3)
-            );
-            let values = portion.iter().flat_map(|(digest, (period, sealed))| {
-                [digest.to_vec().into(), (*period).into(), (*sealed).clone().into()]
-            });
-            self.execute(&sql, values.collect()).await?;
-        }
-        let mut appended = Vec::with_capacity(decisions.len());
-        for portion in portions(decisions) {
-            let sql = format!(
-                "INSERT INTO decisions (id, at, request, principal_kind, principal_id, action, allowed, version, inputs, \
-                 owner, person, sealed_address, sealed_reason, mac_key, mac, record) VALUES {} ON CONFLICT DO NOTHING \
-                 RETURNING id",
-                places(on, portion.len(), 16)
-            );
-            let values = portion.iter().flat_map(|row| -> [Value; 16] {
-                [
-                    uuid(row.id).into(),
-                    row.at.micros().into(),
-                    uuid(row.request).into(),
-                    i64::from(row.principal_kind).into(),
-                    Uuid::from_bytes(row.principal_id).into(),
-                    row.action.as_str().into(),
-                    row.allowed.into(),
-                    row.version.into(),
-                    row.inputs.to_vec().into(),
-                    row.owner.map(uuid).into(),
-                    row.person.map(uuid).into(),
-                    row.sealed_address.clone().into(),
-                    row.sealed_reason.clone().into(),
-                    row.mac_key.into(),
-                    row.mac.to_vec().into(),
-                    record.into(),
-                ]
-            });
-            let new: Vec<IdSql> = rows(&self.tx, &sql, values.collect()).await?;
-            appended.extend(new.into_iter().map(|row| id(row.id)));
-        }
-        Ok(appended)
     }
 }

@@ -2,7 +2,7 @@
 
 use sea_orm::DbBackend;
 
-/// Sizes of statements, in rows: at most sixteen values each, within what both engines bind.
+/// Sizes of statements, in rows: at most some twenty values each, within what both engines bind.
 const STATEMENT_ROWS: [usize; 5] = [256, 64, 16, 4, 1];
 
 /// `($1, …, $n), ($n+1, …)`: places for so many rows of so many values. SQLite looks for the name of each place from

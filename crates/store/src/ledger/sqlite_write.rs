@@ -339,6 +339,13 @@ fn write_records(
     Ok(())
 }
 
+/// Appends records that others than the lane write, with their place in the tree, within the caller's transaction.
+pub(crate) fn append_records(connection: &Connection, changes: &Changes) -> Result<(), StoreError> {
+    let mut counters = LaneCounters::default();
+    write_records(connection, changes, &mut counters)?;
+    write_tree(connection, changes, &mut counters)
+}
+
 fn write_tree(
     connection: &Connection,
     changes: &Changes,

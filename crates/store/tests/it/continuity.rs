@@ -6,15 +6,20 @@ use strongroom_domain::{
     audit::{CompactRange, Details, Hash, Object, Record, SignedRecord},
     ledger::{AccountChange, Answer, Changes, Command, Refusal, Signer},
     principal::{Caller, Origin, Principal},
+    time::Timestamp,
 };
 use strongroom_store::{
-    Revoked, Scope, Store, StoreError, WriteTx,
-    ledger::{BATCH_COMMANDS_MAX, Need},
+    RecordSlot, Revoked, Scope, Store, StoreError, WriteTx,
+    identity::{DecisionRow, SharedFacts},
+    ledger::{BATCH_COMMANDS_MAX, LaneClock, Need},
 };
 
-use crate::harness::{
-    Kind, TestSigner, TestStore, change, deposit, id, on_both_engines, open_account, posted, run, transfer,
-    withdraw,
+use crate::{
+    decisions::{decision, facts},
+    harness::{
+        Kind, TestSigner, TestStore, change, deposit, id, on_both_engines, open_account, posted, run,
+        transfer, withdraw,
+    },
 };
 
 /// Root over leaves in order, built from nothing.
@@ -31,12 +36,10 @@ async fn log_of(bank: &mut TestStore) -> Option<(u64, Hash)> {
     log
 }
 
-/// What an operator did, recorded in its transaction.
-async fn append(tx: &mut WriteTx, bank: &TestStore) -> SignedRecord {
-    let slot = tx.next_record().await.unwrap();
+fn signed(slot: RecordSlot, now: Timestamp) -> SignedRecord {
     let record = Record {
         id: slot.id,
-        at: strongroom_store::ledger::LaneClock::now(bank.clock.as_ref()).max(slot.not_before),
+        at: now.max(slot.not_before),
         request: id(),
         caller: Caller {
             principal: Principal::Job,
@@ -50,7 +53,13 @@ async fn append(tx: &mut WriteTx, bank: &TestStore) -> SignedRecord {
         details: Details::none(),
     };
     let (key, mac) = TestSigner.sign(&record.canonical());
-    let signed = SignedRecord::new(record, key, mac);
+    SignedRecord::new(record, key, mac)
+}
+
+/// What an operator did, recorded in its transaction.
+async fn append(tx: &mut WriteTx, bank: &TestStore) -> SignedRecord {
+    let slot = tx.next_record().await.unwrap();
+    let signed = signed(slot, bank.clock.now());
     tx.append_record(&signed).await.unwrap();
     signed
 }
@@ -78,6 +87,71 @@ async fn mixed(bank: &mut TestStore, count: usize) -> Vec<Command> {
 }
 
 on_both_engines! {
+    async fn decisions_are_bound_once_whoever_appends_them_and_the_log_goes_on(bank: TestStore) {
+        let now = bank.clock.now();
+        let begin = log_of(&mut bank).await;
+        let made = |number: u8| DecisionRow {
+            id: id(),
+            ..decision(number, now.micros() + i64::from(number))
+        };
+        let mut first: Vec<_> = (1..=3).map(made).collect();
+        first.sort_by_key(|row| row.id);
+        // Eight at once, as nodes are, or a process and its retry: each decision is there once, of one record.
+        let store = bank.store.clone();
+        let append_all = |rows: Vec<DecisionRow>, shared| {
+            let store = store.clone();
+            tokio::spawn(async move {
+                let (tell, told) = std::sync::mpsc::channel();
+                let bind = move |slot: RecordSlot, new: &[DecisionRow]| {
+                    let record = (!new.is_empty()).then(|| signed(slot, now));
+                    tell.send((record.clone(), new.to_vec())).unwrap();
+                    record
+                };
+                store.append_decisions(rows, shared, bind).await.unwrap();
+                told.recv().unwrap()
+            })
+        };
+        let tries: Vec<_> = (0..8).map(|_| append_all(first.clone(), vec![facts(1, 2100)])).collect();
+        let (mut records, mut bound) = (Vec::new(), Vec::new());
+        for tried in tries {
+            let (record, new) = tried.await.unwrap();
+            assert_eq!(record.is_some(), !new.is_empty());
+            if let Some(record) = record {
+                let snapshot = bank.store.log_snapshot().await.unwrap();
+                assert_eq!(snapshot.decisions_of(record.id).await.unwrap(), new);
+                records.push(record);
+            }
+            bound.extend(new);
+        }
+        bound.sort_by_key(|row| row.id);
+        assert_eq!(bound, first);
+        // Whoever writes next continues the ids and the tree.
+        let mut tx = bank.store.write(Scope::Operator).await.unwrap();
+        records.push(append(&mut tx, &bank).await);
+        tx.commit().await.unwrap();
+        let (record, _) = append_all(vec![made(4)], vec![facts(4, 2100)]).await.unwrap();
+        records.extend(record);
+        // What is refused leaves nothing behind, and nobody in doubt.
+        let (five, taken) = (made(5), records[0].clone());
+        let refused = store.append_decisions(vec![five.clone()], vec![], |_, _| Some(taken)).await;
+        assert!(refused.is_err());
+        assert_eq!(bank.store.decision(five.id).await.unwrap(), None);
+        let (record, _) = append_all(vec![five], vec![facts(5, 2100)]).await.unwrap();
+        records.extend(record);
+        assert!(records.is_sorted_by_key(|record| record.id));
+        if let Some((size, _)) = begin {
+            assert_eq!(size, 0);
+            let leaves: Vec<Hash> = records.iter().map(SignedRecord::leaf).collect();
+            assert_eq!(log_of(&mut bank).await, Some((leaves.len() as u64, root_of(&leaves))));
+        }
+        // Facts that are there stay as they are.
+        let one = bound.iter().find(|row| row.inputs == [1; 16]).unwrap();
+        let other = SharedFacts { sealed: vec![7], ..facts(1, 2100) };
+        let (record, new) = append_all(first.clone(), vec![other]).await.unwrap();
+        assert_eq!((record, new), (None, vec![]));
+        assert_eq!(bank.store.decision(one.id).await.unwrap(), Some((one.clone(), Some(vec![1]))));
+    }
+
     async fn a_full_batch_of_mixed_verbs_is_booked_whole(bank: TestStore) {
         let commands = mixed(&mut bank, BATCH_COMMANDS_MAX).await;
         let answers = bank.run(&commands).await;

@@ -293,7 +293,15 @@ fn findings(server: &Server) -> (bool, String) {
 async fn a_decision_that_the_owner_of_the_database_rewrites_is_named(mut server: Server) {
     let (teller, auditor) = (server.operator("teller").await, server.operator("auditor").await);
     let account = server.customer("alice").await.account("Main").await;
+    let cashier = teller.client.with_reason(Some("counter 4"));
+    let cash = json!({"account_id": account["id"], "amount": {"amount": 4_200, "currency": account["currency"]},
+        "reference": "cash"});
+    cashier
+        .post_once("/api/v1/deposits", &new_key(), cash)
+        .await
+        .expect(201);
     freeze(&teller, &account).await.expect(200);
+    found(&auditor, "action=deposit.create&decision=allow").await;
     found(&auditor, "action=account.freeze&decision=allow").await;
     assert_eq!(server.stop().await, Some(0));
     let (clean, said) = findings(&server);
@@ -312,8 +320,35 @@ async fn a_decision_that_the_owner_of_the_database_rewrites_is_named(mut server:
         .await;
     let forged = code_refused(&mut owner, &server, row).await;
     let (forged, before) = (owner.literal(&forged), owner.literal(&before));
-    // A decision that says the opposite with the right code, back again; one of another batch; one more; one less.
+    let id = owner.read_id("id");
+    let cash = format!("SELECT {id} FROM decisions WHERE action = 'deposit.create' AND amount = 4200");
+    let cash = owner.bytes(&cash).await;
+    let cash = format!("{id} = {}", owner.literal(&cash));
+    let cash_record = owner
+        .number(&format!("SELECT record FROM decisions WHERE {cash}"))
+        .await;
+    let reason = owner
+        .bytes(&format!("SELECT sealed_reason FROM decisions WHERE {cash}"))
+        .await;
+    let moved = [reason.as_slice(), &[0, 3], &4_200_i64.to_be_bytes(), b"EUR"].concat();
+    let (reason, moved) = (owner.literal(&reason), owner.literal(&moved));
+    // Another amount; none, with its bytes in another column. A decision that says the opposite with the right code,
+    // back again; one of another batch; one more; one less.
     let edits = [
+        (
+            format!("UPDATE decisions SET amount = 42 WHERE {cash}"),
+            "decisions_changed",
+            format!("UPDATE decisions SET amount = 4200 WHERE {cash}"),
+        ),
+        (
+            format!(
+                "UPDATE decisions SET amount = NULL, currency = NULL, sealed_reason = {moved} WHERE {cash}"
+            ),
+            "decisions_changed",
+            format!(
+                "UPDATE decisions SET amount = 4200, currency = 'EUR', sealed_reason = {reason} WHERE {cash}"
+            ),
+        ),
         (
             format!("UPDATE decisions SET allowed = {no}, mac = {forged} WHERE {row}"),
             "decisions_changed",
@@ -340,6 +375,11 @@ async fn a_decision_that_the_owner_of_the_database_rewrites_is_named(mut server:
         owner.close().await;
         let (clean, said) = findings(&server);
         assert!(!clean && said.contains(code), "{edit}: {said}");
+        let record = if edit.ends_with(&cash) {
+            cash_record
+        } else {
+            record
+        };
         assert!(
             said.contains(&format!("of audit record {record}")) || code == "decisions_unrecorded",
             "{said}"

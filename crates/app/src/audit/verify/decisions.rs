@@ -9,7 +9,7 @@ use strongroom_domain::{
 };
 use strongroom_store::{StoreError, audit::LogSnapshot};
 
-use crate::{audit::verify::Run, authority::decisions::root_of_decisions, error::Error};
+use crate::{audit::verify::Run, authority::decision_code::root_of_decisions, error::Error};
 
 /// How long the database itself refuses to forget decisions, in microseconds: 400 days. Older ones may be gone.
 const KEPT_MICROS: i64 = 400 * 24 * 60 * 60 * 1_000_000;

@@ -10,7 +10,7 @@ use super::{Facts, Kind};
 use crate::error::Error;
 
 /// Who would ask.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Asker {
     /// `user`, `api_key`, `job` or `cli`.
@@ -24,7 +24,7 @@ pub struct Asker {
 }
 
 /// What it would be about.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Thing {
     /// `own`, `anothers`, or `bank` for what is nobody's.
@@ -32,7 +32,7 @@ pub struct Thing {
 }
 
 /// Under which circumstances. What is absent is absent from the decision, too.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Circumstances {
     /// Factors proved: 0, 1 or 2.
@@ -67,7 +67,7 @@ pub struct Circumstances {
 }
 
 /// A request that nobody makes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Question {
     /// Who would ask.
