@@ -67,21 +67,6 @@ impl RecordSigner {
         entry: Entry,
     ) -> Result<(), Error> {
         let slot = tx.next_record().await?;
-        self.append_at(tx, slot, cx, permit, entry).await
-    }
-
-    /// As [`Self::append`], in a place that was taken before: what the record is about names it.
-    ///
-    /// # Errors
-    /// As [`Self::append`].
-    pub async fn append_at(
-        &self,
-        tx: &mut WriteTx,
-        slot: RecordSlot,
-        cx: &Cx,
-        permit: &Permit,
-        entry: Entry,
-    ) -> Result<(), Error> {
         let authority = permit.authority();
         let details = with_told(entry.details, &tx.take_told())?;
         if let Some(event) = told::of_record(cx, authority.action, entry.object, entry.outcome, &details) {

@@ -93,6 +93,10 @@ impl TryFrom<DecisionSql> for DecisionRow {
     type Error = StoreError;
 
     fn try_from(row: DecisionSql) -> Result<Self, StoreError> {
+        // In the bytes of the authentication code a zero ends the action.
+        if row.action.contains('\0') {
+            return Err(StoreError::Corrupt("an action"));
+        }
         Ok(Self {
             id: id(row.id),
             at: at(row.at),
