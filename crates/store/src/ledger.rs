@@ -4,6 +4,7 @@
 //! decides, [`Lane::commit`] writes and makes durable. There is one file per engine behind this seam, held to the same
 //! behaviour by one conformance suite. The lane never decides anything.
 
+mod known;
 mod leases;
 pub(crate) mod outcomes;
 mod postgres;
@@ -31,6 +32,7 @@ use std::{
     sync::Arc,
 };
 
+pub(crate) use known::Known;
 pub use postgres::PostgresLane;
 pub(crate) use postgres_load::LOCK_RIGHTS;
 pub use read::{

@@ -70,10 +70,11 @@ async fn expire_on_sqlite(engine: Arc<SqliteEngine>, before: Timestamp) -> Resul
 }
 
 fn expire_step(engine: &SqliteEngine, head: &mut Head, before: Timestamp) -> Result<bool, StoreError> {
-    let mut connection = engine.connect_lane()?;
+    let mut connection = engine.take_writing()?;
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     let more = head.outcomes.expire(&transaction, before, STEP_ROWS_MAX)?;
     transaction.commit()?;
+    engine.keep_writing(connection);
     Ok(more)
 }
 

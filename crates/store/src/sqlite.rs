@@ -4,6 +4,7 @@
 //! write units, first come, first served. With the right comes the [`Head`]: the few facts that every writer continues.
 
 use std::{
+    cell::Cell,
     ops::Deref,
     path::{Path, PathBuf},
     sync::{
@@ -29,7 +30,11 @@ use tokio::sync::{OwnedMutexGuard, watch};
 use crate::{
     audit::{LogHead, grew, new_lineage},
     error::StoreError,
-    ledger::outcomes::{OutcomeIndex, RUN_KEYS, SharedKeys},
+    identity::Owners,
+    ledger::{
+        Known,
+        outcomes::{OutcomeIndex, RUN_KEYS, SharedKeys},
+    },
     settings::StoreSettings,
     tx::one,
 };
@@ -42,13 +47,18 @@ const BUSY_MILLIS: u64 = 5_000;
 /// There is one at least for each thread that runs tasks, and none is held across a wait.
 const HOT_READERS_MIN: usize = 4;
 const HOT_READERS_MAX: usize = 32;
-const STATEMENTS_CACHED_MAX: usize = 64;
+const STATEMENTS_CACHED_MAX: usize = 128;
 /// Pages in the write-ahead log that start a checkpoint: 80 MB.
 const CHECKPOINT_PAGES: u32 = 20_000;
-/// Page cache of the lane's connection, in KiB.
+/// Page cache of the connection that writes, in KiB.
 const LANE_CACHE_KIB: i64 = 16 * 1024;
 /// Page cache of each hot reader, in KiB.
 const READER_CACHE_KIB: i64 = 2 * 1024;
+
+thread_local! {
+    /// Pages in the write-ahead log after this thread's last commit, as SQLite's commit hook tells it.
+    pub(crate) static WAL_PAGES: Cell<u64> = const { Cell::new(0) };
+}
 
 /// What every writer continues: loaded at start, moved on by each commit, loaded again after a failed one.
 #[derive(Debug)]
@@ -63,6 +73,8 @@ pub(crate) struct Head {
     pub(crate) last_booked_at: Timestamp,
     pub(crate) epoch: i64,
     pub(crate) outcomes: OutcomeIndex,
+    /// What is committed of accounts and customers.
+    pub(crate) known: Known,
 }
 
 pub(crate) type Gate = Arc<tokio::sync::Mutex<Head>>;
@@ -78,11 +90,14 @@ pub(crate) struct SqliteEngine {
     pub(crate) writer: DatabaseConnection,
     pub(crate) readers: DatabaseConnection,
     hot: Vec<Mutex<Option<Connection>>>,
-    /// Writes what the background writes much of, with the right to write.
-    background: Mutex<Option<Connection>>,
+    /// Where whoever has the right to write writes through prepared statements. One for all of them: a connection forgets the
+    /// pages that it holds once another has written.
+    writing: Mutex<Option<Connection>>,
     next_hot: AtomicUsize,
     /// Idempotency keys as last committed, for reads without the gate.
     pub(crate) keys: SharedKeys,
+    /// Who is told of what happens to which account.
+    pub(crate) owners: Owners,
     /// The epoch as last committed, for reads without the gate.
     pub(crate) epoch: AtomicI64,
     /// The committed end of the log.
@@ -131,8 +146,9 @@ impl SqliteEngine {
             writer: SqlxSqliteConnector::from_sqlx_sqlite_pool(writer),
             readers: SqlxSqliteConnector::from_sqlx_sqlite_pool(readers),
             hot: Vec::new(),
-            background: Mutex::default(),
+            writing: Mutex::default(),
             next_hot: AtomicUsize::new(0),
+            owners: Owners::default(),
             epoch: AtomicI64::new(0),
             growth: watch::Sender::default(),
             wal_pages: AtomicU64::new(0),
@@ -222,6 +238,10 @@ impl SqliteEngine {
                 "SQLite runs with journal {journal}, synchronous {synchronous}"
             )));
         }
+        connection.wal_hook(Some(|_, pages| {
+            WAL_PAGES.set(u64::try_from(pages).unwrap_or_default());
+            Ok(())
+        }));
         Ok(connection)
     }
 
@@ -232,14 +252,15 @@ impl SqliteEngine {
         Ok(connection)
     }
 
-    /// The background's connection, for who has the right to write. Whoever fails with it does not give it back.
-    pub(crate) fn take_background(&self) -> Result<Connection, StoreError> {
-        let mut kept = self.background.lock().unwrap_or_else(PoisonError::into_inner);
+    /// The connection that writes, for who has the right to write. Whoever fails with it does not give it back.
+    pub(crate) fn take_writing(&self) -> Result<Connection, StoreError> {
+        let mut kept = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         kept.take().map_or_else(|| self.connect_lane(), Ok)
     }
 
-    pub(crate) fn keep_background(&self, connection: Connection) {
-        let mut kept = self.background.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Gives it back, before the right to write.
+    pub(crate) fn keep_writing(&self, connection: Connection) {
+        let mut kept = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         *kept = Some(connection);
     }
 
@@ -369,6 +390,7 @@ impl Head {
             last_booked_at: Timestamp::default(),
             epoch: 0,
             outcomes: OutcomeIndex::unloaded(keys),
+            known: Known::default(),
         }
     }
 
@@ -389,6 +411,7 @@ impl Head {
             )?),
             epoch: one("SELECT epoch FROM auth_epoch WHERE id = 1")?,
             outcomes: OutcomeIndex::load(connection, keys.clone(), RUN_KEYS)?,
+            known: Known::default(),
         })
     }
 }

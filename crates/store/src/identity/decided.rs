@@ -100,7 +100,7 @@ fn append_on_sqlite(
     facts: &[SharedFacts],
     bind: impl FnOnce(RecordSlot, &[DecisionRow]) -> Option<SignedRecord>,
 ) -> Result<(), StoreError> {
-    let connection = engine.take_background()?;
+    let connection = engine.take_writing()?;
     let unit = rusqlite::Transaction::new_unchecked(&connection, TransactionBehavior::Immediate)?;
     let one_row =
         |text: &str, values| format!("{text}{}{UNLESS_THERE}", places(DbBackend::Sqlite, 1, values));
@@ -170,7 +170,7 @@ fn append_on_sqlite(
     head.last_booked_at = last_booked_at;
     head.loaded = true;
     grew(&engine.growth, &head.log, head.lineage);
-    engine.keep_background(connection);
+    engine.keep_writing(connection);
     Ok(())
 }
 

@@ -48,6 +48,7 @@ pub use incident_actions::{IncidentActionKind, IncidentActionRow};
 pub use leaving::EmailChangeRow;
 pub use mails::{MailCounts, MailRow, OverMail};
 pub use noticed::Noticed;
+pub(crate) use noticed::Owners;
 pub use notices::{LapsedReview, NoticeRow, NoticeWish, Wishes};
 pub use passkeys::{CeremonyKind, CeremonyRow, PASSKEYS_MAX, PasskeyRow};
 pub use policies::{MembersRow, NewRevision, POLICIES_MAX, PolicyRow, RevisionRow};

@@ -1,11 +1,15 @@
 //! What the log says that somebody may have to be told of, what lies behind it in the books, and notices of it.
 //!
 //! Under load this is read and written for every movement: on SQLite through prepared statements, row by row, and not
-//! by the dozen through a driver's thread. The texts of the statements are the same on both engines.
+//! by the dozen through a driver's thread. The texts of the statements are the same on both engines, but for the owners of
+//! accounts, which are remembered here and joined there.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
-use rusqlite::{OptionalExtension, TransactionBehavior};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use sea_orm::{ConnectionTrait, DbBackend, FromQueryResult};
 use strongroom_domain::{audit::Details, hold::Hold, id::UserId, time::Timestamp};
 use uuid::Uuid;
@@ -83,11 +87,26 @@ const NOTICED: &str = "SELECT r.at, r.action, r.object_kind, r.object_id, \
     WHERE l.leaf >= $1 AND l.leaf < $2 AND r.outcome = 'ok' \
     AND r.object_kind IN ('transaction', 'account', 'hold', 'review', 'payment') ORDER BY l.leaf";
 
+const TRANSACTIONS: &[&str] = &["transaction"];
+
+/// The transaction as in [`BEHIND`], with the accounts in place of their owners: those are remembered.
+const TRANSACTION: &str =
+    "SELECT id, kind, amount, currency, from_account, to_account FROM transactions WHERE id = ?1";
+
+const OWNER: &str = "SELECT owner FROM accounts WHERE id = ?1";
+
+/// Accounts whose owners are remembered, at most: some five megabytes.
+const OWNERS_MAX: usize = 65_536;
+
+/// Owners of accounts, on SQLite; no account ever gets another one.
+#[derive(Debug, Default)]
+pub(crate) struct Owners(Mutex<HashMap<Uuid, Option<Uuid>>>);
+
 /// What is read of the books for each kind of object, by keys alone: joined in one statement with the log, a planner
 /// reads all accounts for each portion. That the bank was debited for a payment that came back before is nobody's news.
 const BEHIND: [(&[&str], &str); 4] = [
     (
-        &["transaction"],
+        TRANSACTIONS,
         "SELECT t.id, t.kind, t.amount, t.currency, f.owner AS from_owner, o.owner AS to_owner FROM transactions t \
          LEFT JOIN accounts f ON f.id = t.from_account LEFT JOIN accounts o ON o.id = t.to_account WHERE t.id IN ",
     ),
@@ -222,7 +241,7 @@ fn list_on_sqlite(
     (start, end): (i64, i64),
     notices: &[NoticeRow],
 ) -> Result<bool, StoreError> {
-    let connection = engine.take_background()?;
+    let connection = engine.take_writing()?;
     let unit = rusqlite::Transaction::new_unchecked(&connection, TransactionBehavior::Immediate)?;
     let moved = unit.prepare_cached(MOVE_CURSOR)?.execute([end, start])? == 1;
     if moved {
@@ -249,7 +268,7 @@ fn list_on_sqlite(
     } else {
         unit.rollback()?;
     }
-    engine.keep_background(connection);
+    engine.keep_writing(connection);
     Ok(moved)
 }
 
@@ -263,10 +282,12 @@ fn follow_on_sqlite(engine: &SqliteEngine, limit: i64) -> Result<Following, Stor
     if end <= start {
         return Ok((start, start, Vec::new()));
     }
+    let mut transaction = moment.prepare_cached(TRANSACTION)?;
     let mut behind = Vec::with_capacity(BEHIND.len());
-    for (kinds, sql) in BEHIND {
+    for (kinds, sql) in BEHIND.iter().filter(|(kinds, _)| *kinds != TRANSACTIONS) {
         behind.push((kinds, moment.prepare_cached(&format!("{sql}(?1)"))?));
     }
+    let mut owners = engine.owners.0.lock().unwrap_or_else(PoisonError::into_inner);
     let mut positions = moment.prepare_cached(NOTICED)?;
     let mut positions = positions.query([start, end])?;
     let mut noticed = Vec::new();
@@ -278,18 +299,46 @@ fn follow_on_sqlite(engine: &SqliteEngine, limit: i64) -> Result<Following, Stor
             object_id: Uuid::from_bytes(position.get(3)?),
             details: position.get(4)?,
         };
-        let of_kind = behind
-            .iter_mut()
-            .find(|(kinds, _)| kinds.contains(&row.object_kind.as_str()));
-        let found = match of_kind {
-            Some((_, statement)) => statement
-                .query_row([row.object_id.as_bytes()], BehindSql::of_sqlite)
-                .optional()?,
-            None => None,
+        let is_of = |kinds: &[&str]| kinds.contains(&row.object_kind.as_str());
+        let key = [row.object_id.as_bytes()];
+        let found = if is_of(TRANSACTIONS) {
+            let mut found = transaction.query_row(key, BehindSql::of_sqlite).optional()?;
+            if let Some(found) = &mut found {
+                found.from_owner = owner_of(&moment, &mut owners, found.from_owner)?;
+                found.to_owner = owner_of(&moment, &mut owners, found.to_owner)?;
+            }
+            found
+        } else if let Some((_, statement)) = behind.iter_mut().find(|(kinds, _)| is_of(kinds)) {
+            statement.query_row(key, BehindSql::of_sqlite).optional()?
+        } else {
+            None
         };
         noticed.push(Noticed::of(row, found.as_ref()));
     }
     Ok((start, end, noticed))
+}
+
+/// Whose account this is; `None` for the bank's own.
+fn owner_of(
+    moment: &Connection,
+    owners: &mut HashMap<Uuid, Option<Uuid>>,
+    account: Option<Uuid>,
+) -> Result<Option<Uuid>, StoreError> {
+    let Some(account) = account else { return Ok(None) };
+    if let Some(owner) = owners.get(&account) {
+        return Ok(*owner);
+    }
+    let owner: Option<[u8; 16]> = moment
+        .prepare_cached(OWNER)?
+        .query_row([account.as_bytes()], |row| row.get(0))
+        .optional()?
+        .flatten();
+    let owner = owner.map(Uuid::from_bytes);
+    if owners.len() >= OWNERS_MAX {
+        owners.clear();
+    }
+    owners.insert(account, owner);
+    Ok(owner)
 }
 
 impl BehindSql {

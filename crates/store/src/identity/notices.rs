@@ -169,13 +169,25 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<NoticeRow>, StoreError> {
         let read = self.read(Scope::Person(person)).await?;
-        let sql = format!(
-            "{COLUMNS} WHERE person = $1 AND id < $2 AND ($3 = 0 OR read_at IS NULL) ORDER BY id DESC LIMIT $4"
-        );
+        let page = |of: &str| {
+            format!(
+                "SELECT * FROM ({COLUMNS} WHERE person = $1 AND id < $2 AND {of} ORDER BY id DESC LIMIT $3) AS found"
+            )
+        };
+        // Each of the two has an index of its own, of which a page is read at most.
+        let sql = if unread {
+            page("read_at IS NULL")
+        } else {
+            format!(
+                "{} UNION ALL {}",
+                page("read_at IS NULL"),
+                page("read_at IS NOT NULL")
+            )
+        };
+        let sql = format!("{sql} ORDER BY id DESC LIMIT $3");
         let values = vec![
             uuid(person).into(),
             before.map_or(Uuid::max(), uuid).into(),
-            i64::from(unread).into(),
             i64::from(limit).into(),
         ];
         let found: Vec<NoticeSql> = rows(&read.tx, &sql, values).await?;

@@ -1,7 +1,6 @@
 //! The lane on SQLite: one thread, one connection, prepared single-row statements, one flush per batch.
 
 use std::{
-    cell::Cell,
     collections::HashMap,
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -9,12 +8,11 @@ use std::{
 
 use rusqlite::{Connection, OptionalExtension};
 use strongroom_domain::{
-    account::{Account, AccountKind},
+    account::Account,
     hold::Hold,
     iban::Iban,
-    id::{AccountId, StepUpId, UserId},
+    id::{AccountId, StepUpId},
     ledger::{Book, Changes, FraudBook, StepUp},
-    money::Currency,
     time::Timestamp,
 };
 use tokio::sync::OwnedMutexGuard;
@@ -33,18 +31,13 @@ use crate::{
         sqlite_sending::find_sending,
         sqlite_write::write,
     },
-    sqlite::{Head, SqliteEngine},
+    sqlite::{Head, SqliteEngine, WAL_PAGES},
 };
 
 /// Keys moved into a run by each batch, at most; and by each idle step.
 const SEAL_KEYS_PER_BATCH: usize = 2_048;
 /// At so many tenths of the pages that start a checkpoint the log is cut back to nothing, waiting for readers: 256 MB.
 const TRUNCATE_TENTHS: u64 = 32;
-
-thread_local! {
-    /// Pages in the write-ahead log after the last commit of this thread's lane, as SQLite's commit hook tells it.
-    static WAL_PAGES: Cell<u64> = const { Cell::new(0) };
-}
 
 /// The writer of the embedded engine.
 #[derive(Debug)]
@@ -53,7 +46,6 @@ pub struct SqliteLane {
     clock: Arc<dyn LaneClock>,
     connection: Option<Connection>,
     open: Option<OwnedMutexGuard<Head>>,
-    facts: Facts,
     slices: Slices,
     counters: LaneCounters,
 }
@@ -65,7 +57,6 @@ impl SqliteLane {
             clock,
             connection: None,
             open: None,
-            facts: Facts::default(),
             slices: Slices::default(),
             counters: LaneCounters::default(),
         }
@@ -93,25 +84,19 @@ impl SqliteLane {
         };
         let connection = match self.connection.take() {
             Some(connection) => connection,
-            None => {
-                let connection = self.engine.connect_lane()?;
-                connection.wal_hook(Some(|_, pages| {
-                    WAL_PAGES.set(u64::try_from(pages).unwrap_or_default());
-                    Ok(())
-                }));
-                connection
-            }
+            None => self.engine.take_writing()?,
         };
         let connection = self.connection.insert(connection);
         execute(connection, "BEGIN IMMEDIATE", &mut self.counters)?;
-        if !head.loaded {
+        // Nothing changes without a record: if there are others than ours, another process wrote to the file.
+        self.counters.statements += 1;
+        if !head.loaded || next_record(connection)? != head.next_record {
             **head = Head::load(connection, &self.engine.keys)?;
             self.engine.epoch.store(head.epoch, Ordering::Release);
         }
         load(
             connection,
             head,
-            &mut self.facts,
             &self.slices,
             need,
             self.clock.as_ref(),
@@ -119,12 +104,17 @@ impl SqliteLane {
         )
     }
 
-    pub(crate) fn commit(&mut self, book: Book, changes: &Changes) -> Result<(), StoreError> {
+    pub(crate) fn commit(&mut self, mut book: Book, changes: &Changes) -> Result<(), StoreError> {
         let (Some(connection), Some(mut head)) = (self.connection.as_mut(), self.open.take()) else {
             return Err(StoreError::Corrupt("commit without begin"));
         };
         if changes.is_empty() {
-            return execute(connection, "ROLLBACK", &mut self.counters);
+            let ended = execute(connection, "ROLLBACK", &mut self.counters);
+            match ended {
+                Ok(()) => self.give_back(),
+                Err(_) => self.connection = None,
+            }
+            return ended;
         }
         // From here on a failure leaves the head in doubt: the next writer loads it again.
         head.loaded = false;
@@ -148,13 +138,15 @@ impl SqliteLane {
         head.next_entry = book.next_entry;
         head.next_record = book.next_record;
         head.last_booked_at = book.booked_at;
-        if let Some(log) = book.log {
+        if let Some(log) = book.log.take() {
             head.log = log;
         }
+        head.known.committed(book, changes);
         grew(&self.engine.growth, &head.log, head.lineage);
         head.loaded = true;
         self.counters.batches += 1;
         self.checkpoint();
+        self.give_back();
         drop(head);
         Ok(())
     }
@@ -166,25 +158,32 @@ impl SqliteLane {
         if !head.loaded || !head.outcomes.wants_sealing() {
             return;
         }
-        let Some(connection) = self.connection.as_mut() else {
+        let Ok(connection) = self.engine.take_writing() else {
             return;
         };
         head.loaded = false;
         let moved = connection
             .execute_batch("BEGIN IMMEDIATE")
             .map_err(StoreError::from)
-            .and_then(|()| head.outcomes.seal_some(connection, SEAL_KEYS_PER_BATCH))
+            .and_then(|()| head.outcomes.seal_some(&connection, SEAL_KEYS_PER_BATCH))
             .and_then(|_| Ok(connection.execute_batch("COMMIT")?));
         match moved {
             Ok(()) => {
                 head.outcomes.sealed();
                 head.loaded = true;
+                self.engine.keep_writing(connection);
             }
             Err(error) => {
                 tracing::warn!(%error, "moving idempotency keys into a run failed; it is tried again");
                 head.outcomes.distrust();
-                self.connection = None;
             }
+        }
+    }
+
+    /// The connection goes on before the right to write does.
+    fn give_back(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            self.engine.keep_writing(connection);
         }
     }
 
@@ -213,11 +212,18 @@ impl SqliteLane {
         let clean = self.connection.as_ref().is_none_or(|connection| {
             connection.is_autocommit() || connection.execute_batch("ROLLBACK").is_ok()
         });
-        if !clean {
+        if clean {
+            self.give_back();
+        } else {
             self.connection = None;
         }
         self.open = None;
     }
+}
+
+fn next_record(connection: &Connection) -> Result<i64, StoreError> {
+    let mut newest = connection.prepare_cached("SELECT coalesce(max(id), 0) + 1 FROM audit_records")?;
+    Ok(newest.query_row([], |row| row.get(0))?)
 }
 
 fn execute(connection: &Connection, sql: &str, counters: &mut LaneCounters) -> Result<(), StoreError> {
@@ -228,8 +234,7 @@ fn execute(connection: &Connection, sql: &str, counters: &mut LaneCounters) -> R
 
 fn load(
     connection: &Connection,
-    head: &Head,
-    facts: &mut Facts,
+    head: &mut Head,
     slices: &Slices,
     need: &Need,
     clock: &dyn LaneClock,
@@ -238,8 +243,18 @@ fn load(
     let mut accounts = HashMap::with_capacity(need.accounts.len());
     let mut booked_at = clock.now().max(head.last_booked_at);
     for id in &need.accounts {
-        counters.statements += 1;
-        if let Some(account) = facts.account(connection, *id)? {
+        let account = match head.known.account(id) {
+            Some(account) => Some(account.clone()),
+            None => {
+                counters.statements += 1;
+                let found = find_account(connection, *id)?;
+                if let Some(account) = &found {
+                    head.known.found_account(account);
+                }
+                found
+            }
+        };
+        if let Some(account) = account {
             booked_at = booked_at.max(account.last_booked_at);
             accounts.insert(*id, account);
         }
@@ -272,7 +287,7 @@ fn load(
     }
     let budgets = find_budgets(connection, need, counters)?;
     let nonces = find_nonces(connection, need, counters)?;
-    let known = find_limits(connection, need, &accounts, counters)?;
+    let known = find_limits(connection, &mut head.known, need, &accounts, counters)?;
     let payments = find_payments(connection, &need.payments, counters)?;
     let sending = find_sending(connection, &need.sending, counters)?;
     let rail = find_rail(connection, &need.rail, counters)?;
@@ -312,64 +327,6 @@ fn load(
         log: Some(head.log.clone()),
     })
 }
-
-/// Accounts whose fixed facts are remembered, at most; some ten megabytes.
-const FACTS_MAX: usize = 65_536;
-
-/// What of an account never changes (the schema refuses it): looked up once, so that a batch reads states alone.
-#[derive(Debug, Default)]
-struct Facts(HashMap<AccountId, AccountFacts>);
-
-#[derive(Debug, Clone, Copy)]
-struct AccountFacts {
-    owner: Option<UserId>,
-    kind: AccountKind,
-    currency: Currency,
-}
-
-impl Facts {
-    /// One statement, whether the facts are known or not.
-    fn account(&mut self, connection: &Connection, id: AccountId) -> Result<Option<Account>, StoreError> {
-        let Some(facts) = self.0.get(&id).copied() else {
-            let account = find_account(connection, id)?;
-            if let Some(account) = &account {
-                self.remember(account);
-            }
-            return Ok(account);
-        };
-        let mut statement = connection.prepare_cached(FIND_STATE)?;
-        let row = statement.query_row([id.as_bytes()], |row| {
-            Ok(StateRow {
-                floor: row.get(0)?,
-                freezes: row.get(1)?,
-                closed: row.get(2)?,
-                balance: row.get(3)?,
-                held: row.get(4)?,
-                entries: row.get(5)?,
-                last_booked_at: row.get(6)?,
-                path: row.get_ref(7)?.as_blob()?.to_vec(),
-                holds: row.get(8)?,
-                hold_due: row.get(9)?,
-            })
-        })?;
-        Ok(Some(row.account(id, facts.owner, facts.kind, facts.currency)?))
-    }
-
-    fn remember(&mut self, account: &Account) {
-        if self.0.len() >= FACTS_MAX {
-            self.0.clear();
-        }
-        let facts = AccountFacts {
-            owner: account.owner,
-            kind: account.kind,
-            currency: account.currency,
-        };
-        self.0.insert(account.id, facts);
-    }
-}
-
-const FIND_STATE: &str = "SELECT floor, freezes, closed, balance, held, entries, last_booked_at, path, \
-     holds, hold_due FROM account_states WHERE account_id = ?1";
 
 /// The columns of [`AccountRow`], in its order.
 const FIND_ACCOUNT: &str = "SELECT a.id, a.owner, a.kind, a.currency, s.floor, s.freezes, s.closed, s.balance, s.held, \

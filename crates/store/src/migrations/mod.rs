@@ -102,6 +102,7 @@ impl MigratorTrait for Migrator {
             Box::new(step!("0055_serious_events")),
             Box::new(step!("0056_cheaper_rows")),
             Box::new(step!("0057_amounts_of_decisions")),
+            Box::new(step!("0058_fewer_steps")),
             Box::new(Step {
                 name: "0024_auditor",
                 sqlite: "",

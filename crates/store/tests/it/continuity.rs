@@ -4,7 +4,7 @@ use strongroom_domain::{
     account::{FreezeScope, Side},
     action::Action,
     audit::{CompactRange, Details, Hash, Object, Record, SignedRecord},
-    ledger::{AccountChange, Answer, Changes, Command, Refusal, Signer},
+    ledger::{AccountChange, Answer, Changes, Command, Refusal, Signer, decide},
     principal::{Caller, Origin, Principal},
     time::Timestamp,
 };
@@ -300,4 +300,58 @@ fn the_root_over_batches_and_writes_of_the_control_plane_is_that_of_all_records_
         }
         assert!(leaves.len() > 256);
     });
+}
+
+/// What one process remembers of accounts is what it wrote itself. Another on the same file is found out by its records in the
+/// log: then everything is read again.
+#[test]
+fn on_sqlite_an_account_that_another_process_changed_is_read_again() {
+    run(Kind::Sqlite, async |mut bank: TestStore| {
+        let ids = bank.accounts(3, 1_000).await;
+        let mut other = bank.another().await;
+        let pays = |minor| transfer(ids[0], ids[1], minor).with_key().command;
+        assert!(matches!(bank.run_one(pays(100)).await, Answer::Done(_)));
+
+        assert!(matches!(other.run_one(pays(800)).await, Answer::Done(_)));
+        let answer = bank.run_one(pays(800)).await;
+        assert_eq!(
+            answer,
+            Answer::Refused(Refusal::InsufficientFunds),
+            "a hundred is left"
+        );
+
+        let more = deposit(ids[0], 5_000).with_key().command;
+        assert!(matches!(other.run_one(more).await, Answer::Done(_)));
+        assert!(
+            matches!(bank.run_one(pays(800)).await, Answer::Done(_)),
+            "there is enough again"
+        );
+
+        let freeze = change(ids[1], Side::Bank, AccountChange::Freeze(FreezeScope::All)).command;
+        assert!(matches!(other.run_one(freeze).await, Answer::Done(_)));
+        assert_eq!(
+            bank.run_one(pays(1)).await,
+            Answer::Refused(Refusal::AccountFrozen)
+        );
+        let balances = [bank.balance(ids[0]).await, bank.balance(ids[1]).await];
+        assert_eq!(balances, [4_300, 2_700]);
+        assert_eq!([bank.reruns, other.reruns], [0, 0]);
+    });
+}
+
+on_both_engines! {
+    /// What was decided and never committed is nobody's memory.
+    async fn a_batch_that_was_given_up_changes_nothing_for_the_next(bank: TestStore) {
+        let ids = bank.accounts(2, 1_000).await;
+        let all = [transfer(ids[0], ids[1], 1_000).with_key().command];
+        let mut book = bank.lane.begin(&Need::of_commands(&all)).await.unwrap();
+        let (changes, answers) = decide(&mut book, &all, &TestSigner);
+        assert!(matches!(answers[0], Answer::Done(_)));
+        assert!(!changes.is_empty());
+        drop(book);
+        bank.lane.abandon().await;
+        assert!(matches!(bank.run(&all).await[0], Answer::Done(_)), "the thousand is still there");
+        let again = transfer(ids[0], ids[1], 1).with_key().command;
+        assert_eq!(bank.run_one(again).await, Answer::Refused(Refusal::InsufficientFunds));
+    }
 }

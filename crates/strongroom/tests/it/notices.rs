@@ -211,14 +211,7 @@ async fn notices_are_read_in_pages_and_taken_note_of_by_their_reader(server: Ser
     let first = page(&town.bob, "limit=2").await;
     let cursor = first.text("next_cursor");
     let second = page(&town.bob, &format!("limit=3&cursor={cursor}")).await;
-    let amounts = [&first, &second].map(|page| {
-        let notices = page.body["data"].as_array().unwrap();
-        notices
-            .iter()
-            .map(|notice| notice["amount"]["amount"].as_i64().unwrap())
-            .collect::<Vec<_>>()
-    });
-    assert_eq!(amounts.concat(), [5, 4, 3, 2, 1]);
+    assert_eq!([&first, &second].map(amounts_of).concat(), [5, 4, 3, 2, 1]);
     assert_eq!(
         (&second.body["next_cursor"], &second.body["unread"]),
         (&Value::Null, &json!(5))
@@ -233,11 +226,40 @@ async fn notices_are_read_in_pages_and_taken_note_of_by_their_reader(server: Ser
     for _ in 0..2 {
         town.bob.client.post(&path, json!({})).await.expect(204);
     }
+    let third = second.body["data"][0]["id"].as_str().unwrap();
+    let path = format!("{NOTICES}/{third}/read");
+    town.bob.client.post(&path, json!({})).await.expect(204);
     let left = page(&town.bob, "unread=true&limit=100").await;
-    let amounts: Vec<_> = left.body["data"].as_array().unwrap().iter().collect();
-    assert_eq!((amounts.len(), &left.body["unread"]), (4, &json!(4)));
-    let all = page(&town.bob, "limit=1").await;
-    assert!(all.body["data"][0]["read_at"].is_string());
+    assert_eq!(
+        (amounts_of(&left), &left.body["unread"]),
+        (vec![4, 2, 1], &json!(3))
+    );
+    // What was read stays in its place among the rest.
+    let newest = page(&town.bob, "limit=2").await;
+    let older = page(
+        &town.bob,
+        &format!("limit=2&cursor={}", newest.text("next_cursor")),
+    )
+    .await;
+    let oldest = page(
+        &town.bob,
+        &format!("limit=2&cursor={}", older.text("next_cursor")),
+    )
+    .await;
+    assert_eq!(
+        [&newest, &older, &oldest].map(amounts_of).concat(),
+        [5, 4, 3, 2, 1]
+    );
+    assert!(newest.body["data"][0]["read_at"].is_string());
+    assert!(newest.body["data"][1]["read_at"].is_null());
+}
+
+fn amounts_of(page: &Answer) -> Vec<i64> {
+    let notices = page.body["data"].as_array().unwrap();
+    let amounts = notices
+        .iter()
+        .map(|notice| notice["amount"]["amount"].as_i64().unwrap());
+    amounts.collect()
 }
 
 async fn whatever_is_killed_everybody_is_told_once(mut server: Server) {
