@@ -24,7 +24,7 @@ use tower::Service;
 
 use super::{
     Hosts, Hsts, Origins, Record, RequestId, RouteLayer, access_log::Line, gate, route::RouteStats,
-    security_headers,
+    security_headers::SecurityHeaders,
 };
 use crate::{
     BODY_BYTES_MAX, Problem, ShownAsPage,
@@ -147,6 +147,7 @@ struct Inner {
     scope: Scope,
     hosts: Hosts,
     settings: FrontSettings,
+    security: SecurityHeaders,
     shed: Shed,
     unmatched: Arc<RouteStats>,
     in_flight: Gauge,
@@ -167,6 +168,7 @@ impl Front {
             router,
             scope: Scope::default(),
             hosts: Hosts::any(),
+            security: SecurityHeaders::new(settings.hsts),
             settings,
             shed,
             unmatched: Arc::default(),
@@ -326,7 +328,7 @@ impl Inner {
             self.tell(&problem, record);
         }
         let headers = response.headers_mut();
-        security_headers::add(headers, self.settings.hsts);
+        self.security.add(headers);
         limits::write(&self.settings.limits, record, headers);
         headers.insert(X_REQUEST_ID, id.header());
         if let Some(nonce) = record.proof_nonce() {

@@ -39,15 +39,50 @@ const PERMISSIONS: HeaderValue = HeaderValue::from_static(
      window-management=(), xr-spatial-tracking=()",
 );
 
+/// How many headers an answer has, about.
+const HEADERS_EXPECTED: usize = 24;
+
 const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-policy");
 const CROSS_ORIGIN_EMBEDDER_POLICY: HeaderName = HeaderName::from_static("cross-origin-embedder-policy");
 const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 const CROSS_ORIGIN_OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 
-/// Adds the headers. A handler may set its own `Content-Security-Policy` (pages) and `Cache-Control` (keys,
-/// hashed assets); the rest is not negotiable.
-pub(crate) fn add(headers: &mut HeaderMap, hsts: Hsts) {
-    headers.reserve(16);
+/// The headers, made once: an answer begins with a copy of them.
+#[derive(Clone, Debug)]
+pub(crate) struct SecurityHeaders(HeaderMap);
+
+/// What a handler may say in another way: pages have a policy of their own, keys and hashed assets may be cached.
+const NEGOTIABLE: [HeaderName; 2] = [header::CONTENT_SECURITY_POLICY, header::CACHE_CONTROL];
+
+impl SecurityHeaders {
+    pub(crate) fn new(hsts: Hsts) -> Self {
+        let mut headers = HeaderMap::with_capacity(HEADERS_EXPECTED);
+        fill(&mut headers, hsts);
+        Self(headers)
+    }
+
+    /// Puts them around those of a handler, which may set its own `Content-Security-Policy` and `Cache-Control`; the rest is
+    /// not negotiable.
+    pub(crate) fn add(&self, headers: &mut HeaderMap) {
+        let own = std::mem::replace(headers, self.0.clone());
+        let mut repeated = None;
+        for (name, value) in own {
+            // A name is said once, with the first of its values.
+            let first = name.is_some();
+            let Some(name) = name.or_else(|| repeated.take()) else {
+                continue;
+            };
+            repeated = Some(name.clone());
+            if !self.0.contains_key(&name) || (!first && NEGOTIABLE.contains(&name)) {
+                headers.append(name, value);
+            } else if NEGOTIABLE.contains(&name) {
+                headers.insert(name, value);
+            }
+        }
+    }
+}
+
+fn fill(headers: &mut HeaderMap, hsts: Hsts) {
     for (name, value) in [
         (
             header::X_CONTENT_TYPE_OPTIONS,
@@ -77,10 +112,51 @@ pub(crate) fn add(headers: &mut HeaderMap, hsts: Hsts) {
     if let Some(value) = hsts.value() {
         headers.insert(header::STRICT_TRANSPORT_SECURITY, value);
     }
-    headers
-        .entry(header::CONTENT_SECURITY_POLICY)
-        .or_insert(HeaderValue::from_static(API_CSP));
-    headers
-        .entry(header::CACHE_CONTROL)
-        .or_insert(HeaderValue::from_static("no-store"));
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(API_CSP));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_handler_says_its_own_policy_and_caching_and_nothing_else_of_these() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("set-cookie", "one=1"),
+            ("content-security-policy", "default-src 'self'"),
+            ("x-frame-options", "ALLOWALL"),
+            ("set-cookie", "two=2"),
+            ("cache-control", "max-age=60"),
+            ("cache-control", "immutable"),
+            ("location", "/there"),
+        ] {
+            headers.append(name, HeaderValue::from_static(value));
+        }
+        SecurityHeaders::new(Hsts::On).add(&mut headers);
+        let all = |name: &str| -> Vec<&str> {
+            let values = headers.get_all(name).iter();
+            values.map(|value| value.to_str().unwrap()).collect()
+        };
+        assert_eq!(all("set-cookie"), ["one=1", "two=2"]);
+        assert_eq!(all("content-security-policy"), ["default-src 'self'"]);
+        assert_eq!(all("cache-control"), ["max-age=60", "immutable"]);
+        assert_eq!(all("x-frame-options"), ["DENY"]);
+        assert_eq!(all("location"), ["/there"]);
+        assert_eq!(
+            all("strict-transport-security"),
+            ["max-age=63072000; includeSubDomains"]
+        );
+        assert_eq!(all("x-content-type-options"), ["nosniff"]);
+    }
+
+    #[test]
+    fn an_answer_without_headers_may_load_nothing_and_is_kept_nowhere() {
+        let mut headers = HeaderMap::new();
+        SecurityHeaders::new(Hsts::Off).add(&mut headers);
+        assert_eq!(headers[header::CONTENT_SECURITY_POLICY], API_CSP);
+        assert_eq!(headers[header::CACHE_CONTROL], "no-store");
+        assert!(!headers.contains_key(header::STRICT_TRANSPORT_SECURITY));
+    }
 }

@@ -1,7 +1,8 @@
 //! One connection: handshake, protocol, requests, end.
 
-use std::{convert::Infallible, io, net::IpAddr, pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, iter, net::IpAddr, pin::pin, sync::Arc, time::Duration};
 
+use futures::{StreamExt, stream::FuturesUnordered};
 use hyper::{body::Incoming, server::conn, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use strongroom_app::certificate_thumbprint;
@@ -173,11 +174,13 @@ impl Serving {
         ));
         let service = service_fn(|request| self.request(request, peer, &activity));
         let mut connection = pin!(self.protocols.http1.serve_connection(io, service));
+        // Looked at when it was woken, and not with every step of every request: it waits for what all connections share.
+        let mut ending: FuturesUnordered<_> = iter::once(self.ending(&activity)).collect();
         tokio::select! {
             biased;
             // An error of a connection is the client's business: it left, or did not speak HTTP.
             _ = connection.as_mut() => return,
-            () = self.ending(&activity) => {}
+            _ = ending.next() => {}
         }
         connection.as_mut().graceful_shutdown();
         tokio::select! {
