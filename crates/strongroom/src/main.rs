@@ -24,6 +24,12 @@ mod tls;
 
 use std::process::ExitCode;
 
+use mimalloc::MiMalloc;
+
+/// The C library's allocator took a sixth of the server's time (record 0063).
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
+
 fn main() -> ExitCode {
     cli::run()
 }
