@@ -90,8 +90,8 @@ pub(crate) struct SqliteEngine {
     pub(crate) writer: DatabaseConnection,
     pub(crate) readers: DatabaseConnection,
     hot: Vec<Mutex<Option<Connection>>>,
-    /// Where whoever has the right to write writes through prepared statements. One for all of them: a connection forgets the
-    /// pages that it holds once another has written.
+    /// Where whoever has the right to write writes through prepared statements. One for all of them: a connection
+    /// forgets the pages that it holds once another has written.
     writing: Mutex<Option<Connection>>,
     next_hot: AtomicUsize,
     /// Idempotency keys as last committed, for reads without the gate.

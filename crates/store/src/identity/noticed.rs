@@ -1,8 +1,8 @@
 //! What the log says that somebody may have to be told of, what lies behind it in the books, and notices of it.
 //!
 //! Under load this is read and written for every movement: on SQLite through prepared statements, row by row, and not
-//! by the dozen through a driver's thread. The texts of the statements are the same on both engines, but for the owners of
-//! accounts, which are remembered here and joined there.
+//! by the dozen through a driver's thread. The texts of the statements are the same on both engines, but
+//! for the owners of accounts, which are remembered here and joined there.
 
 use std::{
     collections::HashMap,

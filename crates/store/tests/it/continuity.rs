@@ -302,8 +302,8 @@ fn the_root_over_batches_and_writes_of_the_control_plane_is_that_of_all_records_
     });
 }
 
-/// What one process remembers of accounts is what it wrote itself. Another on the same file is found out by its records in the
-/// log: then everything is read again.
+/// What one process remembers of accounts is what it wrote itself. Another on the same file is found out by its records
+/// in the log: then everything is read again.
 #[test]
 fn on_sqlite_an_account_that_another_process_changed_is_read_again() {
     run(Kind::Sqlite, async |mut bank: TestStore| {
@@ -327,7 +327,7 @@ fn on_sqlite_an_account_that_another_process_changed_is_read_again() {
             "there is enough again"
         );
 
-        let freeze = change(ids[1], Side::Bank, AccountChange::Freeze(FreezeScope::All)).command;
+        let freeze = change(ids[0], Side::Bank, AccountChange::Freeze(FreezeScope::All)).command;
         assert!(matches!(other.run_one(freeze).await, Answer::Done(_)));
         assert_eq!(
             bank.run_one(pays(1)).await,

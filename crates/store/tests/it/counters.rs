@@ -102,8 +102,8 @@ fn on_sqlite_a_transfer_between_known_accounts_is_eight_statements_in_a_batch_of
             let before = bank.lane.counters();
             bank.run(&apart(&ids, count)).await;
             // Two accounts written, the transaction, two entries, the key's outcome, the record, its leaf; around the
-            // batch its begin, a look at the newest record, its commit, and a node of the tree for every 256 leaves. Accounts and customers are
-            // remembered since they were opened; what the bank's people move is not counted.
+            // batch its begin, a look at the newest record, its commit, and a node of the tree for every 256 leaves.
+            // Accounts and customers are remembered since they were opened; what the bank's people move is not counted.
             let expected = 3 + 8 * count + bank.changes.nodes.len();
             assert!(bank.changes.nodes.len() <= count.div_ceil(256) + 1);
             assert_eq!(

@@ -61,8 +61,8 @@ impl SecurityHeaders {
         Self(headers)
     }
 
-    /// Puts them around those of a handler, which may set its own `Content-Security-Policy` and `Cache-Control`; the rest is
-    /// not negotiable.
+    /// Puts them around those of a handler, which may set its own `Content-Security-Policy` and `Cache-Control`; the
+    /// rest is not negotiable.
     pub(crate) fn add(&self, headers: &mut HeaderMap) {
         let own = std::mem::replace(headers, self.0.clone());
         let mut repeated = None;

@@ -174,7 +174,8 @@ impl Serving {
         ));
         let service = service_fn(|request| self.request(request, peer, &activity));
         let mut connection = pin!(self.protocols.http1.serve_connection(io, service));
-        // Looked at when it was woken, and not with every step of every request: it waits for what all connections share.
+        // Looked at when it was woken, and not with every step of every request: it waits for what all connections
+        // share.
         let mut ending: FuturesUnordered<_> = iter::once(self.ending(&activity)).collect();
         tokio::select! {
             biased;
