@@ -249,7 +249,7 @@ fn load(
                 counters.statements += 1;
                 let found = find_account(connection, *id)?;
                 if let Some(account) = &found {
-                    head.known.found_account(account);
+                    head.known.found(account);
                 }
                 found
             }
@@ -287,7 +287,7 @@ fn load(
     }
     let budgets = find_budgets(connection, need, counters)?;
     let nonces = find_nonces(connection, need, counters)?;
-    let known = find_limits(connection, &mut head.known, need, &accounts, counters)?;
+    let known = find_limits(connection, need, &accounts, counters)?;
     let payments = find_payments(connection, &need.payments, counters)?;
     let sending = find_sending(connection, &need.sending, counters)?;
     let rail = find_rail(connection, &need.rail, counters)?;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use rusqlite::{Connection, OptionalExtension, Statement, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use strongroom_domain::{
     account::Account,
     fraud::Features,
@@ -16,7 +16,6 @@ use crate::{
     error::StoreError,
     ledger::{
         LaneCounters, Need,
-        known::{Known, KnownCustomer},
         leases::{Ask, LEASE_SQLITE},
         rows::{account_limits, customer_limits},
     },
@@ -27,7 +26,7 @@ type ByCustomer<T> = HashMap<(UserId, Currency), T>;
 
 /// What the rows of customers say.
 #[derive(Debug, Default)]
-pub(super) struct Found {
+pub(super) struct Known {
     pub(super) limits: ByCustomer<CustomerLimits>,
     pub(super) accounts: ByCustomer<LimitsOfAccounts>,
     pub(super) features: ByCustomer<Features>,
@@ -35,17 +34,16 @@ pub(super) struct Found {
 
 pub(super) fn find_limits(
     connection: &Connection,
-    known: &mut Known,
     need: &Need,
     accounts: &HashMap<AccountId, Account>,
     counters: &mut LaneCounters,
-) -> Result<Found, StoreError> {
+) -> Result<Known, StoreError> {
     let customers: BTreeSet<(UserId, Currency)> = accounts
         .values()
         .filter_map(|account| account.owner.map(|owner| (owner, account.currency)))
         .chain(need.customers.iter().copied())
         .collect();
-    let mut found = Found {
+    let mut found = Known {
         limits: HashMap::with_capacity(customers.len()),
         accounts: HashMap::new(),
         features: HashMap::with_capacity(customers.len()),
@@ -54,47 +52,23 @@ pub(super) fn find_limits(
         "SELECT state, features, accounts FROM customer_limits WHERE owner = ?1 AND currency = ?2",
     )?;
     for key in customers {
-        let customer = match known.customer(&key) {
-            Some(customer) => customer.clone(),
-            None => {
-                counters.statements += 1;
-                let Some(customer) = find_customer(&mut find, key)? else {
-                    continue;
-                };
-                known.found_customer(key, customer.clone());
-                customer
-            }
-        };
-        found.limits.insert(key, customer.limits);
-        found
-            .accounts
-            .extend(customer.accounts.map(|accounts| (key, accounts)));
-        found
-            .features
-            .extend(customer.features.map(|features| (key, features)));
+        counters.statements += 1;
+        let row = find
+            .query_row(params![key.0.as_bytes(), key.1.code()], |row| {
+                let (known, accounts): (Option<Vec<u8>>, Option<Vec<u8>>) = (row.get(1)?, row.get(2)?);
+                Ok((row.get::<_, Vec<u8>>(0)?, known, accounts))
+            })
+            .optional()?;
+        if let Some((state, known, accounts)) = row {
+            found.limits.insert(key, customer_limits(&state)?);
+            let accounts = account_limits(accounts.as_deref())?;
+            found.accounts.extend(accounts.map(|accounts| (key, accounts)));
+            // What cannot be read is not there: rules look at whoever has no row.
+            let known = known.and_then(|known| Features::from_bytes(&known));
+            found.features.extend(known.map(|known| (key, known)));
+        }
     }
     Ok(found)
-}
-
-fn find_customer(
-    find: &mut Statement<'_>,
-    (owner, currency): (UserId, Currency),
-) -> Result<Option<KnownCustomer>, StoreError> {
-    let row = find
-        .query_row(params![owner.as_bytes(), currency.code()], |row| {
-            let (features, accounts): (Option<Vec<u8>>, Option<Vec<u8>>) = (row.get(1)?, row.get(2)?);
-            Ok((row.get::<_, Vec<u8>>(0)?, features, accounts))
-        })
-        .optional()?;
-    let Some((state, features, accounts)) = row else {
-        return Ok(None);
-    };
-    Ok(Some(KnownCustomer {
-        limits: customer_limits(&state)?,
-        accounts: account_limits(accounts.as_deref())?,
-        // What cannot be read is not there: rules look at whoever has no row.
-        features: features.and_then(|features| Features::from_bytes(&features)),
-    }))
 }
 
 /// Takes more of what the bank lets all customers pay on a day. The row moves with the batch.
