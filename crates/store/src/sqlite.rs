@@ -73,7 +73,7 @@ pub(crate) struct Head {
     pub(crate) last_booked_at: Timestamp,
     pub(crate) epoch: i64,
     pub(crate) outcomes: OutcomeIndex,
-    /// What is committed of accounts and customers.
+    /// What is committed of accounts.
     pub(crate) known: Known,
 }
 

@@ -88,7 +88,7 @@ impl SqliteLane {
         };
         let connection = self.connection.insert(connection);
         execute(connection, "BEGIN IMMEDIATE", &mut self.counters)?;
-        // Nothing changes without a record: if there are others than ours, another process wrote to the file.
+        // No account changes without a record: if there are others than ours, another process wrote to the file.
         self.counters.statements += 1;
         if !head.loaded || next_record(connection)? != head.next_record {
             **head = Head::load(connection, &self.engine.keys)?;
